@@ -1,0 +1,1 @@
+"""The story of a launch: the only room that knows all the others."""

@@ -1,0 +1,62 @@
+"""How we speak with a machine: run a command, ship bytes, follow a stream; by OpenSSH, or in a folder here."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed:
+    """What a remote command answered (both streams are capped, see `Remote.run`)."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """A run's own keys, on disk under `runs/<id>/keys` of LAUNCH_HOME (0700): client key, host key, known_hosts."""
+
+    folder: Path
+
+
+class Remote(Protocol):
+    """One machine. Relative paths start at the login folder (`docs/guest.md`). Raises only `RemoteError`s."""
+
+    def run(self, argv: Sequence[str], *, stdin: bytes | BinaryIO = b"", timeout_seconds: float = 60) -> Completed:
+        """Run a command to its end; no shell reads `argv`. At most 8 MiB of standard output are kept."""
+
+    def stream(self, argv: Sequence[str], *, idle_seconds: float = 60) -> Iterator[bytes]:
+        """Standard output in chunks as it comes, until the command ends.
+
+        Raises `RemoteUnreachable` when the connection is lost, or nothing came for `idle_seconds`; closing the iterator
+        ends the command.
+        """
+
+    def interactive(self, argv: Sequence[str]) -> int:
+        """Hand the terminal over to a shell (empty `argv`) or a command there; its exit code."""
+
+    def close(self) -> None:
+        """Let go of shared connections. The machine does not notice."""
+
+
+class RemoteError(Exception):
+    """Base of what can go wrong between us and a machine."""
+
+
+class RemoteUnreachable(RemoteError):
+    """No connection, or it was lost: says nothing about the machine or the job."""
+
+
+class HostKeyMismatch(RemoteError):
+    """Somebody else answers at that address. A security stop: never retried."""
+
+
+class LoginRefused(RemoteError):
+    """The machine answers and does not take our key (early in a boot this passes)."""
+
+
+class CommandTimeout(RemoteError):
+    """The command did not end within its time; it was ended on our side."""

@@ -1,0 +1,1 @@
+"""Money, GPUs and time: pure values and functions, no I/O."""

@@ -1,0 +1,1 @@
+"""The clouds: one file each, behind the promises of `base`."""

@@ -1,0 +1,301 @@
+"""The one page that a provider's author reads: the verbs, the values, the typed errors, and the numbered promises.
+
+Promises (each has a contract test that runs against every provider, in `tests/providers/test_contract.py`):
+
+1. `create` carries the attempt's nonce in the same call (tag, name, client token). Asked twice with the same request there
+   is one machine where the cloud has a token; where it has none the caller can find it by that nonce.
+2. `create` arms the deadline on the machine itself, before anything that can fail; a provider that cannot says so in
+   `Traits.guarded`, and the plan says so before the user agrees.
+3. `terminate` is idempotent. "Gone" is only what a terminal state, or repeated, spaced, consistent absence says.
+4. `list` covers every place that we can create in, and shows only what is ours (tag and owner id).
+5. Only the errors below escape; the raw code and text stay in `code` and in the cause.
+6. No printing, no hidden waiting, no silent retry of `create`.
+7. Prices say when and where they were seen; `Instance.billed_usd_per_hour` is compared with the plan after create.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from pricing.offer import Market, Offer
+
+
+class InstanceState(StrEnum):
+    """Where a machine is. UNKNOWN (a word that we never saw) counts as alive and billed."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    ENDING = "ending"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+
+
+class EndReason(StrEnum):
+    """Why a machine ended, as the provider tells it."""
+
+    NONE = ""
+    ASKED = "asked"
+    OWN_DEADLINE = "own deadline"
+    PREEMPTED = "preempted"
+    NO_CAPACITY = "no capacity"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What a provider can do: shown in the plan, asked for by the story, never looked up by name."""
+
+    bills: bool
+    guarded: bool
+    spot: bool
+    idempotent_create: bool
+    boot_deadline_seconds: float
+    settle_seconds: float
+    """How long after a lost create answer the machine may still turn up in `list`."""
+    guard_delay_seconds: float
+    """The most time between the machine's own deadline and the end of billing."""
+    minimum_disk_gib: int = 0
+    automatic: bool = True
+    """False: only by `--provider`, never part of the automatic choice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BootFile:
+    """A file that must lie on the machine before anybody logs in."""
+
+    path: str
+    content: str
+    mode: int = 0o644
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boot:
+    """How a machine starts: one typed value made by the launcher, which a provider only encodes.
+
+    `deadman` is a POSIX shell script that the provider runs first, as
+    `sh deadman GUARD_DIR LEASE_SECONDS END...`: it ends the machine by running END once LEASE_SECONDS of its life are
+    over. GUARD_DIR is the provider's to choose (`Ssh.guard_dir`, `Folder.guard_dir`); END is what ends a machine there.
+    """
+
+    deadman: str
+    lease_seconds: int
+    authorized_key: str
+    host_key_private: str = field(repr=False)
+    host_key_public: str
+    files: tuple[BootFile, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceRequest:
+    """Everything about one create call. Equal requests are the same request: `nonce` makes them different."""
+
+    offer: Offer
+    run_id: str
+    attempt: int
+    nonce: str
+    """At most 32 characters, [a-z0-9]; made and written down before the call."""
+    deadline: datetime
+    disk_gib: int
+    boot: Boot
+
+    @property
+    def name(self) -> str:
+        """The machine's name in the provider's console."""
+        return f"launch-{self.run_id}-{self.attempt}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ssh:
+    """A machine reached by SSH; its host key is the one that `Boot` gave it."""
+
+    host: str
+    port: int
+    user: str
+    guard_dir: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """A machine that is a folder here: the `local` provider."""
+
+    path: Path
+    guard_dir: str
+
+
+Access = Ssh | Folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """A machine as the provider shows it now."""
+
+    provider: str
+    id: str
+    region: str
+    zone: str
+    instance_type: str
+    market: Market
+    state: InstanceState
+    run_id: str
+    attempt: int
+    nonce: str
+    created_at: datetime
+    deadline: datetime | None = None
+    access: Access | None = None
+    """None while there is no address yet."""
+    end_reason: EndReason = EndReason.NONE
+    end_text: str = ""
+    billed_usd_per_hour: Decimal | None = None
+    """The rate that the provider says it bills; None where it does not say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leftover:
+    """Something of ours beside a machine that costs money or lies about: a volume, a security group, a key."""
+
+    provider: str
+    kind: str
+    id: str
+    region: str
+    run_id: str
+    billed: bool
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfferQuery:
+    """What to look for. Empty tuples mean "any"; `gpus` are canonical names (`pricing.gpus`)."""
+
+    gpus: tuple[str, ...] = ()
+    markets: tuple[Market, ...] = ()
+    regions: tuple[str, ...] = ()
+    max_usd_per_hour: Decimal | None = None
+    """`--max-price`: sent as a spot offer's MaxPrice where it is below the on-demand price."""
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that `check` looked at, and what to do about it."""
+
+    level: Level
+    subject: str
+    text: str
+    fix: str = ""
+
+
+class Provider(Protocol):
+    """The verbs. All are synchronous, bounded in time (30 s a call), and raise only the errors below."""
+
+    name: str
+    traits: Traits
+
+    def check(self) -> tuple[Finding, ...]:
+        """What must be in order before money is spent: credentials, quota, network. Costs nothing; raises nothing."""
+
+    def offers(self, query: OfferQuery) -> tuple[Offer, ...]:
+        """What can be rented now, one row for each type, place and market."""
+
+    def create(self, request: InstanceRequest) -> Instance:
+        """Rent one machine. Raises `Ambiguous` when it cannot be known whether there is one now."""
+
+    def get(self, instance: Instance) -> Instance:
+        """The machine as it is now. Raises `NotFound`, which early in life does not mean gone."""
+
+    def list(self, region: str | None = None) -> tuple[Instance, ...]:
+        """All machines of this owner that are not GONE, in `region` or everywhere that we can create in."""
+
+    def terminate(self, instance: Instance) -> None:
+        """Ask for its end; idempotent. Returning is no proof: look with `get` and `list`."""
+
+    def leftovers(self) -> tuple[Leftover, ...]:
+        """What of ours remains beside machines."""
+
+    def remove(self, leftover: Leftover) -> None:
+        """Remove one leftover; idempotent. Raises `Busy` while a machine still holds it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a provider may know of the world: handed in, so that nothing is read behind our back."""
+
+    environ: Mapping[str, str]
+    state_dir: Path
+    owner_id: str
+    now: "Clock"
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """The provider's own part of `config.yaml` (`providers: {aws: {...}}`), checked by the provider."""
+
+
+class Clock(Protocol):
+    """Tells the time as an aware UTC instant."""
+
+    def __call__(self) -> datetime: ...
+
+
+class ProviderError(Exception):
+    """Base of all that a provider raises. `code` is the raw code of the cloud, for logs and `-v`; `fix` what to do."""
+
+    def __init__(self, text: str, *, code: str = "", fix: str = "") -> None:
+        super().__init__(text)
+        self.text, self.code, self.fix = text, code, fix
+
+
+class NoCapacity(ProviderError):
+    """The place has no such machine now: try the next choice, leave the pool alone for some minutes."""
+
+
+class QuotaExceeded(ProviderError):
+    """The account may not have it; waiting does not help. `text` names the quota, its value and the need."""
+
+
+class PriceTooLow(ProviderError):
+    """Our MaxPrice is below the market."""
+
+
+class AuthFailed(ProviderError):
+    """Missing, wrong, expired or insufficient credentials; `text` names which."""
+
+
+class NotSetUp(ProviderError):
+    """The account lacks something that a person must make once (a default VPC, an opted-in region)."""
+
+
+class Throttled(ProviderError):
+    """Refused before anything was done, because we ask too often; safe to repeat later."""
+
+
+class Unavailable(ProviderError):
+    """A *read* got no usable answer. Says nothing about any machine."""
+
+
+class Ambiguous(ProviderError):
+    """A create or terminate may or may not have happened."""
+
+
+class NotFound(ProviderError):
+    """The cloud does not know that id (yet, or any more)."""
+
+
+class Busy(ProviderError):
+    """It cannot be removed yet; ask again later."""
+
+
+class ContractBroken(ProviderError):
+    """The cloud answered something that its API does not allow, or called our request malformed: a bug, ours or theirs."""
+
+
+def ours(instances: Sequence[Instance], run_id: str) -> tuple[Instance, ...]:
+    """Those machines that belong to one run."""
+    return tuple(one for one in instances if one.run_id == run_id)
