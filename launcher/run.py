@@ -1,10 +1,13 @@
 """What a run is: where its machine is (`State`), how the work ended (`Outcome`), and which steps may follow which."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from pathlib import Path
 
+from pricing.offer import Offer
+from pricing.plan import Choice
 from providers.base import Instance
 
 
@@ -29,9 +32,10 @@ NEXT: dict[State, frozenset[State]] = {
     State.RUNNING: frozenset({State.PULLING, State.TERMINATING}),
     State.PULLING: frozenset({State.TERMINATING}),
     State.TERMINATING: frozenset({State.TERMINATED, State.PROVISIONING}),
-    State.TERMINATED: frozenset(),
+    State.TERMINATED: frozenset({State.PROVISIONING}),
 }
-"""Every path leaves through TERMINATING; from there a new attempt may start, once the last machine is proven gone."""
+"""Every path leaves through TERMINATING. A new attempt starts from there, once the last machine is proven gone;
+from TERMINATED only by `launch resume`, with a new budget."""
 
 
 class Outcome(StrEnum):
@@ -43,3 +47,65 @@ class Outcome(StrEnum):
     OUT_OF_BUDGET = "out of budget"
     CANCELLED = "cancelled"
     LOST = "lost"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How one machine's work ended; `again` when another machine may go on from the last checkpoint."""
+
+    outcome: Outcome
+    why: str = ""
+    code: str = ""
+    again: bool = False
+
+
+@dataclass(kw_only=True)
+class Attempt:
+    """One machine of a run, from the intent to the proof of its end."""
+
+    number: int
+    choice: Choice
+    nonce: str
+    started_at: datetime
+    """When the create call was about to be made: money counts from here."""
+    deadline: datetime
+    lease_seconds: int
+    rate_usd_per_hour: Decimal
+    """The highest all-in rate seen so far."""
+    instance: Instance | None = None
+    ended_at: datetime | None = None
+    """When the provider first said that it ends, or proved that it was never there."""
+    gone_at: datetime | None = None
+    never_was: bool = False
+    """The create call was refused, or nothing ever came of it."""
+    looks: int = 0
+    phases: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def offer(self) -> Offer:
+        """What was rented."""
+        return self.choice.offer
+
+    def seconds(self, now: datetime) -> float:
+        """How long it has been billed, counted from our side: never too short."""
+        return max(0.0, ((self.ended_at or now) - self.started_at).total_seconds())
+
+
+@dataclass(kw_only=True)
+class Run:
+    """One launch, with all its attempts; the ledger holds the same, and is written first."""
+
+    id: str
+    name: str
+    created_at: datetime
+    budget_usd: Decimal | None
+    deadline_at: datetime | None
+    out_dir: Path
+    state: State
+    ending: Ending | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def attempt(self) -> Attempt:
+        """The latest attempt."""
+        return self.attempts[-1]

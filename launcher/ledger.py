@@ -1,0 +1,448 @@
+"""The books: runs, attempts, intents, events and refusals in one SQLite file that survives the death of any process.
+
+Every call that can cost money has a durable intent before it (`open_intent`), and an answer after it (`close_intent`).
+WAL with `synchronous=FULL`: what was written before a call is on the disk when the call is made.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from launcher.codec import dump, load
+from launcher.errors import Exit, LaunchError
+from launcher.run import NEXT, Attempt, Ending, Outcome, Run, State
+from pricing.plan import Choice
+from providers.base import Instance
+
+SCHEMA = 1
+TABLES = """
+CREATE TABLE IF NOT EXISTS runs (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, created_at TEXT NOT NULL, budget_usd TEXT, deadline_at TEXT,
+    out_dir TEXT NOT NULL, state TEXT NOT NULL, state_at TEXT NOT NULL, outcome TEXT, ending TEXT,
+    spent_usd TEXT NOT NULL DEFAULT '0', request TEXT NOT NULL, plan TEXT NOT NULL, receipt TEXT,
+    stop_asked TEXT, progress_offset INTEGER NOT NULL DEFAULT 0, checkpoint TEXT);
+CREATE TABLE IF NOT EXISTS attempts (
+    run TEXT NOT NULL REFERENCES runs(id), number INTEGER NOT NULL, provider TEXT NOT NULL, region TEXT NOT NULL,
+    zone TEXT NOT NULL, instance_type TEXT NOT NULL, market TEXT NOT NULL, instance_id TEXT, started_at TEXT NOT NULL,
+    value TEXT NOT NULL, instance TEXT, gone_at TEXT, PRIMARY KEY (run, number));
+CREATE TABLE IF NOT EXISTS intents (
+    id INTEGER PRIMARY KEY, run TEXT NOT NULL, attempt INTEGER NOT NULL, kind TEXT NOT NULL, nonce TEXT NOT NULL,
+    parameters_sha256 TEXT NOT NULL, deadline TEXT NOT NULL, cap_usd_per_hour TEXT NOT NULL,
+    opened_at TEXT NOT NULL, closed_at TEXT, answer TEXT);
+CREATE TABLE IF NOT EXISTS events (
+    id INTEGER PRIMARY KEY, run TEXT NOT NULL, at TEXT NOT NULL, event TEXT NOT NULL, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS refusals (pool TEXT PRIMARY KEY, until TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS prices (
+    offer TEXT NOT NULL, usd_per_hour TEXT NOT NULL, seen_at TEXT NOT NULL, source TEXT NOT NULL,
+    PRIMARY KEY (offer, seen_at));
+CREATE TABLE IF NOT EXISTS phases (
+    run TEXT NOT NULL, attempt INTEGER NOT NULL, name TEXT NOT NULL, planned_seconds REAL, actual_seconds REAL,
+    PRIMARY KEY (run, attempt, name));
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One run as `ps` and `show` list it: flat columns only, no SDK and no pydantic to read them."""
+
+    id: str
+    name: str
+    created_at: datetime
+    state: State
+    outcome: Outcome | None
+    budget_usd: Decimal | None
+    spent_usd: Decimal
+    provider: str
+    region: str
+    zone: str
+    instance_type: str
+    market: str
+    instance_id: str
+    out_dir: Path
+    receipt_json: str | None
+    open_intents: int
+    maybe_usd_per_hour: Decimal | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intent:
+    """A call that can cost money, written down before it was made."""
+
+    id: int
+    run: str
+    attempt: int
+    kind: str
+    nonce: str
+    opened_at: datetime
+
+
+class Ledger:
+    """One connection for one thread. Every method is one transaction, durable when it returns."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA:
+            raise LaunchError(
+                f"the ledger {path} was written by a newer version (schema {version}, this one knows {SCHEMA})",
+                code="ledger-newer",
+                exit_code=Exit.USAGE,
+                hint="pipx upgrade gpu-launch",
+            )
+        if version < SCHEMA:
+            self._db.executescript(TABLES + f"PRAGMA user_version={SCHEMA};")
+        path.chmod(0o600)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    # The run
+
+    def open_run(self, run: Run, *, request: str, plan: str) -> None:
+        """Write a new run down."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO runs (id, name, created_at, budget_usd, deadline_at, out_dir, state, state_at, request, plan)"
+                " VALUES (?,?,?,?,?,?,?,?,?,?)",
+                (
+                    run.id,
+                    run.name,
+                    _text(run.created_at),
+                    None if run.budget_usd is None else str(run.budget_usd),
+                    _text(run.deadline_at),
+                    str(run.out_dir),
+                    run.state,
+                    _text(run.created_at),
+                    request,
+                    plan,
+                ),
+            )
+
+    def advance(self, run: Run, state: State, now: datetime) -> None:
+        """Step on; a step that `NEXT` does not know is a bug."""
+        if state not in NEXT[run.state]:
+            raise ValueError(f"{run.id}: {run.state} cannot become {state}")
+        with self._transaction() as db:
+            db.execute("UPDATE runs SET state=?, state_at=? WHERE id=?", (state, _text(now), run.id))
+        run.state = state
+
+    def end(self, run: Run, ending: Ending, now: datetime) -> None:
+        """Write down how the work ended, and leave through TERMINATING, in one step."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET state=?, state_at=?, outcome=?, ending=? WHERE id=?",
+                (State.TERMINATING, _text(now), ending.outcome, dump(ending), run.id),
+            )
+        run.state, run.ending = State.TERMINATING, ending
+
+    def note_ending(self, run: Run, ending: Ending) -> None:
+        """Keep how the job ended while its results are still being pulled."""
+        with self._transaction() as db:
+            db.execute("UPDATE runs SET outcome=?, ending=? WHERE id=?", (ending.outcome, dump(ending), run.id))
+        run.ending = ending
+
+    def note_budget(self, run: Run, budget_usd: Decimal, deadline_at: datetime | None) -> None:
+        """A new budget, by `launch resume`."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET budget_usd=?, deadline_at=?, receipt=NULL, stop_asked=NULL, outcome=NULL, ending=NULL"
+                " WHERE id=?",
+                (str(budget_usd), _text(deadline_at), run.id),
+            )
+        run.budget_usd, run.deadline_at, run.ending = budget_usd, deadline_at, None
+
+    def note_plan(self, run: Run, plan: str) -> None:
+        """The choices as they are now, after a new look at the market."""
+        with self._transaction() as db:
+            db.execute("UPDATE runs SET plan=? WHERE id=?", (plan, run.id))
+
+    def note_spent(self, run: Run, spent_usd: Decimal) -> None:
+        """What it has cost so far, for `ps`."""
+        with self._transaction() as db:
+            db.execute("UPDATE runs SET spent_usd=? WHERE id=?", (str(spent_usd), run.id))
+
+    def note_offset(self, run: Run, offset: int) -> None:
+        """How many bytes of the machine's progress were read and understood."""
+        with self._transaction() as db:
+            db.execute("UPDATE runs SET progress_offset=? WHERE id=?", (offset, run.id))
+
+    def offset(self, run_id: str) -> int:
+        """See `note_offset`."""
+        return int(self._one("SELECT progress_offset FROM runs WHERE id=?", run_id)[0])
+
+    def note_checkpoint(self, run: Run, name: str) -> None:
+        """The last checkpoint that lies verified on this disk."""
+        with self._transaction() as db:
+            db.execute("UPDATE runs SET checkpoint=? WHERE id=?", (name, run.id))
+
+    def checkpoint(self, run_id: str) -> str | None:
+        """See `note_checkpoint`."""
+        name: str | None = self._one("SELECT checkpoint FROM runs WHERE id=?", run_id)[0]
+        return name
+
+    def note_receipt(self, run: Run, document: str) -> None:
+        """Keep the receipt."""
+        with self._transaction() as db:
+            db.execute("UPDATE runs SET receipt=? WHERE id=?", (document, run.id))
+
+    def ask_stop(self, run_id: str, how: str) -> None:
+        """Ask whoever carries the run to stop it: "save" or "now"."""
+        with self._transaction() as db:
+            db.execute("UPDATE runs SET stop_asked=? WHERE id=?", (how, run_id))
+
+    def stop_asked(self, run_id: str) -> str | None:
+        """See `ask_stop`."""
+        how: str | None = self._one("SELECT stop_asked FROM runs WHERE id=?", run_id)[0]
+        return how
+
+    def request(self, run_id: str) -> str:
+        """The request as it was written by `open_run`."""
+        return str(self._one("SELECT request FROM runs WHERE id=?", run_id)[0])
+
+    def plan(self, run_id: str) -> str:
+        """The plan as it was last written."""
+        return str(self._one("SELECT plan FROM runs WHERE id=?", run_id)[0])
+
+    # Attempts and intents
+
+    def open_attempt(self, run: Run, attempt: Attempt, parameters_sha256: str) -> int:
+        """Write an attempt and the intent of its create call, in one step; the intent's id."""
+        offer = attempt.offer
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO attempts (run, number, provider, region, zone, instance_type, market, started_at, value)"
+                " VALUES (?,?,?,?,?,?,?,?,?)",
+                (
+                    run.id,
+                    attempt.number,
+                    offer.provider,
+                    offer.region,
+                    offer.zone,
+                    offer.instance_type,
+                    offer.market,
+                    _text(attempt.started_at),
+                    dump(attempt),
+                ),
+            )
+            cursor = db.execute(
+                "INSERT INTO intents (run, attempt, kind, nonce, parameters_sha256, deadline, cap_usd_per_hour, opened_at)"
+                " VALUES (?,?,?,?,?,?,?,?)",
+                (
+                    run.id,
+                    attempt.number,
+                    "create",
+                    attempt.nonce,
+                    parameters_sha256,
+                    _text(attempt.deadline),
+                    str(attempt.choice.worst_usd_per_hour),
+                    _text(attempt.started_at),
+                ),
+            )
+        run.attempts.append(attempt)
+        return int(cursor.lastrowid or 0)
+
+    def close_intent(self, run_id: str, attempt: int, answer: str, now: datetime) -> None:
+        """The call's answer is known: "created", "refused …", "absent", "terminated"."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE intents SET closed_at=?, answer=? WHERE run=? AND attempt=? AND closed_at IS NULL",
+                (_text(now), answer, run_id, attempt),
+            )
+
+    def open_intents(self, run_id: str) -> tuple[Intent, ...]:
+        """The calls whose answer nobody knows."""
+        rows = self._db.execute("SELECT * FROM intents WHERE run=? AND closed_at IS NULL ORDER BY id", (run_id,))
+        return tuple(
+            Intent(
+                id=row["id"],
+                run=row["run"],
+                attempt=row["attempt"],
+                kind=row["kind"],
+                nonce=row["nonce"],
+                opened_at=datetime.fromisoformat(row["opened_at"]),
+            )
+            for row in rows
+        )
+
+    def save_attempt(self, run: Run, attempt: Attempt) -> None:
+        """Write an attempt as it stands now."""
+        instance = attempt.instance
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE attempts SET value=?, instance=?, instance_id=?, gone_at=? WHERE run=? AND number=?",
+                (
+                    dump(attempt),
+                    None if instance is None else dump(instance),
+                    None if instance is None else instance.id,
+                    _text(attempt.gone_at),
+                    run.id,
+                    attempt.number,
+                ),
+            )
+
+    def note_phases(self, run: Run, attempt: Attempt) -> None:
+        """Planned against actual, for the calibration of later estimates."""
+        planned = {phase.name: phase.seconds.expected for phase in attempt.choice.estimate.phases}
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO phases VALUES (?,?,?,?,?)",
+                [
+                    (run.id, attempt.number, name, planned.get(name), attempt.phases.get(name))
+                    for name in {**planned, **attempt.phases}
+                ],
+            )
+
+    # The market
+
+    def note_refusal(self, pool: tuple[str, ...], until: datetime, reason: str) -> None:
+        """Leave a pool alone for a while, in all our processes."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO refusals VALUES (?,?,?)", (json.dumps(pool), _text(until), reason))
+
+    def refused(self, pool: tuple[str, ...], now: datetime) -> bool:
+        """Whether the pool is to be left alone now."""
+        row = self._db.execute("SELECT until FROM refusals WHERE pool=?", (json.dumps(pool),)).fetchone()
+        return row is not None and datetime.fromisoformat(row["until"]) > now
+
+    def note_prices(self, choices: tuple[Choice, ...]) -> None:
+        """Keep the prices that a plan was made with."""
+        rows = [(c.offer.id, str(c.offer.usd_per_hour), _text(c.offer.seen_at), c.offer.source) for c in choices]
+        with self._transaction() as db:
+            db.executemany("INSERT OR IGNORE INTO prices VALUES (?,?,?,?)", rows)
+
+    # Events
+
+    def note_event(self, run_id: str, at: datetime, event: str, document: str) -> None:
+        """Append one event's document."""
+        with self._transaction() as db:
+            db.execute("INSERT INTO events (run, at, event, document) VALUES (?,?,?,?)", (run_id, _text(at), event, document))
+
+    def events(self, run_id: str, after: int = 0) -> list[tuple[int, str]]:
+        """Documents with their numbers, in order, those after number `after`."""
+        rows = self._db.execute("SELECT id, document FROM events WHERE run=? AND id>? ORDER BY id", (run_id, after))
+        return [(row["id"], row["document"]) for row in rows]
+
+    # Reading
+
+    def runs(self) -> list[RunRecord]:
+        """All runs, the latest first."""
+        rows = self._db.execute(RECORDS + " ORDER BY r.created_at DESC, r.rowid DESC")
+        return [_record(row) for row in rows]
+
+    def unfinished(self) -> list[RunRecord]:
+        """Runs that may have a machine, the oldest first."""
+        rows = self._db.execute(RECORDS + " WHERE r.state != 'TERMINATED' ORDER BY r.created_at")
+        return [_record(row) for row in rows]
+
+    def find(self, reference: str | None) -> RunRecord:
+        """The run of an id, a unique prefix, a name (its latest run), or the latest of all."""
+        runs = self.runs()
+        if reference is None:
+            found = runs[:1]
+        else:
+            found = [one for one in runs if one.id == reference]
+            found = found or [one for one in runs if one.name == reference][:1]
+            found = found or [one for one in runs if one.id.startswith(reference)]
+        if len(found) == 1:
+            return found[0]
+        raise _not_one(reference, runs, found)
+
+    def load(self, run_id: str) -> Run:
+        """The run with all its attempts."""
+        row = self._one("SELECT * FROM runs WHERE id=?", run_id)
+        attempts = self._db.execute("SELECT value FROM attempts WHERE run=? ORDER BY number", (run_id,))
+        return Run(
+            id=row["id"],
+            name=row["name"],
+            created_at=datetime.fromisoformat(row["created_at"]),
+            budget_usd=None if row["budget_usd"] is None else Decimal(row["budget_usd"]),
+            deadline_at=None if row["deadline_at"] is None else datetime.fromisoformat(row["deadline_at"]),
+            out_dir=Path(row["out_dir"]),
+            state=State(row["state"]),
+            ending=None if row["ending"] is None else load(Ending, row["ending"]),
+            attempts=[load(Attempt, one["value"]) for one in attempts],
+        )
+
+    def instance(self, record: RunRecord) -> Instance | None:
+        """The last machine of a run as it was last seen."""
+        row = self._db.execute(
+            "SELECT instance FROM attempts WHERE run=? ORDER BY number DESC LIMIT 1", (record.id,)
+        ).fetchone()
+        return None if row is None or row["instance"] is None else load(Instance, row["instance"])
+
+    def _one(self, query: str, run_id: str) -> sqlite3.Row:
+        row: sqlite3.Row | None = self._db.execute(query, (run_id,)).fetchone()
+        if row is None:
+            raise KeyError(run_id)
+        return row
+
+
+RECORDS = """
+SELECT r.*, a.provider, a.region, a.zone, a.instance_type, a.market, a.instance_id,
+       (SELECT COUNT(*) FROM intents i WHERE i.run = r.id AND i.closed_at IS NULL) AS open_intents,
+       (SELECT MAX(CAST(i.cap_usd_per_hour AS REAL)) FROM intents i WHERE i.run = r.id AND i.closed_at IS NULL)
+           AS maybe_usd_per_hour
+FROM runs r LEFT JOIN attempts a
+     ON a.run = r.id AND a.number = (SELECT MAX(number) FROM attempts WHERE run = r.id)
+"""
+
+
+def _record(row: sqlite3.Row) -> RunRecord:
+    return RunRecord(
+        id=row["id"],
+        name=row["name"],
+        created_at=datetime.fromisoformat(row["created_at"]),
+        state=State(row["state"]),
+        outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
+        budget_usd=None if row["budget_usd"] is None else Decimal(row["budget_usd"]),
+        spent_usd=Decimal(row["spent_usd"]),
+        provider=row["provider"] or "",
+        region=row["region"] or "",
+        zone=row["zone"] or "",
+        instance_type=row["instance_type"] or "",
+        market=row["market"] or "",
+        instance_id=row["instance_id"] or "",
+        out_dir=Path(row["out_dir"]),
+        receipt_json=row["receipt"],
+        open_intents=row["open_intents"],
+        maybe_usd_per_hour=None if row["maybe_usd_per_hour"] is None else Decimal(str(row["maybe_usd_per_hour"])),
+    )
+
+
+def _not_one(reference: str | None, runs: list[RunRecord], found: list[RunRecord]) -> LaunchError:
+    if reference is None:
+        return LaunchError("there is no run yet", code="no-run", exit_code=Exit.USAGE, hint="launch --budget 5 --gpu a10g")
+    if found:
+        names = ", ".join(one.id for one in found[:5])
+        return LaunchError(
+            f"{reference!r} could be {len(found)} runs: {names}", code="ambiguous-run", exit_code=Exit.USAGE,
+            hint="give more letters of the id",
+        )  # fmt: skip
+    latest = f"; the latest is {runs[0].id}" if runs else ""
+    return LaunchError(f"no run {reference!r}{latest}", code="no-run", exit_code=Exit.USAGE, hint="launch ps")
+
+
+def _text(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat()
+
+

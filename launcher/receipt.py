@@ -1,0 +1,83 @@
+"""The receipt: what was planned, what it took, what it cost, and the proof that nothing is left."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from launcher.errors import Exit
+from launcher.run import Outcome
+from pricing.estimate import Dollars
+from pricing.offer import Market
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiptPhase:
+    """One phase, as it went; `planned_seconds` is None for a phase that nobody planned."""
+
+    name: str
+    seconds: float
+    usd: Decimal
+    planned_seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terminated:
+    """The proof of the end: `looks` agreeing answers of the provider, the last one `at`."""
+
+    confirmed: bool
+    at: datetime | None
+    looks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """What lies on this disk."""
+
+    folder: Path
+    files: int
+    bytes: int
+    verified: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One arm of the evaluation: "base" or "tuned", metric name to value, over `n` test rows."""
+
+    arm: str
+    metrics: tuple[tuple[str, float], ...]
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What one run came to."""
+
+    run: str
+    name: str
+    at: datetime
+    started_at: datetime
+    outcome: Outcome
+    exit_code: Exit
+    why: str
+    """One sentence for an outcome other than success, "" else."""
+    provider: str
+    region: str
+    zone: str
+    instance_type: str
+    market: Market | None
+    """None where no machine was ever had."""
+    attempts: int
+    budget_usd: Decimal | None
+    planned_usd: Dollars | None
+    spent_usd: Decimal
+    spent_is: str
+    price_source: str
+    price_seen_at: datetime | None
+    phases: tuple[ReceiptPhase, ...]
+    terminated: Terminated
+    leftovers: tuple[str, ...]
+    results: Results
+    scores: tuple[Score, ...]
+    gate: tuple[str, ...] = ()
+    """What the gate found wanting, in words; empty where it passed or there is none."""

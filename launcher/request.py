@@ -1,0 +1,31 @@
+"""What a person asked for: the run options, already parsed and checked one by one."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from pricing.offer import Market
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One launch. None and empty tuples mean "not said"."""
+
+    budget_usd: Decimal | None = None
+    gpu: str | None = None
+    providers: tuple[str, ...] = ()
+    job: Path | None = None
+    model: str | None = None
+    data: str | None = None
+    name: str | None = None
+    markets: tuple[Market, ...] = ()
+    regions: tuple[str, ...] = ()
+    deadline_seconds: float | None = None
+    max_price_usd_per_hour: Decimal | None = None
+    wait_capacity_seconds: float = 0.0
+    secrets: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    out: Path | None = None
+    detach: bool = False
+    yes: bool = False
+    accept_unguarded: bool = False
