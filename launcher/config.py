@@ -1,0 +1,188 @@
+"""The user's own settings: `config.yaml`, read once, checked key by key; without a file the defaults hold."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
+from pathlib import Path
+
+from launcher.errors import Exit, LaunchError
+
+LATER = ("notify", "durable_store", "private")
+"""Keys that have a meaning in the contract and none in this version: refused, because ignoring them would mislead."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What `config.yaml` says. Fractions are of the price (0.19 is 19 %), money is US dollars."""
+
+    default_tax_fraction: Decimal = Decimal(0)
+    tax_fraction: Mapping[str, Decimal] = field(default_factory=dict)
+    electricity_usd_per_kwh: Decimal | None = None
+    exposure_cap_usd: Decimal | None = None
+    default_providers: tuple[str, ...] = ()
+    regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    providers: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """Each provider's raw settings; the provider checks its own."""
+
+    def tax(self, provider: str) -> Decimal:
+        """The margin to add to every price of `provider`."""
+        return self.tax_fraction.get(provider, self.default_tax_fraction)
+
+
+def home(environ: Mapping[str, str]) -> Path:
+    """Our state folder: LAUNCH_HOME, else the platform's folder for user data."""
+    said = environ.get("LAUNCH_HOME")
+    if said:
+        return Path(said).expanduser()
+    from platformdirs import user_data_path  # here for start-up time: most runs of the tests and CI name a folder
+
+    return user_data_path("launch", appauthor=False)
+
+
+def config_path(environ: Mapping[str, str]) -> Path:
+    """Where the settings are looked for: LAUNCH_CONFIG, else `config.yaml` in the platform's config folder."""
+    said = environ.get("LAUNCH_CONFIG")
+    if said:
+        return Path(said).expanduser()
+    from platformdirs import user_config_path  # here for start-up time, as above
+
+    return user_config_path("launch", appauthor=False) / "config.yaml"
+
+
+def load_config(environ: Mapping[str, str] = os.environ) -> Config:
+    """The settings. Raises `LaunchError` (code "config") with file and line where something is wrong."""
+    path = config_path(environ)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return _without_file(environ, path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise _wrong(path, None, f"cannot be read: {error}", "check the file's permissions and encoding") from error
+    return _Reader(path).config(_parsed(path, text))
+
+
+def _without_file(environ: Mapping[str, str], path: Path) -> Config:
+    if environ.get("LAUNCH_CONFIG"):
+        raise _wrong(
+            path, None, "does not exist, though LAUNCH_CONFIG names it", "unset LAUNCH_CONFIG, or make the file"
+        )
+    return Config()
+
+
+def _parsed(path: Path, text: str) -> object:
+    from ruamel.yaml import YAML  # here for start-up time: only with a file there is something to parse
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        return YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise _wrong(path, line, f"is not valid YAML: {error.problem}", "mind indentation and colons") from error
+    except YAMLError as error:
+        raise _wrong(path, None, f"is not valid YAML: {error}", "mind indentation and colons") from error
+
+
+def _wrong(path: Path, line: int | None, what: str, hint: str) -> LaunchError:
+    place = f"{path}:{line}" if line else str(path)
+    return LaunchError(f"{place}: {what}", code="config", exit_code=Exit.USAGE, hint=hint)
+
+
+def _line(parent: object, key: object) -> int | None:
+    marks = getattr(parent, "lc", None)
+    at = marks.data.get(key) if marks is not None and marks.data else None
+    return at[0] + 1 if at else None
+
+
+class _Reader:
+    """Turns the parsed file into a `Config`, naming file and line of whatever does not belong."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._keys = {
+            "tax": self._tax,
+            "electricity_usd_per_kwh": self._electricity,
+            "exposure_cap_usd": self._exposure,
+            "default_providers": self._default_providers,
+            "regions": self._regions,
+            "providers": self._providers,
+        }
+
+    def config(self, parsed: object) -> Config:
+        if parsed is None:
+            return Config()
+        top = self._mapping(parsed, {}, "the file")
+        fields: dict[str, object] = {}
+        for key in top:
+            fields |= self._read(key, top)
+        return Config(**fields)  # type: ignore[arg-type]  # each reader below returns the field's own type
+
+    def _read(self, key: str, top: Mapping[str, object]) -> dict[str, object]:
+        if key in self._keys:
+            return self._keys[key](top, key)
+        if key in LATER:
+            what = f"`{key}` is not supported by this version; it would be ignored, so it is refused"
+            raise self._bad(top, key, what, f"remove `{key}` from {self._path}")
+        near = get_close_matches(key, [*self._keys], n=1)
+        known = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(self._keys)}"
+        raise self._bad(top, key, f"unknown key `{key}`", known)
+
+    def _bad(self, parent: object, key: object, what: str, hint: str) -> LaunchError:
+        return _wrong(self._path, _line(parent, key), what, hint)
+
+    def _mapping(self, value: object, parent: object, key: str) -> Mapping[str, object]:
+        if isinstance(value, Mapping) and all(isinstance(one, str) for one in value):
+            return value
+        raise self._bad(
+            parent, key, f"`{key}` must be a mapping of names to values", "write `name: value` lines below it"
+        )
+
+    def _money(self, parent: Mapping[str, object], key: str) -> Decimal:
+        value = parent[key]
+        try:
+            # By way of text, so that 0.19 is nineteen hundredths and not the nearest binary fraction.
+            number = Decimal(str(value))
+        except InvalidOperation:
+            number = Decimal("NaN")
+        if isinstance(value, bool) or not number.is_finite() or number < 0:
+            raise self._bad(
+                parent, key, f"`{key}` must be a number of at least 0, not {value!r}", f"write `{key}: 0.19`"
+            )
+        return number
+
+    def _names(self, parent: Mapping[str, object], key: str) -> tuple[str, ...]:
+        value = parent[key]
+        if isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(one, str) for one in value):
+            return tuple(str(one) for one in value)
+        raise self._bad(parent, key, f"`{key}` must be a list of names, not {value!r}", f"write `{key}: [one, two]`")
+
+    def _tax(self, top: Mapping[str, object], key: str) -> dict[str, object]:
+        rates = self._mapping(top[key], top, key)
+        by_name = {name: self._fraction(rates, name) for name in rates}
+        default = by_name.pop("default", Decimal(0))
+        return {"default_tax_fraction": default, "tax_fraction": by_name}
+
+    def _fraction(self, rates: Mapping[str, object], name: str) -> Decimal:
+        fraction = self._money(rates, name)
+        if fraction >= 1:
+            what = f"tax `{name}: {fraction}` is a fraction and must be below 1"
+            raise self._bad(rates, name, what, f"write 19 % as `{name}: 0.19`")
+        return fraction
+
+    def _electricity(self, top: Mapping[str, object], key: str) -> dict[str, object]:
+        return {key: self._money(top, key)}
+
+    def _exposure(self, top: Mapping[str, object], key: str) -> dict[str, object]:
+        return {key: self._money(top, key)}
+
+    def _default_providers(self, top: Mapping[str, object], key: str) -> dict[str, object]:
+        return {key: self._names(top, key)}
+
+    def _regions(self, top: Mapping[str, object], key: str) -> dict[str, object]:
+        places = self._mapping(top[key], top, key)
+        return {key: {name: self._names(places, name) for name in places}}
+
+    def _providers(self, top: Mapping[str, object], key: str) -> dict[str, object]:
+        sections = self._mapping(top[key], top, key)
+        return {key: {name: dict(self._mapping(sections[name], sections, name)) for name in sections}}
