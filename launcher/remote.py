@@ -17,9 +17,37 @@ class Completed:
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
-    """A run's own keys, on disk under `runs/<id>/keys` of LAUNCH_HOME (0700): client key, host key, known_hosts."""
+    """A run's own keys, on disk under `runs/<id>/keys` of LAUNCH_HOME (0700): client key, host key, known_hosts.
+
+    Made by `launcher.keys`; the texts are read anew each time, so that nothing secret lies in this value.
+    """
 
     folder: Path
+
+    @property
+    def client_private(self) -> Path:
+        """The file of the private key that we log in with."""
+        return self.folder / "client"
+
+    @property
+    def client_public(self) -> str:
+        """One line, as authorized_keys wants it."""
+        return (self.folder / "client.pub").read_text("ascii").strip()
+
+    @property
+    def host_private(self) -> str:
+        """The machine's own private key, which travels to it in its boot data."""
+        return (self.folder / "host").read_text("ascii")
+
+    @property
+    def host_public(self) -> str:
+        """One line; whoever answers at the machine's address must own its private part."""
+        return (self.folder / "host.pub").read_text("ascii").strip()
+
+    @property
+    def known_hosts(self) -> Path:
+        """The only file that says whom we trust on this run; written by `launcher.keys.pin`."""
+        return self.folder / "known_hosts"
 
 
 class Remote(Protocol):
@@ -29,10 +57,10 @@ class Remote(Protocol):
         """Run a command to its end; no shell reads `argv`. At most 8 MiB of standard output are kept."""
 
     def stream(self, argv: Sequence[str], *, idle_seconds: float = 60) -> Iterator[bytes]:
-        """Standard output in chunks as it comes, until the command ends.
+        """Standard output in chunks of at most 64 KiB as it comes, until the command ends.
 
-        Raises `RemoteUnreachable` when the connection is lost, or nothing came for `idle_seconds`; closing the iterator
-        ends the command.
+        Raises `RemoteUnreachable` when the connection is lost, or nothing came for `idle_seconds`, and `CommandFailed`
+        after the last chunk of a command that did not end well; closing the iterator ends the command.
         """
 
     def interactive(self, argv: Sequence[str]) -> int:
@@ -60,3 +88,11 @@ class LoginRefused(RemoteError):
 
 class CommandTimeout(RemoteError):
     """The command did not end within its time; it was ended on our side."""
+
+
+class CommandFailed(RemoteError):
+    """A streamed command ended with an exit code of its own other than 0."""
+
+    def __init__(self, text: str, *, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
