@@ -1,31 +1,15 @@
 """How long, and how much: an offer and a workload to low / expected / high for each phase of a run."""
 
 from dataclasses import dataclass
-from decimal import Decimal
 
+from pricing.interval import Dollars, Interval
 from pricing.memory import Fit
 from pricing.offer import Offer
 
+__all__ = ["PHASES", "Dollars", "Estimate", "Interval", "Phase"]
+
 PHASES = ("boot", "ship", "install", "model", "train", "evaluate", "pull", "teardown")
 """The phases of a run in order: `boot` starts at the create call, `model` is download and preparation."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A forecast: about 80 % of outcomes lie between `low` and `high`; `expected` is the middle."""
-
-    low: float
-    expected: float
-    high: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dollars:
-    """A forecast of money, as `Interval`."""
-
-    low_usd: Decimal
-    expected_usd: Decimal
-    high_usd: Decimal
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,7 +71,9 @@ class Offer:
 
     def __post_init__(self) -> None:
         if self.usd_per_hour < 0 or self.worst_usd_per_hour < self.usd_per_hour:
-            raise ValueError(f"{self.id}: price {self.usd_per_hour} must be within 0 and worst price {self.worst_usd_per_hour}")
+            raise ValueError(
+                f"{self.id}: price {self.usd_per_hour} must be within 0 and worst price {self.worst_usd_per_hour}"
+            )
         if self.seen_at.tzinfo is None:
             raise ValueError(f"{self.id}: a price needs an aware time")
         if (self.gpu is None) != (self.gpu_count == 0):
