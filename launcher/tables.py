@@ -1,0 +1,327 @@
+"""Plans, offers, runs and findings as tables that fit 80 columns; money comes formatted from `display`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from launcher.display import age, clock, fit, folded, interval, market, money, rate, span
+from launcher.ledger import RunRecord
+from pricing.estimate import Estimate
+from pricing.offer import Offer
+from pricing.plan import Choice, Plan, Rejected
+from providers.base import Finding, Level
+
+SHOWN_CHOICES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column. `drop` above 0: it goes when the table is too wide, the highest number first."""
+
+    title: str
+    right: bool = False
+    drop: int = 0
+
+
+def left(title: str, drop: int = 0) -> Column:
+    """A column of words."""
+    return Column(title=title, drop=drop)
+
+
+def right(title: str, drop: int = 0) -> Column:
+    """A column of figures."""
+    return Column(title=title, right=True, drop=drop)
+
+
+def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> str:
+    """Rows under titles, two spaces apart, money to the right; never wider than `width`."""
+    kept = _kept(columns, rows, width)
+    shown = [[row[at] for at in kept] for row in [[column.title for column in columns], *rows]]
+    widths = [max(len(cell) for cell in column) for column in zip(*shown, strict=True)]
+    return "\n".join(_row(row, widths, [columns[at].right for at in kept], width) for row in shown)
+
+
+def _kept(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    kept = list(range(len(columns)))
+    widths = [max(len(columns[at].title), *(len(row[at]) for row in rows), 0) for at in kept]
+    while sum(widths[at] + 2 for at in kept) - 2 > width:
+        most = max(kept, key=lambda at: columns[at].drop)
+        if not columns[most].drop:
+            break
+        kept.remove(most)
+    return kept
+
+
+def _row(cells: Sequence[str], widths: Sequence[int], to_the_right: Sequence[bool], width: int) -> str:
+    padded = [
+        cell.rjust(room) if to_right else cell.ljust(room)
+        for cell, room, to_right in zip(cells, widths, right, strict=True)
+    ]
+    return fit("  ".join(padded).rstrip(), width)
+
+
+# The plan
+
+PLAN_COLUMNS = (
+    left(""),
+    left("provider"),
+    left("instance"),
+    left("market"),
+    left("place"),
+    right("$/h"),
+    right("age"),
+    right("hours", 3),
+    right("cost to finish"),
+    right("fits", 2),
+    left("note", 1),
+)
+
+
+def plan_table(plan: Plan, title: str, now: datetime, width: int = 80, *, verbose: bool = False) -> str:
+    """The ranked choices, what was left out, and the sentence that a person agrees to."""
+    if not plan.choices:
+        return "\n".join(
+            [fit(title, width), "", *_rejected(plan.rejected, now, width), "nothing is left to choose from"]
+        )
+    shown = plan.choices if verbose else plan.choices[:SHOWN_CHOICES]
+    rows = [_plan_row(choice, at == 0, now) for at, choice in enumerate(shown)]
+    parts = [fit(title, width), "", table(PLAN_COLUMNS, rows, width), *_more(plan, len(shown), verbose=verbose)]
+    if verbose:
+        parts += ["", *_rejected(plan.rejected, now, width)]
+    return "\n".join([*parts, "", *_agreement(plan, plan.choices[0], now, width)])
+
+
+def _plan_row(choice: Choice, first: bool, now: datetime) -> list[str]:
+    offer, estimate = choice.offer, choice.estimate
+    return [
+        ">" if first else " ",
+        offer.provider,
+        offer.instance_type,
+        market(offer.market),
+        offer.zone or offer.region,
+        money(offer.usd_per_hour),
+        age(offer.age(now)),
+        _hours(estimate),
+        "  ".join(money(usd) for usd in (estimate.usd.low_usd, estimate.usd.expected_usd, estimate.usd.high_usd)),
+        _memory(estimate),
+        _note(choice),
+    ]
+
+
+def _hours(estimate: Estimate) -> str:
+    return f"{estimate.seconds.low / 3600:.1f}-{estimate.seconds.high / 3600:.1f}"
+
+
+def _memory(estimate: Estimate) -> str:
+    return f"{estimate.fit.needed_gib:.1f} of {estimate.fit.usable_gib:.1f} GiB"
+
+
+def _note(choice: Choice) -> str:
+    """What sets a choice apart, the gravest first."""
+    if not choice.offer.guarded:
+        return "does not end itself"
+    if choice.estimate.seconds.high > choice.lease_seconds:
+        return "may need longer than it may live"
+    return "memory is tight" if choice.estimate.fit.barely else ""
+
+
+def _more(plan: Plan, shown: int, *, verbose: bool) -> list[str]:
+    rest = [f"{len(plan.choices) - shown} more"] if len(plan.choices) > shown else []
+    left_out = [f"{len(plan.rejected)} left out"] if plan.rejected else []
+    return [f"   ... {', '.join(rest + left_out)} (launch estimate -v)"] if (rest or left_out) and not verbose else []
+
+
+def _rejected(rejected: Sequence[Rejected], now: datetime, width: int) -> list[str]:
+    """Every offer that was left out, with its price, its age and the reason."""
+    if not rejected:
+        return []
+    columns = (
+        left("left out"),
+        left("market"),
+        left("place"),
+        right("$/h"),
+        right("age"),
+        left("why"),
+    )
+    rows = [[*_offer_cells(one.offer, now), one.reason] for one in rejected]
+    return [table(columns, rows, width)]
+
+
+def _offer_cells(offer: Offer, now: datetime) -> list[str]:
+    name = f"{offer.provider} {offer.instance_type}"
+    return [name, market(offer.market), offer.zone or offer.region, money(offer.usd_per_hour), age(offer.age(now))]
+
+
+def _agreement(plan: Plan, first: Choice, now: datetime, width: int) -> list[str]:
+    budget = "no budget needed" if plan.terms.budget_usd is None else f"budget {money(plan.terms.budget_usd)}"
+    facts = [budget, f"planned {interval(first.estimate.usd)}", f"{_hours(first.estimate)} h", _memory(first.estimate)]
+    price = f"price {rate(first.offer.usd_per_hour)} from {first.offer.source}, {age(first.offer.age(now))} old"
+    return [*_flowing(facts, width), *_flowing([price], width), *_flowing([_guard(plan, first, now)], width)]
+
+
+def _flowing(facts: Sequence[str], width: int) -> list[str]:
+    """Facts on as few lines as hold them."""
+    lines: list[str] = [""]
+    for fact in facts:
+        if lines[-1] and len(lines[-1]) + 3 + len(fact) > width:
+            lines.append("")
+        lines[-1] += ("   " if lines[-1] else "") + fact
+    return lines
+
+
+def _guard(plan: Plan, first: Choice, now: datetime) -> str:
+    """When the machine ends without us, or what it costs if it does not."""
+    if first.offer.guarded:
+        delay = plan.terms.guard_delay_seconds.get(first.offer.provider, 0.0)
+        latest = now + timedelta(seconds=first.lease_seconds + delay)
+        return f"the machine ends itself at {_moment(latest, now)} at the latest, whatever happens here"
+    worst = first.worst_usd_per_hour
+    return (
+        f"nothing ends this machine if this computer dies: {rate(worst)}, {money(worst * 24)} a day, "
+        "until somebody runs `launch reap`"
+    )
+
+
+def _moment(latest: datetime, now: datetime) -> str:
+    days = (latest.astimezone(now.tzinfo).date() - now.date()).days
+    day = "" if days == 0 else "tomorrow " if days == 1 else f"{latest.astimezone(now.tzinfo):%Y-%m-%d} "
+    return day + clock(latest, now.tzinfo)
+
+
+# Other tables
+
+
+def offers_table(offers: Sequence[Offer], now: datetime, width: int = 80) -> str:
+    """What can be rented, cheapest hour first, each price with its age."""
+    if not offers:
+        return "no offers match\n\nnext  launch offers      # without filters\n      launch doctor"
+    columns = (
+        left("provider"),
+        left("instance"),
+        left("gpu"),
+        left("market"),
+        left("place"),
+        right("$/h"),
+        right("age"),
+        left("ends itself", 2),
+        left("source", 3),
+    )
+    rows = [_offer_row(offer, now) for offer in sorted(offers, key=lambda one: (one.usd_per_hour, one.id))]
+    return table(columns, rows, width) + "\n\nnext  launch estimate     # what this job costs to finish on them"
+
+
+def _offer_row(offer: Offer, now: datetime) -> list[str]:
+    gpu = (
+        "none"
+        if offer.gpu is None
+        else offer.gpu.name
+        if offer.gpu_count == 1
+        else f"{offer.gpu_count} x {offer.gpu.name}"
+    )
+    place = offer.zone or offer.region
+    guarded = "yes" if offer.guarded else "no"
+    price, seen = money(offer.usd_per_hour), age(offer.age(now))
+    return [offer.provider, offer.instance_type, gpu, market(offer.market), place, price, seen, guarded, offer.source]
+
+
+def runs_table(runs: Sequence[RunRecord], now: datetime, width: int = 80) -> str:
+    """`ps`: one line a run, the latest first; an open intent is said aloud."""
+    if not runs:
+        return "no runs yet\n\nnext  launch --budget 5 --gpu a10g"
+    columns = (
+        left("run"),
+        left("state"),
+        left("outcome", 1),
+        left("machine"),
+        left("place", 2),
+        right("spent"),
+        right("of"),
+        right("age"),
+    )
+    shown = table(columns, [_run_row(run, now) for run in runs], width)
+    return "\n".join([shown, "", *(line for run in runs for line in _maybe(run)), _after_ps(runs)])
+
+
+def _run_row(run: RunRecord, now: datetime) -> list[str]:
+    machine = " ".join(part for part in (run.provider, run.instance_type, market(run.market)) if part) or "none"
+    outcome = str(run.outcome or "")
+    spent, of, old = (
+        money(run.spent_usd),
+        money(run.budget_usd) if run.budget_usd is not None else "-",
+        age(now - run.created_at),
+    )
+    return [run.id, run.state.lower(), outcome, machine, run.zone or run.region, spent, of, old]
+
+
+def _maybe(run: RunRecord) -> list[str]:
+    if not run.open_intents:
+        return []
+    return [f"{run.id}: maybe running, ${rate(run.maybe_usd_per_hour)}: a call's answer got lost"]
+
+
+def _after_ps(runs: Sequence[RunRecord]) -> str:
+    if any(run.open_intents for run in runs):
+        return "next  launch reap         # asks the cloud, and ends what should not run"
+    return f"next  launch show {runs[0].id}"
+
+
+def findings(found: Sequence[tuple[str, Finding]], width: int = 80) -> str:
+    """`doctor`: each provider's findings, with the fix under what is not in order."""
+    lines = [line for provider, finding in found for line in _finding(provider, finding, width)]
+    bad = sum(finding.level is Level.ERROR for _, finding in found)
+    last = "next  launch estimate" if not bad else f"{bad} to fix, then: launch doctor"
+    return "\n".join([*lines, "", last])
+
+
+def _finding(provider: str, finding: Finding, width: int) -> list[str]:
+    fix = [f"{'':<12}fix: {finding.fix}"] if finding.fix and finding.level is not Level.OK else []
+    head = f"{finding.level:<8} {provider}: {finding.subject}"
+    return [*_flowing([head, finding.text], width), *fix]
+
+
+def run_page(run: RunRecord, now: datetime, width: int = 80) -> str:
+    """`show`: one run in full, from the ledger alone."""
+    machine = " ".join(
+        part for part in (run.provider, run.instance_type, market(run.market), run.zone or run.region) if part
+    )
+    budget = "" if run.budget_usd is None else f" of {money(run.budget_usd)}"
+    lines = [
+        folded("run", [run.id, run.name], width),
+        folded("state", [run.state.lower(), str(run.outcome or "")], width).rstrip(),
+        folded("machine", [machine or "none was ever had", run.instance_id], width).rstrip(),
+        folded("cost", [f"{money(run.spent_usd)}{budget}"], width),
+        folded("age", [age(now - run.created_at)], width),
+        folded("results", [str(run.out_dir)], width),
+        *_maybe(run),
+        "",
+        f"next  {_next_for(run)}",
+    ]
+    return "\n".join(lines)
+
+
+def _next_for(run: RunRecord) -> str:
+    if run.open_intents:
+        return "launch reap"
+    return f"launch receipt {run.id}" if run.receipt_json else f"launch attach {run.id}"
+
+
+def phases_table(estimate: Estimate, width: int = 80) -> str:
+    """`estimate -v`: where time and money of the first choice would go."""
+    columns = (
+        left("phase"),
+        right("time"),
+        right("low"),
+        right("expected"),
+        right("high"),
+    )
+    rows = [
+        [
+            phase.name,
+            span(phase.seconds.expected),
+            money(phase.usd.low_usd),
+            money(phase.usd.expected_usd),
+            money(phase.usd.high_usd),
+        ]
+        for phase in estimate.phases
+    ]
+    return table(columns, rows, width)
