@@ -195,4 +195,7 @@ def heard(_number: int, _frame: object) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, heard)
-    {"install": install, "train": train, "evaluate": lambda: evaluate(sys.argv[2])}[sys.argv[1]]()
+    if sys.argv[1] == "evaluate":
+        evaluate(sys.argv[2])
+    else:
+        {"install": install, "train": train}[sys.argv[1]]()
