@@ -1,0 +1,127 @@
+"""What is true of the machines of `fake_provider`: their clock, their life, their bill, and the offers they come from."""
+
+import itertools
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+from pricing.gpus import by_name
+from pricing.offer import Fees, Market, Offer
+from providers.base import EndReason, InstanceRequest, InstanceState, Traits
+
+HOUR = 3600
+FEES = Fees(
+    disk_usd_per_gib_month=Decimal("0.08"), ip_usd_per_hour=Decimal("0.005"), egress_usd_per_gib=Decimal("0.09")
+)
+
+
+class VirtualClock:
+    """A clock that moves only when told; `sleep` is the story's `World.sleep`."""
+
+    def __init__(self, start: datetime = datetime(2026, 11, 24, 12, tzinfo=UTC)) -> None:
+        self._now = start
+
+    def __call__(self) -> datetime:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        """Time passes."""
+        self._now += timedelta(seconds=max(seconds, 0.0))
+
+
+@dataclass
+class Machine:
+    """A machine as it truly is, whatever the lies say."""
+
+    id: str
+    provider: str
+    owner: str
+    request: InstanceRequest
+    born_at: datetime
+    lease_seconds: float
+    guard_seconds: float | None
+    pending_seconds: float
+    linger_seconds: float
+    forgotten_seconds: float
+    rates: list[tuple[datetime, Decimal]]
+    ended_at: datetime | None = None
+    reason: EndReason = EndReason.NONE
+    dies_in_pending: EndReason = EndReason.NONE
+
+    def settle(self, now: datetime) -> None:
+        """Let happen what happens by itself up to `now`: death in pending, the own deadline."""
+        if self.ended_at is not None:
+            return
+        if self.dies_in_pending and now >= self.born_at + timedelta(seconds=self.pending_seconds):
+            self.end(self.born_at + timedelta(seconds=self.pending_seconds), self.dies_in_pending)
+        elif self.guard_seconds is not None:
+            dead_at = self.born_at + timedelta(seconds=self.lease_seconds + self.guard_seconds)
+            if now >= dead_at:
+                self.end(dead_at, EndReason.OWN_DEADLINE)
+
+    def end(self, at: datetime, reason: EndReason) -> None:
+        """It ends, once."""
+        if self.ended_at is None:
+            self.ended_at, self.reason = at, reason
+
+    def state(self, now: datetime) -> InstanceState:
+        """What an honest cloud would show."""
+        if self.ended_at is not None:
+            lingering = now < self.ended_at + timedelta(seconds=self.linger_seconds)
+            return InstanceState.ENDING if lingering else InstanceState.GONE
+        pending = now < self.born_at + timedelta(seconds=self.pending_seconds)
+        return InstanceState.PENDING if pending else InstanceState.RUNNING
+
+    def billed_usd(self, now: datetime) -> Decimal:
+        """What it has cost so far: by the second, 60 s at least, disk and address with it."""
+        stop = min(self.ended_at or now, now)
+        fees = Fraction(self.request.offer.fees.ip_usd_per_hour)
+        fees += Fraction(self.request.offer.fees.disk_usd_per_gib_month) * self.request.disk_gib / 730
+        total = Fraction(0)
+        for (start, rate), following in itertools.zip_longest(self.rates, self.rates[1:]):
+            until = min(following[0], stop) if following else max(stop, self.born_at + timedelta(seconds=60))
+            total += (Fraction(rate) + fees) * max(_whole_seconds(until - start), 0) / HOUR
+        return Decimal(total.numerator) / Decimal(total.denominator)
+
+
+def _whole_seconds(span: timedelta) -> int:
+    return -(-span // timedelta(seconds=1))
+
+
+def fake_traits(*, guarded: bool = True, spot: bool = True, idempotent_create: bool = True) -> Traits:
+    """What a view can do; the figures are small, so that tests wait little virtual time."""
+    return Traits(
+        bills=True,
+        guarded=guarded,
+        spot=spot,
+        idempotent_create=idempotent_create,
+        boot_deadline_seconds=480,
+        settle_seconds=60,
+        guard_delay_seconds=30,
+    )
+
+
+def fake_offer(
+    instance_type: str = "f1.small", *, usd: str = "0.50", market: Market = Market.SPOT, zone: str = "north-1a"
+) -> Offer:
+    """One A10G machine at `usd` an hour; a spot offer may cost twice as much at worst."""
+    price = Decimal(usd)
+    return Offer(
+        provider="fake",
+        instance_type=instance_type,
+        region=zone[:-1],
+        zone=zone,
+        market=market,
+        gpu=by_name("A10G"),
+        gpu_count=1,
+        vcpus=4,
+        ram_gib=16,
+        usd_per_hour=price,
+        worst_usd_per_hour=price * 2 if market is Market.SPOT else price,
+        seen_at=datetime(2026, 11, 24, 12, tzinfo=UTC),
+        source="the fake's own price list",
+        guarded=True,
+        fees=FEES,
+        boot_seconds=60,
+    )
