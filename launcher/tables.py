@@ -55,7 +55,7 @@ def _kept(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) 
 def _row(cells: Sequence[str], widths: Sequence[int], to_the_right: Sequence[bool], width: int) -> str:
     padded = [
         cell.rjust(room) if to_right else cell.ljust(room)
-        for cell, room, to_right in zip(cells, widths, right, strict=True)
+        for cell, room, to_right in zip(cells, widths, to_the_right, strict=True)
     ]
     return fit("  ".join(padded).rstrip(), width)
 
