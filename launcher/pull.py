@@ -1,0 +1,233 @@
+"""Brings files home from a machine that is not trusted: what it announced, no byte more, verified, or not at all."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from launcher.guest import GuestError, Manifest, RemoteFile
+from launcher.landing import DiskFull, InTheWay, Landing, Part
+from launcher.names import RESULT_SUFFIXES, Names
+from launcher.remote import CommandFailed
+
+__all__ = ["Caps", "DiskFull", "Pulled", "Source", "pull"]
+
+RECORD = "manifest.json"
+_SHOWN = 100
+_FIRST = {"adapter": 0, "eval": 1, "logs": 3}
+_OTHERS = 2
+
+
+class Source(Protocol):
+    """What `pull` needs of `launcher.guest.Guest`."""
+
+    def manifest(self, under: str = "out") -> Manifest:
+        """All files below `under`."""
+
+    def send(self, under: str, path: str, offset: int) -> Iterator[bytes]:
+        """The bytes of one file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caps:
+    """How much may come, at most. `seconds` counts from the manifest on."""
+
+    files: int = 1_000
+    bytes: int = 20 * 2**30
+    seconds: float = 6 * 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pulled:
+    """What lies here now. `files` and `bytes` are of the files whose hash was checked, whenever they came.
+
+    `verified`: every file that was announced and wanted is here. `refused` says which others there were, and why;
+    `replaced` says what of an earlier pull, or of somebody else, stood at the same place, and where it went.
+    """
+
+    files: int
+    bytes: int
+    verified: bool
+    refused: tuple[str, ...]
+    replaced: tuple[str, ...] = ()
+
+
+def pull(guest: Source, under: str, into: Path, caps: Caps, now: Callable[[], datetime]) -> Pulled:
+    """Bring all wanted files below `under` ("out", or "checkpoints/NAME") into the folder `into`.
+
+    The adapter comes first, then the evaluation, logs last. What came is kept whatever happens after it: after a
+    `RemoteUnreachable` the next call goes on in the middle of the file. For "out", `manifest.json` says what was
+    verified. Raises `RemoteError`s, and `DiskFull` where this disk is too small: if it can be known, before the first byte.
+    """
+    at = now()
+    files, refused = _wanted(guest.manifest(under).files, under, caps)
+    with Landing(into) as landing:
+        fetch = _Fetch(guest, under, landing, lambda: (now() - at).total_seconds() > caps.seconds)
+        record = _Record(landing, at) if under == "out" else None
+        try:
+            fetch.all(files, record)
+        finally:
+            if record is not None:
+                record.save()
+    refused += fetch.failed
+    return Pulled(
+        files=len(fetch.here),
+        bytes=sum(file.bytes for file in fetch.here),
+        verified=not fetch.failed,
+        refused=_shown(refused),
+        replaced=_shown(fetch.replaced),
+    )
+
+
+def _wanted(files: Sequence[RemoteFile], under: str, caps: Caps) -> tuple[list[RemoteFile], list[str]]:
+    """The files to take, in the order of their worth, and why not the others."""
+    # A checkpoint travels from machine to machine through here, as named files that nothing here ever opens.
+    names = Names(RESULT_SUFFIXES) if under == "out" else Names(None, frozenset())
+    wanted: list[RemoteFile] = []
+    refused: list[str] = []
+    total = 0
+    for file in sorted(files, key=lambda one: _FIRST.get(one.path.partition("/")[0], _OTHERS)):
+        why = names.refuse(file.path)
+        if not why and (len(wanted) >= caps.files or total + file.bytes > caps.bytes):
+            why = f"{file.path}: beyond the limit of {caps.files} files and {caps.bytes} bytes"
+        if why:
+            refused.append(why)
+        else:
+            wanted.append(file)
+            total += file.bytes
+    return wanted, refused
+
+
+class _Fetch:
+    """Brings one file after the other, and notes how it went."""
+
+    def __init__(self, guest: Source, under: str, landing: Landing, late: Callable[[], bool]) -> None:
+        self._guest, self._under, self._landing, self._late = guest, under, landing, late
+        self.here: list[RemoteFile] = []
+        self.failed: list[str] = []
+        self.replaced: list[str] = []
+
+    def all(self, files: Sequence[RemoteFile], record: "_Record | None") -> None:
+        """Bring what is not here yet."""
+        missing = []
+        for file in files:
+            if self._landing.sha256(file.path) == file.sha256:
+                self._note(file, record)
+            else:
+                missing.append(file)
+        self._check_room(missing)
+        for file in missing:
+            self._one(file, record)
+
+    def _check_room(self, missing: Sequence[RemoteFile]) -> None:
+        to_come = sum(max(0, file.bytes - self._landing.waiting_bytes(file.sha256)) for file in missing)
+        lacking = to_come - self._landing.free_bytes()
+        if lacking > 0:
+            raise DiskFull(self._landing.folder, lacking)
+
+    def _one(self, file: RemoteFile, record: "_Record | None") -> None:
+        part = self._landing.part(file.sha256, file.bytes)
+        try:
+            why = self._late_or(part, file)
+            if not why:
+                self._make_way(file, record)
+                self._landing.settle(part, file.path)
+                self._note(file, record)
+        except (GuestError, CommandFailed, InTheWay) as odd:
+            why = str(odd)
+        finally:
+            part.close()
+        if why:
+            self.failed.append(f"{file.path}: {why}")
+
+    def _late_or(self, part: Part, file: RemoteFile) -> str:
+        """Fill the part; why it cannot be trusted, or ""."""
+        why = self._fill(part, file)
+        if not why and part.sha256 != file.sha256:
+            why = "its sha256 is not the one that was announced"
+            self._landing.drop(part)  # so that the next try begins anew
+        return why
+
+    def _fill(self, part: Part, file: RemoteFile) -> str:
+        if part.size == file.bytes:
+            return ""
+        if self._late():
+            return "no time left"
+        chunks = self._guest.send(self._under, file.path, part.size)
+        try:
+            for chunk in chunks:
+                if self._late():
+                    return "no time left"
+                if len(chunk) > file.bytes - part.size:
+                    self._landing.drop(part)
+                    return "more came than was announced"
+                part.write(chunk)
+        finally:
+            _close(chunks)
+        return "" if part.size == file.bytes else f"only {part.size} of {file.bytes} bytes came"
+
+    def _make_way(self, file: RemoteFile, record: "_Record | None") -> None:
+        """Nothing that stands at a file's place goes without a word; what is not ours to replace is moved aside."""
+        if not self._landing.there(file.path):
+            return
+        known = self._landing.sha256(file.path)
+        if known is not None and (record is None or record.may_replace(file.path, known)):
+            self.replaced.append(f"{file.path}: an earlier pull had brought another one ({known[:8]})")
+        else:
+            other = self._landing.set_aside(file.path)
+            self.replaced.append(f"{file.path}: what was there is now {other}")
+
+    def _note(self, file: RemoteFile, record: "_Record | None") -> None:
+        self.here.append(file)
+        if record is not None:
+            record.add(file)
+
+
+class _Record:
+    """`manifest.json`: what was verified here, and as of when. Other keys in it are left alone."""
+
+    def __init__(self, landing: Landing, at: datetime) -> None:
+        self._landing, self._at = landing, at.isoformat()
+        self._document = _mapping(_parsed(landing.read(RECORD)))
+        files = self._document.get("files")
+        listed = [_mapping(one) for one in files] if isinstance(files, list) else []
+        self._files = {str(one.get("path")): dict(one) for one in listed}
+
+    def may_replace(self, path: str, sha256: str) -> bool:
+        """Whether that file came by a pull that is not newer than this one, and is still as it came."""
+        known = self._files.get(path, {})
+        return known.get("sha256") == sha256 and str(known.get("at")) <= self._at
+
+    def add(self, file: RemoteFile) -> None:
+        """One more verified file."""
+        self._files[file.path] = {"path": file.path, "bytes": file.bytes, "sha256": file.sha256, "at": self._at}
+
+    def save(self) -> None:
+        """Put it on disk."""
+        files = [self._files[path] for path in sorted(self._files)]
+        self._landing.write(RECORD, dict(self._document) | {"schema": 1, "at": self._at, "files": files})
+
+
+def _parsed(text: bytes) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # damaged: as good as none, since every hash is taken anew
+        return None
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _close(chunks: Iterator[bytes]) -> None:
+    """End the sending now, not when the garbage collector comes by."""
+    close = getattr(chunks, "close", None)
+    if close is not None:
+        close()
+
+
+def _shown(lines: Sequence[str]) -> tuple[str, ...]:
+    more = len(lines) - _SHOWN
+    return (*lines[:_SHOWN], f"and {more} more") if more > 0 else tuple(lines)
