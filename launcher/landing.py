@@ -21,15 +21,19 @@ _RECORD_BYTES = 8 * 1024 * 1024
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-class DiskFull(OSError):
-    """This disk has no room for what is coming home; `missing_bytes` is what it lacks, as far as can be said."""
+class PullError(Exception):
+    """What was to come home cannot be put where it shall go."""
+
+
+class NoRoom(PullError):
+    """This disk is full; `missing_bytes` is what it lacks, as far as can be said."""
 
     def __init__(self, folder: Path, missing_bytes: int) -> None:
-        super().__init__(errno.ENOSPC, f"no room for {missing_bytes / 2**20:.1f} MiB more", str(folder))
+        super().__init__(f"{folder} has no room for {missing_bytes / 2**20:,.1f} MiB more")
         self.missing_bytes = missing_bytes
 
 
-class InTheWay(Exception):
+class InTheWay(PullError):
     """Something that is no folder stands where a folder must be."""
 
 
@@ -48,16 +52,16 @@ class Part:
         return self._digest.hexdigest()
 
     def write(self, chunk: bytes) -> None:
-        """Append. Raises `DiskFull`."""
-        with _room(self._folder, len(chunk)):
+        """Append. Raises `NoRoom`."""
+        with _on_disk(self._folder, len(chunk)):
             rest = memoryview(chunk)
             while rest:
                 rest = rest[os.write(self._handle, rest) :]
         self._count(chunk)
 
     def sync(self) -> None:
-        """To the disk itself. Raises `DiskFull`, which some file systems notice only here."""
-        with _room(self._folder, self.size):
+        """To the disk itself. Raises `NoRoom`, which some file systems notice only here."""
+        with _on_disk(self._folder, self.size):
             os.fsync(self._handle)
 
     def close(self) -> None:
@@ -76,9 +80,11 @@ class Landing:
     """
 
     def __init__(self, folder: Path) -> None:
+        """Makes the folder where there is none. Raises `PullError`."""
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self._root = os.open(folder, _FOLDER & ~os.O_NOFOLLOW)  # the user may well have put the folder elsewhere
+        with _on_disk(folder, 0):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._root = os.open(folder, _FOLDER & ~os.O_NOFOLLOW)  # the user may well have put the folder elsewhere
         try:
             self._parts = self._below(self._root, _PARTS)
         except BaseException:
@@ -106,7 +112,7 @@ class Landing:
         try:
             with self._parent(path, make=False) as (parent, name):
                 handle = os.open(name, os.O_RDONLY | _FILE, dir_fd=parent)
-        except (OSError, InTheWay):
+        except (OSError, PullError):
             return None
         with os.fdopen(handle, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() if _is_regular(handle) else None
@@ -116,7 +122,7 @@ class Landing:
         try:
             with self._parent(path, make=False) as (parent, name):
                 os.stat(name, dir_fd=parent, follow_symlinks=False)
-        except (OSError, InTheWay):
+        except (OSError, PullError):
             return False
         return True
 
@@ -128,7 +134,7 @@ class Landing:
             return 0
 
     def part(self, sha256: str, size: int) -> Part:
-        """Go on with what an earlier try left of a file, or begin anew. Raises `DiskFull`."""
+        """Go on with what an earlier try left of a file, or begin anew. Raises `NoRoom`."""
         name = f"{sha256}.part"
         left = self._left_over(name, size)
         if left is None:
@@ -143,15 +149,15 @@ class Landing:
             os.unlink(part.name, dir_fd=self._parts)
 
     def settle(self, part: Part, path: str) -> None:
-        """Give a whole part its name, for good. Raises `InTheWay` and `DiskFull`."""
+        """Give a whole part its name, for good. Raises `PullError`."""
         part.sync()
-        with _room(self.folder, 0), self._parent(path, make=True) as (parent, name):
+        with _on_disk(self.folder, 0), self._parent(path, make=True) as (parent, name):
             os.rename(part.name, name, src_dir_fd=self._parts, dst_dir_fd=parent)
             os.fsync(parent)
 
     def set_aside(self, path: str) -> str:
         """Move what has that name to a name beside it, which is returned. Links are moved, not followed."""
-        with self._parent(path, make=False) as (parent, name):
+        with _on_disk(self.folder, 0), self._parent(path, make=False) as (parent, name):
             other = f"{name}.aside-{secrets.token_hex(4)}"
             os.rename(name, other, src_dir_fd=parent, dst_dir_fd=parent)
         return other
@@ -167,7 +173,7 @@ class Landing:
         return text if len(text) <= _RECORD_BYTES else b""
 
     def write(self, name: str, document: object) -> None:
-        """A JSON file of our own in the folder itself, replaced as a whole. Raises `DiskFull`."""
+        """A JSON file of our own in the folder itself, replaced as a whole. Raises `NoRoom`."""
         text = (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
         handle, aside = self._fresh(f"{name}.part")
         part = Part(handle, aside, self.folder)
@@ -191,7 +197,7 @@ class Landing:
 
     def _fresh(self, name: str) -> tuple[int, str]:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _FILE
-        with _room(self.folder, 0):
+        with _on_disk(self.folder, 0):
             try:
                 handle = os.open(name, flags, 0o644, dir_fd=self._parts)
             except FileExistsError:  # another pull is at it, or something odd was put there: a name that nobody has
@@ -215,7 +221,7 @@ class Landing:
 
     def _below(self, parent: int, name: str, *, make: bool = True) -> int:
         if make:
-            with suppress(FileExistsError), _room(self.folder, 0):
+            with _on_disk(self.folder, 0), suppress(FileExistsError):
                 os.mkdir(name, 0o755, dir_fd=parent)
         try:
             return os.open(name, _FOLDER, dir_fd=parent)
@@ -237,10 +243,11 @@ def _is_ours_alone(handle: int) -> bool:
 
 
 @contextmanager
-def _room(folder: Path, missing_bytes: int) -> Iterator[None]:
+def _on_disk(folder: Path, missing_bytes: int) -> Iterator[None]:
+    """Turns what the file system refuses into `NoRoom` or `PullError`."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise DiskFull(folder, missing_bytes) from error
-        raise
+            raise NoRoom(folder, missing_bytes) from error
+        raise PullError(f"{folder}: {error.strerror}") from error

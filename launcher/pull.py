@@ -1,6 +1,7 @@
 """Brings files home from a machine that is not trusted: what it announced, no byte more, verified, or not at all."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,11 +9,11 @@ from pathlib import Path
 from typing import Protocol
 
 from launcher.guest import GuestError, Manifest, RemoteFile
-from launcher.landing import DiskFull, InTheWay, Landing, Part
+from launcher.landing import Landing, NoRoom, Part, PullError
 from launcher.names import RESULT_SUFFIXES, Names
 from launcher.remote import CommandFailed
 
-__all__ = ["Caps", "DiskFull", "Pulled", "Source", "pull"]
+__all__ = ["CHECKPOINT_CAPS", "RESULT_CAPS", "Caps", "NoRoom", "PullError", "Pulled", "Source", "pull"]
 
 RECORD = "manifest.json"
 _SHOWN = 100
@@ -32,11 +33,16 @@ class Source(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Caps:
-    """How much may come, at most. `seconds` counts from the manifest on."""
+    """How much may come, at most. `seconds` is for the whole pull: bytes that trickle for ever end there."""
 
-    files: int = 1_000
-    bytes: int = 20 * 2**30
-    seconds: float = 6 * 3600.0
+    files: int
+    bytes: int
+    seconds: float
+
+
+RESULT_CAPS = Caps(files=1_000, bytes=20 * 2**30, seconds=2 * 3600.0)
+CHECKPOINT_CAPS = Caps(files=200, bytes=20 * 2**30, seconds=3600.0)
+"""Far above an adapter of a 70B model (about 2 GiB) with its optimizer's state, far below what hurts a laptop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,29 +60,31 @@ class Pulled:
     replaced: tuple[str, ...] = ()
 
 
-def pull(guest: Source, under: str, into: Path, caps: Caps, now: Callable[[], datetime]) -> Pulled:
+def pull(
+    guest: Source, under: str, into: Path, caps: Caps, now: datetime, clock: Callable[[], float] = time.monotonic
+) -> Pulled:
     """Bring all wanted files below `under` ("out", or "checkpoints/NAME") into the folder `into`.
 
     The adapter comes first, then the evaluation, logs last. What came is kept whatever happens after it: after a
     `RemoteUnreachable` the next call goes on in the middle of the file. For "out", `manifest.json` says what was
-    verified. Raises `RemoteError`s, and `DiskFull` where this disk is too small: if it can be known, before the first byte.
+    verified, as of `now`. A file that did not come as announced leaves the others alone, and `Pulled.verified` false.
+    Raises `RemoteError`s, and `PullError`s: `NoRoom` before the first byte, where that can be known.
     """
-    at = now()
+    end = clock() + caps.seconds
     files, refused = _wanted(guest.manifest(under).files, under, caps)
     with Landing(into) as landing:
-        fetch = _Fetch(guest, under, landing, lambda: (now() - at).total_seconds() > caps.seconds)
-        record = _Record(landing, at) if under == "out" else None
+        fetch = _Fetch(guest, under, landing, lambda: clock() >= end)
+        record = _Record(landing, now) if under == "out" else None
         try:
             fetch.all(files, record)
         finally:
             if record is not None:
                 record.save()
-    refused += fetch.failed
     return Pulled(
         files=len(fetch.here),
         bytes=sum(file.bytes for file in fetch.here),
         verified=not fetch.failed,
-        refused=_shown(refused),
+        refused=_shown([*refused, *fetch.failed]),
         replaced=_shown(fetch.replaced),
     )
 
@@ -125,7 +133,7 @@ class _Fetch:
         to_come = sum(max(0, file.bytes - self._landing.waiting_bytes(file.sha256)) for file in missing)
         lacking = to_come - self._landing.free_bytes()
         if lacking > 0:
-            raise DiskFull(self._landing.folder, lacking)
+            raise NoRoom(self._landing.folder, lacking)
 
     def _one(self, file: RemoteFile, record: "_Record | None") -> None:
         part = self._landing.part(file.sha256, file.bytes)
@@ -135,7 +143,9 @@ class _Fetch:
                 self._make_way(file, record)
                 self._landing.settle(part, file.path)
                 self._note(file, record)
-        except (GuestError, CommandFailed, InTheWay) as odd:
+        except NoRoom:
+            raise
+        except (GuestError, CommandFailed, PullError) as odd:
             why = str(odd)
         finally:
             part.close()
