@@ -15,7 +15,8 @@ from pathlib import Path
 
 from launcher.codec import dump, load
 from launcher.errors import Exit, LaunchError
-from launcher.run import NEXT, Attempt, Ending, Outcome, Run, State
+from launcher.records import RECORDS, RunRecord, pick, record
+from launcher.run import NEXT, Attempt, Ending, Run, State
 from pricing.plan import Choice
 from providers.base import Instance
 
@@ -25,7 +26,7 @@ CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, created_at TEXT NOT NULL, budget_usd TEXT, deadline_at TEXT,
     out_dir TEXT NOT NULL, state TEXT NOT NULL, state_at TEXT NOT NULL, outcome TEXT, ending TEXT,
     spent_usd TEXT NOT NULL DEFAULT '0', request TEXT NOT NULL, plan TEXT NOT NULL, receipt TEXT,
-    stop_asked TEXT, progress_offset INTEGER NOT NULL DEFAULT 0, checkpoint TEXT);
+    stop_asked TEXT, checkpoint TEXT);
 CREATE TABLE IF NOT EXISTS attempts (
     run TEXT NOT NULL REFERENCES runs(id), number INTEGER NOT NULL, provider TEXT NOT NULL, region TEXT NOT NULL,
     zone TEXT NOT NULL, instance_type TEXT NOT NULL, market TEXT NOT NULL, instance_id TEXT, started_at TEXT NOT NULL,
@@ -44,29 +45,6 @@ CREATE TABLE IF NOT EXISTS phases (
     run TEXT NOT NULL, attempt INTEGER NOT NULL, name TEXT NOT NULL, planned_seconds REAL, actual_seconds REAL,
     PRIMARY KEY (run, attempt, name));
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunRecord:
-    """One run as `ps` and `show` list it: flat columns only, no SDK and no pydantic to read them."""
-
-    id: str
-    name: str
-    created_at: datetime
-    state: State
-    outcome: Outcome | None
-    budget_usd: Decimal | None
-    spent_usd: Decimal
-    provider: str
-    region: str
-    zone: str
-    instance_type: str
-    market: str
-    instance_id: str
-    out_dir: Path
-    receipt_json: str | None
-    open_intents: int
-    maybe_usd_per_hour: Decimal | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,15 +158,6 @@ class Ledger:
         """What it has cost so far, for `ps`."""
         with self._transaction() as db:
             db.execute("UPDATE runs SET spent_usd=? WHERE id=?", (str(spent_usd), run.id))
-
-    def note_offset(self, run: Run, offset: int) -> None:
-        """How many bytes of the machine's progress were read and understood."""
-        with self._transaction() as db:
-            db.execute("UPDATE runs SET progress_offset=? WHERE id=?", (offset, run.id))
-
-    def offset(self, run_id: str) -> int:
-        """See `note_offset`."""
-        return int(self._one("SELECT progress_offset FROM runs WHERE id=?", run_id)[0])
 
     def note_checkpoint(self, run: Run, name: str) -> None:
         """The last checkpoint that lies verified on this disk."""
@@ -335,7 +304,9 @@ class Ledger:
     def note_event(self, run_id: str, at: datetime, event: str, document: str) -> None:
         """Append one event's document."""
         with self._transaction() as db:
-            db.execute("INSERT INTO events (run, at, event, document) VALUES (?,?,?,?)", (run_id, _text(at), event, document))
+            db.execute(
+                "INSERT INTO events (run, at, event, document) VALUES (?,?,?,?)", (run_id, _text(at), event, document)
+            )
 
     def events(self, run_id: str, after: int = 0) -> list[tuple[int, str]]:
         """Documents with their numbers, in order, those after number `after`."""
@@ -347,25 +318,16 @@ class Ledger:
     def runs(self) -> list[RunRecord]:
         """All runs, the latest first."""
         rows = self._db.execute(RECORDS + " ORDER BY r.created_at DESC, r.rowid DESC")
-        return [_record(row) for row in rows]
+        return [record(row) for row in rows]
 
     def unfinished(self) -> list[RunRecord]:
         """Runs that may have a machine, the oldest first."""
         rows = self._db.execute(RECORDS + " WHERE r.state != 'TERMINATED' ORDER BY r.created_at")
-        return [_record(row) for row in rows]
+        return [record(row) for row in rows]
 
     def find(self, reference: str | None) -> RunRecord:
         """The run of an id, a unique prefix, a name (its latest run), or the latest of all."""
-        runs = self.runs()
-        if reference is None:
-            found = runs[:1]
-        else:
-            found = [one for one in runs if one.id == reference]
-            found = found or [one for one in runs if one.name == reference][:1]
-            found = found or [one for one in runs if one.id.startswith(reference)]
-        if len(found) == 1:
-            return found[0]
-        raise _not_one(reference, runs, found)
+        return pick(reference, self.runs())
 
     def load(self, run_id: str) -> Run:
         """The run with all its attempts."""
@@ -397,52 +359,5 @@ class Ledger:
         return row
 
 
-RECORDS = """
-SELECT r.*, a.provider, a.region, a.zone, a.instance_type, a.market, a.instance_id,
-       (SELECT COUNT(*) FROM intents i WHERE i.run = r.id AND i.closed_at IS NULL) AS open_intents,
-       (SELECT MAX(CAST(i.cap_usd_per_hour AS REAL)) FROM intents i WHERE i.run = r.id AND i.closed_at IS NULL)
-           AS maybe_usd_per_hour
-FROM runs r LEFT JOIN attempts a
-     ON a.run = r.id AND a.number = (SELECT MAX(number) FROM attempts WHERE run = r.id)
-"""
-
-
-def _record(row: sqlite3.Row) -> RunRecord:
-    return RunRecord(
-        id=row["id"],
-        name=row["name"],
-        created_at=datetime.fromisoformat(row["created_at"]),
-        state=State(row["state"]),
-        outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
-        budget_usd=None if row["budget_usd"] is None else Decimal(row["budget_usd"]),
-        spent_usd=Decimal(row["spent_usd"]),
-        provider=row["provider"] or "",
-        region=row["region"] or "",
-        zone=row["zone"] or "",
-        instance_type=row["instance_type"] or "",
-        market=row["market"] or "",
-        instance_id=row["instance_id"] or "",
-        out_dir=Path(row["out_dir"]),
-        receipt_json=row["receipt"],
-        open_intents=row["open_intents"],
-        maybe_usd_per_hour=None if row["maybe_usd_per_hour"] is None else Decimal(str(row["maybe_usd_per_hour"])),
-    )
-
-
-def _not_one(reference: str | None, runs: list[RunRecord], found: list[RunRecord]) -> LaunchError:
-    if reference is None:
-        return LaunchError("there is no run yet", code="no-run", exit_code=Exit.USAGE, hint="launch --budget 5 --gpu a10g")
-    if found:
-        names = ", ".join(one.id for one in found[:5])
-        return LaunchError(
-            f"{reference!r} could be {len(found)} runs: {names}", code="ambiguous-run", exit_code=Exit.USAGE,
-            hint="give more letters of the id",
-        )  # fmt: skip
-    latest = f"; the latest is {runs[0].id}" if runs else ""
-    return LaunchError(f"no run {reference!r}{latest}", code="no-run", exit_code=Exit.USAGE, hint="launch ps")
-
-
 def _text(instant: datetime | None) -> str | None:
     return None if instant is None else instant.isoformat()
-
-

@@ -57,6 +57,11 @@ class Ending:
     why: str = ""
     code: str = ""
     again: bool = False
+    hint: str = ""
+    exit_code: int | None = None
+    """Where the outcome alone does not say it."""
+    pull: bool = True
+    """False: the machine has nothing more to give, or is not to be asked."""
 
 
 @dataclass(kw_only=True)
@@ -79,6 +84,7 @@ class Attempt:
     never_was: bool = False
     """The create call was refused, or nothing ever came of it."""
     looks: int = 0
+    egress_usd: Decimal = Decimal(0)
     phases: dict[str, float] = field(default_factory=dict)
 
     @property

@@ -1,21 +1,29 @@
 """Everything outside that the story touches, in one value; `real_world` is the only place where it is put together."""
 
-import os
+import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from launcher.config import Config, load_config
+import jobs
+from launcher import wire
+from launcher.config import Config, home, load_config
+from launcher.connect import connect
 from launcher.errors import LaunchError
-from launcher.events import Happened
+from launcher.events import Forecast, Happened, Progressed
+from launcher.feed import Feed, GuestFeed
+from launcher.guest import Guest
 from launcher.interrupt import Interrupt
 from launcher.ledger import Ledger
 from launcher.remote import Keys, Remote
-from providers.base import Access, Provider
+from providers import registry
+from providers.base import Access, Provider, Surroundings
 
 
 class Console(Protocol):
@@ -47,11 +55,136 @@ class World:
     provider_names: tuple[str, ...]
     provider: Callable[[str], Provider]
     remote: Callable[[Access, Keys], Remote]
+    feed: Callable[[Guest], Feed]
     job_folder: Path
     spawn: Callable[[str], None]
-    """Starts a background process of ours that carries run `id` on."""
+    """Starts a background process of ours that carries the run of that id on."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What `--secret` names, by name; handed to the machine's memory, and to nothing else."""
 
     def run_folder(self, run_id: str) -> Path:
         """Where we keep a run's keys, bundle and checkpoints."""
         return self.home / "runs" / run_id
+
+
+SLICE_SECONDS = 0.2
+"""The longest that a Ctrl-C waits to be seen while we sleep."""
+
+
+def real_world(environ: Mapping[str, str], console: Console) -> World:
+    """This computer, its clock, its ssh, the real clouds. Nothing is connected before it is asked for."""
+    state = home(environ)
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    config = load_config(environ)
+    ledger = Ledger(state / "ledger.sqlite")
+    interrupt = Interrupt()
+    return World(
+        environ=environ,
+        home=state,
+        config=config,
+        ledger=ledger,
+        console=Recorder(console, ledger),
+        interrupt=interrupt,
+        now=utc_now,
+        sleep=lambda seconds: _sleep(seconds, interrupt),
+        provider_names=registry.names(),
+        provider=_providers(environ, state, config),
+        remote=lambda access, keys: connect(access, keys, environ),
+        feed=GuestFeed,
+        job_folder=Path(jobs.__file__).parent / "qlora",
+        spawn=lambda run_id: _spawn(run_id, state, environ),
+    )
+
+
+def utc_now() -> datetime:
+    """This computer's clock, as an aware instant."""
+    return datetime.now(UTC)
+
+
+def _sleep(seconds: float, interrupt: Interrupt) -> None:
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        interrupt.check()
+        time.sleep(min(left, SLICE_SECONDS))
+    interrupt.check()
+
+
+def _providers(environ: Mapping[str, str], state: Path, config: Config) -> Callable[[str], Provider]:
+    @cache
+    def provider(name: str) -> Provider:
+        settings = dict(config.providers.get(name, {}))
+        if name in config.regions:
+            settings.setdefault("regions", list(config.regions[name]))
+        surroundings = Surroundings(
+            environ=environ, state_dir=state, owner_id=owner_id(state), now=utc_now, settings=settings
+        )
+        return registry.connect(name, surroundings)
+
+    return provider
+
+
+def owner_id(state: Path) -> str:
+    """Who we are to the clouds: a random name, made once; every machine of ours carries it."""
+    file = state / "owner"
+    try:
+        return file.read_text().strip()
+    except FileNotFoundError:
+        fresh = uuid.uuid4().hex
+    try:
+        with file.open("x") as handle:
+            handle.write(fresh + "\n")
+    except FileExistsError:
+        return file.read_text().strip()
+    return fresh
+
+
+def _spawn(run_id: str, state: Path, environ: Mapping[str, str]) -> None:
+    """A process of its own session: it lives on when this terminal closes."""
+    folder = state / "runs" / run_id
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / "carrier.log").open("ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "launcher", "attach", run_id, "--json"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=dict(environ),
+            start_new_session=True,
+        )
+
+
+NOT_KEPT = (Progressed, Forecast)
+KEPT_EVERY_SECONDS = 10.0
+
+
+class Recorder:
+    """A console that also writes every event into the ledger, so that `attach`, `show` and a later look can tell it."""
+
+    def __init__(self, console: Console, ledger: Ledger) -> None:
+        self._console, self._ledger = console, ledger
+        self._kept: dict[type[Happened], datetime] = {}
+
+    def tell(self, event: Happened) -> None:
+        """Write down, then show."""
+        if event.run and self._is_kept(event):
+            document = wire.document(event)
+            self._ledger.note_event(event.run, event.at, str(document["event"]), wire.text(document))
+        self._console.tell(event)
+
+    def _is_kept(self, event: Happened) -> bool:
+        """Measurements come by the second; one in ten seconds is enough to tell the story."""
+        if not isinstance(event, NOT_KEPT):
+            return True
+        last = self._kept.get(type(event))
+        if last is not None and (event.at - last).total_seconds() < KEPT_EVERY_SECONDS:
+            return False
+        self._kept[type(event)] = event.at
+        return True
+
+    def fail(self, error: LaunchError, run: str) -> None:
+        """Show."""
+        self._console.fail(error, run)
+
+    def ask(self, question: str, *, default: bool) -> bool | None:
+        """Ask."""
+        return self._console.ask(question, default=default)

@@ -59,6 +59,8 @@ class Traits:
     guard_delay_seconds: float
     """The most time between the machine's own deadline and the end of billing."""
     minimum_disk_gib: int = 0
+    notice: str = ""
+    """How a machine there learns that it will be taken back, in the words of `job.json` ("imds"); "" where it does not."""
     automatic: bool = True
     """False: only by `--provider`, never part of the automatic choice."""
 

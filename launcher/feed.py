@@ -1,0 +1,92 @@
+"""The machine's progress as it comes: a thread reads it over the network, the story takes it without waiting."""
+
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Protocol
+
+from launcher.guest import Guest, GuestError
+from launcher.remote import HostKeyMismatch, RemoteError
+
+RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class Feed(Protocol):
+    """Bytes of `progress.jsonl`, in order, from the beginning."""
+
+    def read(self, timeout_seconds: float) -> bytes:
+        """What has come; b"" when nothing came in time. Raises `HostKeyMismatch`."""
+
+    @property
+    def over(self) -> bool:
+        """The machine said that there will be no more, and all was read."""
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing comes, "" while the line stands."""
+
+    def close(self) -> None:
+        """Stop reading."""
+
+
+class GuestFeed:
+    """Follows the guest; a lost connection is taken up again where it broke, for as long as it takes."""
+
+    def __init__(self, guest: Guest) -> None:
+        self._guest, self._offset = guest, 0
+        self._queue: queue.Queue[bytes | HostKeyMismatch | None] = queue.Queue(maxsize=256)
+        self._closed = threading.Event()
+        self.over, self.trouble = False, ""
+        self._thread = threading.Thread(target=self._follow, name="feed", daemon=True)
+        self._thread.start()
+
+    def read(self, timeout_seconds: float) -> bytes:
+        """See `Feed.read`."""
+        try:
+            piece = self._queue.get(timeout=timeout_seconds)
+        except queue.Empty:
+            return b""
+        if isinstance(piece, HostKeyMismatch):
+            raise piece
+        if piece is None:
+            self.over = True
+            return b""
+        return piece
+
+    def close(self) -> None:
+        """See `Feed.close`."""
+        self._closed.set()
+
+    def _follow(self) -> None:
+        failures = 0
+        while not self._closed.is_set():
+            try:
+                for chunk in self._chunks():
+                    failures, self.trouble = 0, ""
+                    self._offer(chunk)
+                self._offer(None)
+                return
+            except HostKeyMismatch as error:
+                self._offer(error)
+                return
+            except (RemoteError, GuestError) as error:
+                self.trouble = str(error)
+                self._closed.wait(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+                failures += 1
+
+    def _chunks(self) -> Iterator[bytes]:
+        for chunk in self._guest.follow(self._offset):
+            if self._closed.is_set():
+                return
+            self._offset += len(chunk)
+            yield chunk
+
+    def _offer(self, piece: bytes | HostKeyMismatch | None) -> None:
+        """Put, without hanging for ever when nobody reads any more."""
+        while not self._closed.is_set():
+            try:
+                self._queue.put(piece, timeout=0.5)
+            except queue.Full:
+                continue
+            else:
+                return

@@ -1,0 +1,186 @@
+"""The story: price, rent, ship, watch, pull, tear down, and say what it came to."""
+
+import json
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from jobs import package
+from launcher import codec
+from launcher.books import spent_usd
+from launcher.boot import boot, ship
+from launcher.consent import consent
+from launcher.errors import Exit, LaunchError
+from launcher.events import PlanMade, Warned
+from launcher.interrupt import Interrupted
+from launcher.lock import HeldElsewhere, sole_writer
+from launcher.run_names import run_name
+from launcher.price import Priced, kept, plan_again, price
+from launcher.provision import COOL_DOWN_SECONDS, provision
+from launcher.pulling import pull_results
+from launcher.receipt import Receipt
+from launcher.request import Request
+from launcher.run import Ending, Outcome, Run, State
+from launcher.settle import settle
+from launcher.steps import Ended, step_to
+from launcher.teardown import leaving, tear_down
+from launcher.watch import watch
+from launcher.world import World
+
+STEPS = {
+    State.PLANNED: provision,
+    State.PROVISIONING: provision,
+    State.BOOTING: boot,
+    State.SHIPPING: ship,
+    State.RUNNING: watch,
+    State.PULLING: pull_results,
+}
+MOST_ATTEMPTS = 12
+"""Machines that one run may try: a bound for a market gone mad; the budget usually ends it first."""
+
+
+def launch(request: Request, world: World) -> Receipt:
+    """The whole story. Raises `LaunchError` where nothing was spent, or something is left that a person must see."""
+    priced = price(request, world)
+    world.console.tell(PlanMade(run="", at=world.now(), plan=priced.plan, title=priced.title))
+    for note in priced.notes:
+        world.console.tell(Warned(run="", at=world.now(), code="note", text=note))
+    consent(priced.plan, request, world)
+    return carry(open_run(request, priced, world), world)
+
+
+def open_run(request: Request, priced: Priced, world: World) -> Run:
+    """The run on disk: its row in the ledger, its bundle in its folder. What goes wrong here costs nothing."""
+    now = world.now()
+    run_id = run_name()
+    deadline_seconds = request.deadline_seconds
+    run = Run(
+        id=run_id,
+        name=request.name or priced.loaded.spec.name,
+        created_at=now,
+        budget_usd=request.budget_usd,
+        deadline_at=None if deadline_seconds is None else now + timedelta(seconds=deadline_seconds),
+        out_dir=(request.out or _runs_folder() / run_id).absolute(),
+        state=State.PLANNED,
+    )
+    _pack(run, request, priced, world)
+    plan = kept(priced.plan)
+    world.ledger.open_run(run, request=codec.dump(request), plan=codec.dump(plan))
+    world.ledger.note_prices(plan.choices)
+    return run
+
+
+def _runs_folder() -> Path:
+    return Path("runs")
+
+
+def _pack(run: Run, request: Request, priced: Priced, world: World) -> None:
+    """Bundle the job now: what cannot be shipped must be known before anything costs money."""
+    folder = world.run_folder(run.id)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    bundle = package.pack(
+        priced.loaded,
+        run_id=run.id,
+        attempt=1,
+        secrets=request.secrets,
+        notice=priced.notice,
+        into=folder,
+        job_folder=world.job_folder,
+    )
+    (folder / "bundle.sha256").write_text(bundle.sha256)
+    (folder / "settings.json").write_text(json.dumps(bundle.settings))
+
+
+def carry(run: Run, world: World) -> Receipt:
+    """Take a run from wherever it is to TERMINATED, and settle it. Entering at the ledger's state is all of recovery."""
+    try:
+        with sole_writer(world.run_folder(run.id)), leaving(run, world):
+            while run.state is not State.TERMINATED:
+                if run.state is not State.TERMINATING:
+                    _work(run, world)
+                tear_down(run, world)
+                _go_on_or_close(run, world)
+            return settle(run, world)
+    except HeldElsewhere as error:
+        raise LaunchError(
+            f"another process carries {run.id}", code="held", exit_code=Exit.USAGE, hint=f"launch logs -f {run.id}"
+        ) from error
+
+
+def _work(run: Run, world: World) -> None:
+    """One machine's work, step by step, until it says how it ended."""
+    try:
+        while True:
+            world.interrupt.check()
+            STEPS[run.state](run, world)
+    except Ended as end:
+        ending = end.ending
+    except Interrupted:
+        ending = Ending(outcome=Outcome.CANCELLED, why="stopped, as asked", code="cancelled")
+    except LaunchError as error:
+        ending = Ending(
+            outcome=Outcome.FAILED, why=error.message, code=error.code, hint=error.hint, exit_code=error.exit_code
+        )
+    world.ledger.end(run, ending, world.now())
+
+
+def _go_on_or_close(run: Run, world: World) -> None:
+    """The machine is proven gone: another one from the last checkpoint, if that makes sense, or the end."""
+    ending = run.ending
+    world.ledger.note_spent(run, spent_usd(run, world.now()))
+    if ending is not None and ending.again and len(run.attempts) < MOST_ATTEMPTS and not world.interrupt.asked:
+        attempt = run.attempt
+        until = world.now() + timedelta(seconds=COOL_DOWN_SECONDS)
+        world.ledger.note_refusal(attempt.offer.pool, until, ending.why)
+        text = f"{attempt.offer.id}: {ending.why}; looking for another machine"
+        world.console.tell(Warned(run=run.id, at=world.now(), code=ending.code or str(ending.outcome), text=text))
+        if _has_choice(run, world):
+            step_to(run, State.PROVISIONING, world)
+            return
+    step_to(run, State.TERMINATED, world)
+
+
+def _has_choice(run: Run, world: World) -> bool:
+    """Whether what is left of budget and time still buys a machine that can finish."""
+    try:
+        return bool(plan_again(run, world).choices)
+    except LaunchError as error:
+        world.console.tell(Warned(run=run.id, at=world.now(), code="market", text=error.message))
+        return False
+
+
+def attach(run_id: str, world: World) -> Receipt:
+    """Take a run up where the ledger says that it is."""
+    run = world.ledger.load(run_id)
+    if run.state is State.TERMINATED:
+        return settle(run, world)
+    return carry(run, world)
+
+
+def resume(run_id: str, budget_usd: Decimal, world: World) -> Receipt:
+    """Go on with a run that ended, from its last verified checkpoint, under a new total budget."""
+    run = world.ledger.load(run_id)
+    _must_be_resumable(run, budget_usd, world)
+    world.ledger.note_budget(run, budget_usd, None)
+    if not plan_again(run, world).choices:
+        raise LaunchError(
+            f"a budget of {budget_usd} does not finish {run.id}: {spent_usd(run, world.now())} of it is spent already",
+            code="over-budget",
+            exit_code=Exit.REFUSED,
+            hint=f"launch resume {run.id} --budget {budget_usd * 2}",
+        )
+    step_to(run, State.PROVISIONING, world)
+    return carry(run, world)
+
+
+def _must_be_resumable(run: Run, budget_usd: Decimal, world: World) -> None:
+    spent = spent_usd(run, world.now())
+    if run.state is not State.TERMINATED:
+        message, hint = f"{run.id} has not ended", f"launch attach {run.id}"
+    elif run.ending is not None and run.ending.outcome is Outcome.SUCCEEDED:
+        message, hint = f"{run.id} succeeded; there is nothing to go on with", f"launch show {run.id}"
+    elif budget_usd <= spent:
+        message, hint = f"{run.id} has spent {spent} already", f"launch resume {run.id} --budget {spent * 2}"
+    else:
+        return
+    raise LaunchError(message, code="not-resumable", exit_code=Exit.USAGE, hint=hint)

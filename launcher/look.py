@@ -1,0 +1,52 @@
+"""Looking at a run from outside: its machine's voice, for `logs`, `ssh` and `pull`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from launcher.boot import connect, guest_of, look
+from launcher.errors import Exit, LaunchError
+from launcher.events import Pulled
+from launcher.guest import Guest
+from launcher.pull import Caps, pull
+from launcher.remote import Remote
+from launcher.run import Run
+from launcher.world import World
+from providers.base import InstanceState
+
+
+@contextmanager
+def machine_of(run_id: str, world: World) -> Iterator[tuple[Run, Remote, Guest]]:
+    """The machine of a run that has one. Raises `LaunchError` (exit 2) where it has none any more."""
+    run = world.ledger.load(run_id)
+    instance = run.attempt.instance if run.attempts and run.attempt.gone_at is None else None
+    if instance is not None:
+        instance = look(run, world) or instance
+    if instance is None or instance.access is None or instance.state is not InstanceState.RUNNING:
+        raise LaunchError(
+            f"{run_id} has no machine to speak with ({run.state})",
+            code="no-machine",
+            exit_code=Exit.USAGE,
+            hint=f"launch show {run_id}",
+        )
+    remote = connect(run, instance, world)
+    try:
+        yield run, remote, guest_of(run, remote)
+    finally:
+        remote.close()
+
+
+def pull_now(run_id: str, world: World) -> Pulled:
+    """Fetch what the machine has by now, verified; the run goes on."""
+    with machine_of(run_id, world) as (run, _, guest):
+        haul = pull(guest, "out", run.out_dir, Caps(), world.now)
+    event = Pulled(
+        run=run_id,
+        at=world.now(),
+        folder=run.out_dir,
+        files=haul.files,
+        bytes=haul.bytes,
+        verified=haul.verified,
+        refused=haul.refused,
+    )
+    world.console.tell(event)
+    return event

@@ -1,0 +1,198 @@
+"""After a death: open intents are settled, machines without an owner are ended, runs that still work are taken back."""
+
+from dataclasses import dataclass
+
+from launcher import flow
+from launcher.errors import Exit, LaunchError
+from launcher.events import Warned
+from launcher.records import RunRecord
+from launcher.lock import is_carried
+from launcher.provision import look_for_machine
+from launcher.receipt import Receipt
+from launcher.run import Ending, Outcome, Run, State
+from launcher.teardown import PATIENCE_SECONDS
+from launcher.world import World
+from providers.base import AuthFailed, Instance, InstanceState, Leftover, NotFound, Provider, ProviderError
+
+WORKING = (State.RUNNING, State.PULLING)
+"""States in which a machine does useful work, or has results that only it holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reaped:
+    """What `reap` found and did."""
+
+    ended: tuple[Instance, ...] = ()
+    taken_back: tuple[str, ...] = ()
+    left_alone: tuple[str, ...] = ()
+    leftovers_removed: tuple[str, ...] = ()
+    still_there: tuple[Instance, ...] = ()
+    unknown: tuple[str, ...] = ()
+    """Providers that could not be asked, in words."""
+
+
+def settle_open(world: World) -> None:
+    """What every command that talks to a cloud does first: one look after each run that nobody carries.
+
+    A run whose job may be running is only named: it works within its budget, and its machine ends itself. One that died
+    on the way there is ended. A call whose answer got lost stays open until the settle window has passed.
+    """
+    for record in world.ledger.unfinished():
+        if is_carried(world.run_folder(record.id)):
+            continue
+        run = world.ledger.load(record.id)
+        if run.state in WORKING:
+            _tell(run, "unwatched", f"{run.id} runs without anybody watching: launch attach {run.id}", world)
+        elif _still_open(run, world):
+            _tell(
+                run,
+                "maybe-running",
+                f"{run.id}: it is not yet certain whether a machine was created; asking again later",
+                world,
+            )
+        else:
+            _end(run, world)
+
+
+def _still_open(run: Run, world: World) -> bool:
+    """One look after an open create call; True while the answer is still open."""
+    if not world.ledger.open_intents(run.id) or run.attempt.instance is not None:
+        return False
+    try:
+        return not look_for_machine(run, run.attempt, world) and not run.attempt.never_was
+    except ProviderError:
+        return True
+
+
+def _end(run: Run, world: World) -> Receipt | None:
+    """Take a dead run to its end; a run that never had a machine just closes."""
+    if run.state is not State.TERMINATING:
+        why = "the process that carried it died before the job ran"
+        world.ledger.end(run, Ending(outcome=Outcome.LOST, why=why, code="died"), world.now())
+    try:
+        return flow.carry(run, world)
+    except LaunchError as error:
+        if error.exit_code is Exit.MAY_BE_RUNNING:
+            raise
+        return None
+
+
+def reap(world: World) -> Reaped:
+    """End what should not run, take back what should, at every provider; from what the clouds list, ledger or not."""
+    found = [_reap_at(name, world) for name in world.provider_names]
+    for record in world.ledger.unfinished():
+        if not is_carried(world.run_folder(record.id)):
+            _close_book(world.ledger.load(record.id), world)
+    return Reaped(
+        **{
+            field: tuple(one for part in found for one in getattr(part, field))
+            for field in ("ended", "taken_back", "left_alone", "leftovers_removed", "still_there", "unknown")
+        }
+    )
+
+
+def _reap_at(name: str, world: World) -> Reaped:
+    provider = world.provider(name)
+    try:
+        machines = provider.list()
+    except AuthFailed as error:
+        return Reaped() if not _has_open(name, world) else Reaped(unknown=(f"{name}: {error.text}",))
+    except ProviderError as error:
+        return Reaped(unknown=(f"{name}: {error.text}",))
+    known = {record.id: record for record in world.ledger.runs()}
+    ended, back, alone, there = [], [], [], []
+    for machine in machines:
+        record = known.get(machine.run_id)
+        if record is not None and is_carried(world.run_folder(record.id)):
+            alone.append(f"{machine.run_id}: {machine.id} is watched by another process")
+        elif record is not None and _works(record, machine, world):
+            world.spawn(record.id)
+            back.append(record.id)
+        elif _end_machine(provider, machine, world):
+            ended.append(machine)
+        else:
+            there.append(machine)
+    removed = _remove_leftovers(provider, {*back, *(line.split(":")[0] for line in alone)})
+    return Reaped(
+        ended=tuple(ended),
+        taken_back=tuple(back),
+        left_alone=tuple(alone),
+        still_there=tuple(there),
+        leftovers_removed=removed,
+    )
+
+
+def _has_open(name: str, world: World) -> bool:
+    return any(record.provider == name for record in world.ledger.unfinished())
+
+
+def _works(record: RunRecord, machine: Instance, world: World) -> bool:
+    """Whether this machine does a run's work inside its budget, so that it may go on."""
+    if record.state not in WORKING or machine.state is not InstanceState.RUNNING:
+        return False
+    run = world.ledger.load(record.id)
+    return bool(run.attempts) and run.attempt.nonce == machine.nonce and world.now() < run.attempt.deadline
+
+
+def _end_machine(provider: Provider, machine: Instance, world: World) -> bool:
+    """Terminate until it is read as gone, or not found any more by both doors; False when patience ends."""
+    began, wait, agreed = world.now(), 0.5, 0
+    while agreed < 3:
+        if (world.now() - began).total_seconds() > PATIENCE_SECONDS:
+            return False
+        try:
+            agreed = agreed + 1 if _is_gone(provider, machine) else 0
+            if agreed == 0:
+                provider.terminate(machine)
+        except ProviderError:
+            agreed = 0
+        if agreed < 3:
+            world.sleep(wait)
+            wait = min(wait * 1.5, 10.0) if agreed == 0 else wait
+    return True
+
+
+def _is_gone(provider: Provider, machine: Instance) -> bool:
+    try:
+        return provider.get(machine).state is InstanceState.GONE
+    except NotFound:
+        return all(one.id != machine.id for one in provider.list(machine.region))
+
+
+def _remove_leftovers(provider: Provider, in_use: set[str]) -> tuple[str, ...]:
+    removed: list[str] = []
+    try:
+        remains: tuple[Leftover, ...] = provider.leftovers()
+    except ProviderError:
+        return ()
+    for one in remains:
+        if one.run_id in in_use:
+            continue
+        try:
+            provider.remove(one)
+        except ProviderError:
+            continue
+        removed.append(f"{one.kind} {one.id} ({one.provider} {one.region})")
+    return tuple(removed)
+
+
+def _close_book(run: Run, world: World) -> None:
+    """A run that the ledger holds open, and that nobody carries: proven and settled, unless its machine works."""
+    if run.state in WORKING and run.attempts and world.now() < run.attempt.deadline:
+        return
+    _end(run, world)
+
+
+def stop(run_id: str, world: World, *, now: bool) -> Receipt | None:
+    """Stop a run: by whoever carries it (None: it was asked), else by ourselves."""
+    world.ledger.ask_stop(run_id, "now" if now else "save")
+    run = world.ledger.load(run_id)
+    if run.state is State.TERMINATED or is_carried(world.run_folder(run_id)):
+        return None
+    if run.state not in WORKING:
+        return _end(run, world)
+    return flow.carry(run, world)
+
+
+def _tell(run: Run, code: str, text: str, world: World) -> None:
+    world.console.tell(Warned(run=run.id, at=world.now(), code=code, text=text))

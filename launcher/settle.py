@@ -1,0 +1,159 @@
+"""Closing the books of a run: sweep, score, gate, receipt. Nothing here can cost money."""
+
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from jobs.report import ReportError, counted, read_scores
+
+from launcher import keys, wire
+from launcher.books import spent_usd
+from launcher.errors import Exit, LaunchError
+from launcher.events import Settled, Warned
+from launcher.gate import wanting
+from launcher.receipt import Receipt, ReceiptPhase, Results, Score, Terminated
+from launcher.remote import Keys
+from launcher.run import Attempt, Ending, Outcome, Run
+from launcher.teardown import sweep
+from launcher.world import World
+from pricing.estimate import PHASES
+
+EXIT_OF = {
+    Outcome.SUCCEEDED: Exit.SUCCEEDED,
+    Outcome.FAILED: Exit.JOB_FAILED,
+    Outcome.PREEMPTED: Exit.STOPPED,
+    Outcome.OUT_OF_BUDGET: Exit.STOPPED,
+    Outcome.CANCELLED: Exit.INTERRUPTED,
+    Outcome.LOST: Exit.STOPPED,
+}
+REFUSED_CODES = ("no-capacity", "not-offered")
+
+
+def settle(run: Run, world: World) -> Receipt:
+    """The receipt of a run whose machines are proven gone. Raises `LaunchError` where no machine was ever had."""
+    ending = run.ending or Ending(outcome=Outcome.LOST, why="nobody knows how it ended")
+    had = [attempt for attempt in run.attempts if not attempt.never_was]
+    if not had:
+        raise _never_had(run, ending)
+    for attempt in had:
+        world.ledger.note_phases(run, attempt)
+    left = sweep(run, world)
+    receipt = _receipt(run, had, ending, left, world)
+    world.ledger.note_spent(run, receipt.spent_usd)
+    document = wire.line(Settled(run=run.id, at=receipt.at, receipt=receipt))
+    world.ledger.note_receipt(run, document)
+    _write(run.out_dir, document)
+    keys.forget(Keys(folder=world.run_folder(run.id) / "keys"))
+    world.console.tell(Settled(run=run.id, at=receipt.at, receipt=receipt))
+    return receipt
+
+
+def _never_had(run: Run, ending: Ending) -> LaunchError:
+    if ending.exit_code is not None:
+        exit_code = Exit(ending.exit_code)
+    else:
+        exit_code = Exit.REFUSED if ending.code in REFUSED_CODES else EXIT_OF[ending.outcome]
+    hint = (
+        ending.hint
+        or "`launch offers` shows what there is; --wait-capacity 30m keeps asking; --any-market widens the choice"
+    )
+    return LaunchError(
+        f"{run.id}: {ending.why}; nothing was rented, nothing was spent",
+        code=ending.code or "not-started",
+        exit_code=exit_code,
+        hint=hint,
+    )
+
+
+def _receipt(run: Run, had: list[Attempt], ending: Ending, left: tuple[str, ...], world: World) -> Receipt:
+    now, last = world.now(), had[-1]
+    scores = _scores(run, world)
+    failed_gate = (
+        wanting(world.run_folder(run.id) / "settings.json", scores) if ending.outcome is Outcome.SUCCEEDED else ()
+    )
+    exit_code = Exit(ending.exit_code) if ending.exit_code is not None else EXIT_OF[ending.outcome]
+    instance = last.instance
+    return Receipt(
+        run=run.id,
+        name=run.name,
+        at=now,
+        started_at=run.created_at,
+        outcome=ending.outcome,
+        exit_code=Exit.JOB_FAILED if failed_gate and exit_code is Exit.SUCCEEDED else exit_code,
+        why=ending.why,
+        provider=last.offer.provider,
+        region=last.offer.region,
+        zone=instance.zone if instance else last.offer.zone,
+        instance_type=last.offer.instance_type,
+        market=last.offer.market,
+        attempts=len(had),
+        budget_usd=run.budget_usd,
+        planned_usd=run.attempts[0].choice.estimate.usd,
+        spent_usd=spent_usd(run, now).quantize(Decimal("0.0001")),
+        spent_is=_spent_is(had),
+        price_source=last.offer.source,
+        price_seen_at=last.offer.seen_at,
+        phases=_phases(had, now),
+        terminated=Terminated(
+            confirmed=all(one.gone_at is not None for one in had),
+            at=max((one.gone_at for one in had if one.gone_at), default=None),
+            looks=last.looks,
+        ),
+        leftovers=left,
+        results=_results(run),
+        scores=scores,
+        gate=failed_gate,
+    )
+
+
+def _spent_is(had: list[Attempt]) -> str:
+    if all(one.rate_usd_per_hour == 0 for one in had):
+        return "nothing is billed for this machine"
+    rates = ", ".join(sorted({f"{one.rate_usd_per_hour:.4f}" for one in had}))
+    return f"metered by us from the create call to the confirmed end, at the highest rate seen, all in: {rates}/h"
+
+
+def _phases(had: list[Attempt], now: datetime) -> tuple[ReceiptPhase, ...]:
+    """Seconds and dollars by phase, over all attempts; what no phase claims is teardown (and the time between)."""
+    planned = {phase.name: phase.seconds.expected for phase in had[0].choice.estimate.phases}
+    seconds: dict[str, float] = {}
+    usd: dict[str, Decimal] = {}
+    for attempt in had:
+        took = dict(attempt.phases)
+        took["teardown"] = max(0.0, attempt.seconds(now) - sum(took.values()))
+        for name, value in took.items():
+            seconds[name] = seconds.get(name, 0.0) + value
+            usd[name] = usd.get(name, Decimal(0)) + attempt.rate_usd_per_hour * Decimal(value) / 3600
+    return tuple(
+        ReceiptPhase(
+            name=name,
+            seconds=round(seconds[name], 1),
+            usd=usd[name].quantize(Decimal("0.0001")),
+            planned_seconds=planned.get(name),
+        )
+        for name in PHASES
+        if name in seconds
+    )
+
+
+def _results(run: Run) -> Results:
+    files, size, verified = counted(run.out_dir)
+    return Results(folder=run.out_dir, files=files, bytes=size, verified=verified)
+
+
+def _scores(run: Run, world: World) -> tuple[Score, ...]:
+    try:
+        return tuple(
+            Score(arm=one.arm, metrics=tuple(one.metrics.items()), n=one.n) for one in read_scores(run.out_dir)
+        )
+    except ReportError as error:
+        world.console.tell(Warned(run=run.id, at=world.now(), code="results", text=str(error)))
+        return ()
+
+
+def _write(folder: Path, document: str) -> None:
+    """`receipt.json` beside the results, replaced whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / ".receipt.json.part"
+    aside.write_text(document + "\n")
+    aside.replace(folder / "receipt.json")

@@ -1,0 +1,201 @@
+"""The end of every run: terminate, again and again, until the provider itself shows nothing of ours.
+
+The only room where a broad `except` is right: whatever went wrong before, the machine must go.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from launcher.errors import Exit, LaunchError
+from launcher.events import Warned
+from launcher.interrupt import Interrupted
+from launcher.provision import LEAST_LOOKS, look_for_machine
+from launcher.run import Attempt, Ending, Outcome, Run, State
+from launcher.steps import tell_state
+from launcher.world import World
+from providers.base import Instance, InstanceState, NotFound, Provider, ProviderError
+
+LOOKS = 3
+"""How many agreeing looks prove an end."""
+SEEN_DEAD_SECONDS = 0.5
+"""Between looks that read a terminal state: the provider says so itself."""
+NOT_SEEN_SECONDS = 10.0
+"""Between looks that merely do not find the machine: lists lag and have gaps."""
+PATIENCE_SECONDS = 900.0
+"""How long we stand and ask, before a person is told that it is still there."""
+ASK_AGAIN_SECONDS = 10.0
+
+
+@contextmanager
+def leaving(run: Run, world: World) -> Iterator[None]:
+    """Whatever ends the block, a machine of this run ends too; a death of our process is `recover`'s to mend."""
+    try:
+        yield
+    except Exception as error:
+        if run.state not in (State.TERMINATING, State.TERMINATED):
+            why = str(error) or type(error).__name__
+            world.ledger.end(run, Ending(outcome=Outcome.FAILED, why=why, code="bug"), world.now())
+        tear_down(run, world)
+        raise
+
+
+def tear_down(run: Run, world: World) -> None:
+    """End every machine of the run and prove it. Raises `LaunchError` (exit 7) when the provider does not let go."""
+    tell_state(run, world)
+    for attempt in [one for one in run.attempts if one.gone_at is None]:
+        _Ending(run, attempt, world).see_through()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What one look showed: machines alive, and whether the end was read rather than merely not seen."""
+
+    alive: tuple[Instance, ...]
+    read: bool
+    certain: bool
+
+
+class _Ending:
+    """The end of one attempt's machine."""
+
+    def __init__(self, run: Run, attempt: Attempt, world: World) -> None:
+        self.run, self.attempt, self.world = run, attempt, world
+        self.provider: Provider = world.provider(attempt.offer.provider)
+        self.began = world.now()
+        self.asked_seconds_ago = ASK_AGAIN_SECONDS
+
+    def see_through(self) -> None:
+        """Ask, look, ask again, until `LOOKS` looks agree."""
+        agreed, wait = 0, 0.5
+        while agreed < LOOKS:
+            look = self._look()
+            agreed = agreed + 1 if look.certain and not look.alive else 0
+            self.attempt.looks = agreed
+            if look.alive:
+                self._ask(look.alive, wait)
+            if agreed == LOOKS:
+                break
+            if self._seconds() > PATIENCE_SECONDS:
+                raise self._still_there(look.alive)
+            wait = self._wait_seconds(look, wait)
+            self._sleep(wait)
+        self._proven()
+
+    def _look(self) -> Look:
+        """Both doors: the machine by its id, and the list of what is ours there."""
+        try:
+            listed = [one for one in self.provider.list(self.attempt.offer.region) if one.run_id == self.run.id]
+            listed = [one for one in listed if one.nonce == self.attempt.nonce]
+            known, read = self._known(listed)
+        except ProviderError:
+            return Look(alive=(), read=False, certain=False)
+        alive = {one.id: one for one in (*listed, *known) if one.state is not InstanceState.GONE}
+        self._note(alive.values().__iter__(), read)
+        return Look(alive=tuple(alive.values()), read=read, certain=self._settled() or read)
+
+    def _known(self, listed: list[Instance]) -> tuple[list[Instance], bool]:
+        instance = self.attempt.instance or (listed[0] if listed else None)
+        if instance is None:
+            return [], False
+        if self.attempt.instance is None:
+            self.attempt.instance = instance
+            self.world.ledger.save_attempt(self.run, self.attempt)
+        try:
+            now = self.provider.get(instance)
+        except NotFound:
+            return [], False
+        return [now], now.state is InstanceState.GONE
+
+    def _settled(self) -> bool:
+        """Not seeing a machine proves nothing while a fresh one may still be invisible."""
+        age_seconds = (self.world.now() - self.attempt.started_at).total_seconds()
+        return age_seconds >= self.provider.traits.settle_seconds
+
+    def _note(self, alive: Iterator[Instance], read: bool) -> None:
+        """Billing is over from the moment at which the provider says that the machine is ending."""
+        states = [one.state for one in alive]
+        over = read if not states else all(state is InstanceState.ENDING for state in states)
+        if over and self.attempt.ended_at is None:
+            self.attempt.ended_at = self.world.now()
+            self.world.ledger.save_attempt(self.run, self.attempt)
+
+    def _ask(self, alive: tuple[Instance, ...], waited: float) -> None:
+        self.asked_seconds_ago += waited
+        if self.asked_seconds_ago < ASK_AGAIN_SECONDS:
+            return
+        self.asked_seconds_ago = 0.0
+        for instance in alive:
+            if instance.state is InstanceState.ENDING:
+                continue
+            try:
+                self.provider.terminate(instance)
+            except ProviderError as error:
+                self.asked_seconds_ago = ASK_AGAIN_SECONDS / 2
+                self._warn(f"terminate of {instance.id} got no clear yes ({error.text}); asking again")
+
+    def _wait_seconds(self, look: Look, last: float) -> float:
+        if look.alive:
+            return min(last * 1.3, 5.0)
+        return SEEN_DEAD_SECONDS if look.read else NOT_SEEN_SECONDS
+
+    def _sleep(self, seconds: float) -> None:
+        """Nobody interrupts this: the second Ctrl-C leaves the process, the first changes nothing any more."""
+        try:
+            self.world.sleep(seconds)
+        except Interrupted:
+            self._warn("already ending the machine; Ctrl-C again leaves it to `launch reap`")
+
+    def _seconds(self) -> float:
+        return (self.world.now() - self.began).total_seconds()
+
+    def _proven(self) -> None:
+        now = self.world.now()
+        if self.attempt.instance is None:
+            self.attempt.never_was = True
+        self.attempt.ended_at = self.attempt.ended_at or now
+        self.attempt.gone_at = now
+        self.world.ledger.save_attempt(self.run, self.attempt)
+        self.world.ledger.close_intent(self.run.id, self.attempt.number, "gone", now)
+
+    def _warn(self, text: str) -> None:
+        self.world.console.tell(Warned(run=self.run.id, at=self.world.now(), code="teardown", text=text))
+
+    def _still_there(self, alive: tuple[Instance, ...]) -> LaunchError:
+        return still_there(self.attempt, alive)
+
+
+def still_there(attempt: Attempt, alive: tuple[Instance, ...]) -> LaunchError:
+    """The loud end: a machine may still be running, what it costs, and until when."""
+    offer = attempt.offer
+    names = ", ".join(one.id for one in alive) or (attempt.instance.id if attempt.instance else attempt.nonce)
+    ends = f"it ends itself at {attempt.deadline:%H:%M} UTC" if offer.guarded else "nothing ends it but us"
+    return LaunchError(
+        f"a machine may still be running: {names} ({offer.provider} {offer.zone or offer.region}, {offer.instance_type}, "
+        f"at most {attempt.choice.worst_usd_per_hour:.4f}/h, since {attempt.started_at:%H:%M} UTC)\n"
+        f"  terminate was asked for and not confirmed; {ends}",
+        code="may-be-running",
+        exit_code=Exit.MAY_BE_RUNNING,
+        hint="`launch reap` tries again, and shows what is left",
+    )
+
+
+def sweep(run: Run, world: World) -> tuple[str, ...]:
+    """Remove what lies about beside the machines of this run; what could not be removed, in words."""
+    left: list[str] = []
+    for name in sorted({attempt.offer.provider for attempt in run.attempts}):
+        provider = world.provider(name)
+        try:
+            remains = [one for one in provider.leftovers() if one.run_id == run.id]
+        except ProviderError as error:
+            left.append(f"unknown: {name} did not say what is left ({error.text})")
+            continue
+        for one in remains:
+            try:
+                provider.remove(one)
+            except ProviderError as error:
+                left.append(f"{one.kind} {one.id} in {one.region} ({error.text})")
+    return tuple(left)
+
+
+__all__ = ["LEAST_LOOKS", "leaving", "look_for_machine", "still_there", "sweep", "tear_down"]

@@ -1,0 +1,305 @@
+"""Watching a running job: what to do next (`decide`, pure), and the loop that looks, listens, forecasts and acts."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from jobs import progress
+from launcher import books
+from launcher.boot import connect, guest_of, look
+from launcher.events import Forecast, Progressed, Warned
+from launcher.feed import Feed
+from launcher.guest import Guest, GuestError
+from launcher.interrupt import Interrupted
+from launcher.price import current_plan
+from launcher.pulling import bring_checkpoint
+from launcher.remote import HostKeyMismatch, RemoteError
+from launcher.run import Ending, Outcome, Run, State
+from launcher.steps import Ended, step_to
+from launcher.tracker import Tracker, dollars, seconds_left
+from launcher.world import World
+from pricing.offer import Market
+from providers.base import EndReason, Instance, InstanceState
+
+LISTEN_SECONDS = 1.0
+LOOK_SECONDS = 15.0
+"""Between looks at the provider: finds a reclaimed machine, and what it bills."""
+LEASE_SECONDS = 60.0
+"""Between renewals of the machine's lease."""
+LEASE_STEP_SECONDS = 60
+"""A lease is renewed when it would grow by more than this."""
+FORECAST_SECONDS = 10.0
+SILENT_SECONDS = 600.0
+"""A machine that cannot be heard for so long is given up when its job is not seen to run either."""
+
+
+class Act(StrEnum):
+    """What the loop does next."""
+
+    CONTINUE = "continue"
+    SAVE = "save"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """An act, and with SAVE and STOP the ending that it leads to."""
+
+    act: Act
+    ending: Ending | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """All that a decision needs to know."""
+
+    done: progress.Done | None
+    instance: Instance | None
+    noticed: bool
+    stop_asked: str | None
+    interrupted: bool
+    stop_seconds: float
+    """Until the last moment at which saving, pulling and ending still fit into the budget."""
+    silent_seconds: float
+    supervisor_alive: bool | None
+    """None where nobody could be asked."""
+
+
+def decide(view: View) -> Decision:
+    """What to do about a job that runs: its own end first, then people, money, silence."""
+    return _over(view) or _asked(view) or _out_of_money(view) or _silent(view) or Decision(act=Act.CONTINUE)
+
+
+def _over(view: View) -> Decision | None:
+    instance = view.instance
+    if instance is not None and instance.state in (InstanceState.ENDING, InstanceState.GONE):
+        return Decision(act=Act.STOP, ending=_machine_ending(instance))
+    if view.done is not None:
+        return Decision(act=Act.STOP, ending=_job_ending(view.done, noticed=view.noticed))
+    return None
+
+
+def _asked(view: View) -> Decision | None:
+    if view.stop_asked == "now":
+        why = "stopped without saving, as asked"
+        return Decision(act=Act.STOP, ending=Ending(outcome=Outcome.CANCELLED, why=why, pull=False))
+    if view.interrupted or view.stop_asked:
+        return Decision(act=Act.SAVE, ending=Ending(outcome=Outcome.CANCELLED, why="stopped, as asked"))
+    return None
+
+
+def _out_of_money(view: View) -> Decision | None:
+    if view.stop_seconds > 0:
+        return None
+    why = "the budget or the deadline does not allow it to go on"
+    return Decision(act=Act.SAVE, ending=Ending(outcome=Outcome.OUT_OF_BUDGET, why=why))
+
+
+def _silent(view: View) -> Decision | None:
+    if view.silent_seconds <= SILENT_SECONDS or view.supervisor_alive is True:
+        return None
+    why = f"nothing was heard of the machine for {view.silent_seconds:.0f} s"
+    ending = Ending(outcome=Outcome.LOST, why=why, code="silent", again=True, pull=False)
+    return Decision(act=Act.STOP, ending=ending)
+
+
+def _job_ending(done: progress.Done, *, noticed: bool) -> Ending:
+    if done.outcome == "succeeded":
+        return Ending(outcome=Outcome.SUCCEEDED)
+    if done.outcome == "stopped" and noticed:
+        return Ending(outcome=Outcome.PREEMPTED, why="the provider wanted the machine back", again=True)
+    if done.outcome == "stopped":
+        why = "the machine's lease ran short, and the job saved and stopped"
+        return Ending(outcome=Outcome.OUT_OF_BUDGET, why=why)
+    return Ending(
+        outcome=Outcome.FAILED, why=f"{done.step} failed with exit code {done.exit_code}: {done.text}".rstrip(": ")
+    )
+
+
+def _machine_ending(instance: Instance) -> Ending:
+    match instance.end_reason:
+        case EndReason.PREEMPTED:
+            return Ending(outcome=Outcome.PREEMPTED, why="the provider took the machine back", again=True, pull=False)
+        case EndReason.OWN_DEADLINE:
+            why = "the machine reached its own deadline and ended itself"
+            return Ending(outcome=Outcome.OUT_OF_BUDGET, why=why, pull=False)
+        case _:
+            why = f"the machine ended: {instance.end_reason or 'nobody says why'} {instance.end_text}".strip()
+            return Ending(outcome=Outcome.LOST, why=why, code="machine-ended", again=True, pull=False)
+
+
+def watch(run: Run, world: World) -> None:
+    """Stay with the job until it is done, or must not go on; on to PULLING, or to the end."""
+    instance = run.attempt.instance
+    if instance is None:
+        raise ValueError(f"{run.id} has no machine to watch")
+    remote = connect(run, instance, world)
+    try:
+        _Watch(run, guest_of(run, remote), world).stay()
+    finally:
+        remote.close()
+
+
+class _Watch:
+    """The loop, with what it remembers between ticks."""
+
+    def __init__(self, run: Run, guest: Guest, world: World) -> None:
+        self.run, self.guest, self.world = run, guest, world
+        self.plan = current_plan(run, world)
+        self.tracker = Tracker()
+        self.splitter = progress.Splitter()
+        self.heard_at = world.now()
+        self.due: dict[str, datetime] = {}
+        self.interrupted = False
+        self.saving: Ending | None = None
+        self.save_until = world.now()
+
+    def stay(self) -> None:
+        """Listen, decide, act; leaves by `Ended`, or by stepping on to PULLING."""
+        feed = self.world.feed(self.guest)
+        try:
+            while self.run.state is State.RUNNING:
+                self._listen(feed)
+                decision = decide(self._view(feed))
+                if decision.ending is not None:
+                    self._act(decision.act, decision.ending)
+        finally:
+            feed.close()
+
+    def _listen(self, feed: Feed) -> None:
+        try:
+            chunk = feed.read(LISTEN_SECONDS)
+            self.world.interrupt.check()
+        except HostKeyMismatch as error:
+            why = f"somebody else answers at the machine's address: {error}"
+            raise Ended(Ending(outcome=Outcome.FAILED, why=why, code="host-key-mismatch")) from error
+        except Interrupted:
+            self.interrupted, chunk = True, b""
+        if chunk:
+            self.heard_at = self.world.now()
+            for line in self.splitter.feed(chunk):
+                self._take(progress.parse(line))
+            self._tell_progress()
+        if self._is_due("forecast", FORECAST_SECONDS):
+            self._tell_forecast()
+
+    def _take(self, event: progress.Event) -> None:
+        self.tracker.take(event, self.world.now())
+        match event:
+            case progress.Checkpoint():
+                self._bring_home(event)
+            case progress.Warned():
+                self._warn(event.code, event.text)
+            case progress.Notice():
+                self._warn("notice", f"the provider announced: {event.action} {event.time or ''}".rstrip())
+
+    def _bring_home(self, checkpoint: progress.Checkpoint) -> None:
+        """A rented machine can be taken away or die: its checkpoints come home as they are made."""
+        if self.run.attempt.offer.market is not Market.OWNED:
+            bring_checkpoint(self.run, self.guest, checkpoint.name, self.world)
+
+    def _view(self, feed: Feed) -> View:
+        instance = None
+        if self._is_due("look", LOOK_SECONDS / 5 if feed.trouble or feed.over else LOOK_SECONDS):
+            instance = look(self.run, self.world)
+            self._check_rate(instance)
+        if self._is_due("lease", LEASE_SECONDS):
+            self._renew_lease()
+        silent_seconds = (self.world.now() - self.heard_at).total_seconds()
+        return View(
+            done=self.tracker.done,
+            instance=instance,
+            noticed=self.tracker.notice is not None and self.tracker.notice.action != "rebalance",
+            stop_asked=self.world.ledger.stop_asked(self.run.id),
+            interrupted=self.interrupted,
+            stop_seconds=books.cap(self.run, self.run.attempt.choice, self.plan, self.world).stop_seconds,
+            silent_seconds=silent_seconds,
+            supervisor_alive=self._ask_alive() if silent_seconds > SILENT_SECONDS else None,
+        )
+
+    def _is_due(self, what: str, every_seconds: float) -> bool:
+        now = self.world.now()
+        if now < self.due.get(what, now):
+            return False
+        self.due[what] = now + timedelta(seconds=every_seconds)
+        return True
+
+    def _check_rate(self, instance: Instance | None) -> None:
+        attempt = self.run.attempt
+        if instance is not None and books.note_rate(attempt, instance, self.plan):
+            self._warn(
+                "price", f"billed at {instance.billed_usd_per_hour}/h, above what was agreed; the budget still holds"
+            )
+        self.world.ledger.note_spent(self.run, books.spent_usd(self.run, self.world.now()))
+
+    def _renew_lease(self) -> None:
+        """Less was spent than the worst case: the machine may live longer. If we vanish, the last lease stands."""
+        attempt, now = self.run.attempt, self.world.now()
+        seconds = books.lease_seconds(self.run, attempt.choice, self.plan, self.world)
+        if seconds - (attempt.deadline - now).total_seconds() < LEASE_STEP_SECONDS:
+            return
+        try:
+            self.guest.lease(seconds)
+        except (RemoteError, GuestError):
+            return
+        attempt.deadline, attempt.lease_seconds = books.deadline(now, seconds), seconds
+        self.world.ledger.save_attempt(self.run, attempt)
+
+    def _ask_alive(self) -> bool | None:
+        try:
+            return self.guest.status().supervisor_alive
+        except (RemoteError, GuestError):
+            return None
+
+    def _act(self, act: Act, ending: Ending) -> None:
+        if self.saving is not None:
+            self._go_on_saving(act, ending)
+        elif act is Act.SAVE:
+            self._ask_save(ending)
+        else:
+            self._leave(ending)
+
+    def _ask_save(self, ending: Ending) -> None:
+        """The job gets as long as its bundle says for a last checkpoint; then what there is comes home."""
+        self._warn("saving", f"{ending.why}; saving what there is")
+        self.saving = ending
+        reserve = books.cap(self.run, self.run.attempt.choice, self.plan, self.world).reserve
+        self.save_until = self.world.now() + timedelta(seconds=reserve.save_seconds)
+        try:
+            self.guest.stop()
+        except (RemoteError, GuestError) as error:
+            self._warn("saving", f"the machine could not be asked to save ({error})")
+            self.save_until = self.world.now()
+
+    def _go_on_saving(self, act: Act, ending: Ending) -> None:
+        assert self.saving is not None
+        if act is Act.STOP and self.tracker.done is None:
+            self._leave(ending)
+        elif self.tracker.done is not None:
+            self._leave(ending if ending.outcome is Outcome.SUCCEEDED else self.saving)
+        elif self.world.now() >= self.save_until:
+            self._leave(self.saving)
+
+    def _leave(self, ending: Ending) -> None:
+        """On to the results; a machine that is gone, or that was to be stopped at once, has none to give."""
+        attempt = self.run.attempt
+        attempt.phases.update(self.tracker.seconds_by_phase(self.world.now()))
+        self.world.ledger.save_attempt(self.run, attempt)
+        if not ending.pull:
+            raise Ended(ending)
+        self.world.ledger.note_ending(self.run, ending)
+        step_to(self.run, State.PULLING, self.world)
+
+    def _warn(self, code: str, text: str) -> None:
+        self.world.console.tell(Warned(run=self.run.id, at=self.world.now(), code=code, text=text))
+
+    def _tell_progress(self) -> None:
+        now = self.world.now()
+        snapshot = self.tracker.snapshot(self.run.attempt.phases, books.spent_usd(self.run, now), now)
+        self.world.console.tell(Progressed(run=self.run.id, at=now, snapshot=snapshot))
+
+    def _tell_forecast(self) -> None:
+        now, attempt = self.world.now(), self.run.attempt
+        seconds = seconds_left(self.tracker, attempt.choice.estimate, now)
+        usd = dollars(seconds, books.spent_usd(self.run, now), attempt.rate_usd_per_hour)
+        self.world.console.tell(Forecast(run=self.run.id, at=now, seconds=seconds, usd=usd))
