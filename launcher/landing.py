@@ -109,13 +109,12 @@ class Landing:
 
     def sha256(self, path: str) -> str | None:
         """Of the regular file at `path`; None where there is none."""
-        try:
-            with self._parent(path, make=False) as (parent, name):
-                handle = os.open(name, os.O_RDONLY | _FILE, dir_fd=parent)
-        except (OSError, PullError):
-            return None
-        with os.fdopen(handle, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() if _is_regular(handle) else None
+        with suppress(PullError), self._parent(path, make=False) as (parent, name):
+            handle = _opened(name, parent)
+            if handle is not None:
+                with os.fdopen(handle, "rb") as file:
+                    return hashlib.file_digest(file, "sha256").hexdigest()
+        return None
 
     def there(self, path: str) -> bool:
         """Whether anything at all has that name: a file, a folder, a link to nowhere."""
@@ -164,12 +163,11 @@ class Landing:
 
     def read(self, name: str) -> bytes:
         """A small file of our own in the folder itself; empty where there is none that can be used."""
-        try:
-            handle = os.open(name, os.O_RDONLY | _FILE, dir_fd=self._root)
-        except OSError:
+        handle = _opened(name, self._root)
+        if handle is None:
             return b""
         with os.fdopen(handle, "rb") as file:
-            text = file.read(_RECORD_BYTES + 1) if _is_regular(handle) else b""
+            text = file.read(_RECORD_BYTES + 1)
         return text if len(text) <= _RECORD_BYTES else b""
 
     def write(self, name: str, document: object) -> None:
@@ -229,8 +227,16 @@ class Landing:
             raise InTheWay(f"{name} is no folder that can be used") from odd
 
 
-def _is_regular(handle: int) -> bool:
-    return stat.S_ISREG(os.fstat(handle).st_mode)
+def _opened(name: str, parent: int) -> int | None:
+    """A regular file, for reading; None for everything else that a name can be."""
+    try:
+        handle = os.open(name, os.O_RDONLY | _FILE, dir_fd=parent)
+    except OSError:
+        return None
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return handle
+    os.close(handle)
+    return None
 
 
 def _is_ours_alone(handle: int) -> bool:

@@ -61,7 +61,7 @@ class Pulled:
 
 
 def pull(
-    guest: Source, under: str, into: Path, caps: Caps, now: datetime, clock: Callable[[], float] = time.monotonic
+    guest: Source, under: str, into: Path, caps: Caps, now: datetime, *, clock: Callable[[], float] = time.monotonic
 ) -> Pulled:
     """Bring all wanted files below `under` ("out", or "checkpoints/NAME") into the folder `into`.
 
