@@ -23,8 +23,9 @@ PULL_GIB_PER_SECOND = 1.5e6 / 1024**3
 """12 Mbit/s: a slow line at home, since the reserve has to last there too (assumed)."""
 TEARDOWN_SECONDS = 60.0
 """From our terminate call to the end of billing, one refused call included (assumed)."""
-PULLS_PAID = 4
-"""Egress that is set aside, in sizes of the result: results and last checkpoint, and each once more after a failure."""
+PULLS_PAID = 8
+"""Egress that is set aside, in sizes of the result: it, a checkpoint with its optimiser state (three times that), and
+both once more after a failure."""
 
 
 @dataclass(frozen=True, kw_only=True)
