@@ -26,7 +26,7 @@ class Config:
     providers: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     """Each provider's raw settings; the provider checks its own."""
 
-    def tax(self, provider: str) -> Decimal:
+    def tax_for(self, provider: str) -> Decimal:
         """The margin to add to every price of `provider`."""
         return self.tax_fraction.get(provider, self.default_tax_fraction)
 

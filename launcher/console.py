@@ -249,7 +249,7 @@ class JsonConsole:
     def tell(self, event: Happened) -> None:
         """See `world.Console`."""
         self._run = event.run or self._run
-        self._streams.out.write(wire.line(event))
+        self._streams.out.write(wire.dumps(event))
         self._human.tell(event)
 
     def fail(self, error: LaunchError, run: str) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 from dataclasses import dataclass
+from types import TracebackType
 
 from launcher.errors import Exit, LaunchError
 from launcher.remote import (
@@ -173,7 +174,7 @@ def from_remote(error: RemoteError, run: str) -> LaunchError:
         f"{row.saying.format(name=run or 'the run')}\n{error}".rstrip(),
         code=row.code,
         exit_code=row.exit_code,
-        hint=row.hint.format(name=run).replace("  ", " ") if not run else row.hint.format(name=run),
+        hint=" ".join(row.hint.format(name=run).split()),
     )
 
 
@@ -208,6 +209,19 @@ def from_os(error: OSError) -> LaunchError | None:
     return None
 
 
+class mistaken:  # noqa: N801 - it reads as a word of the story: `with mistaken():`
+    """Around work of other rooms: what they raise leaves as `LaunchError`; what nobody foresaw passes as it is."""
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> None:
+        """Say it in our words, with the original as the cause."""
+        told = None if error is None else explain(error)
+        if told is not None and told is not error:
+            raise told from error
+
+
 def explain(error: BaseException, run: str = "") -> LaunchError | None:
     """Any typed error as a `LaunchError`; None for what nobody foresaw (our bug)."""
     match error:
@@ -225,17 +239,18 @@ def explain(error: BaseException, run: str = "") -> LaunchError | None:
             return _from_jobs(error)
 
 
-JOB_CODES = {"SpecError": "job-file", "WorkloadError": "workload", "PackageError": "package"}
-"""Errors of the jobs room, which all carry `message` and `hint`. By name, so that start-up need not load pydantic."""
+JOB_CODES = {"SpecError": "job-file", "WorkloadError": "workload", "PackageError": "package", "ReportError": "results"}
+"""By name, so that telling an error loads nothing of the jobs room; any other of its errors is "job"."""
 
 
 def _from_jobs(error: BaseException) -> LaunchError | None:
-    kind = type(error)
-    if kind.__name__ not in JOB_CODES or not kind.__module__.startswith("jobs."):
+    """An error of the jobs room: all that are meant for people carry `message` and `hint`."""
+    kind, message, hint = type(error), getattr(error, "message", None), getattr(error, "hint", None)
+    if not kind.__module__.startswith("jobs.") or not isinstance(message, str) or not isinstance(hint, str):
         return None
     return LaunchError(
-        str(getattr(error, "message", error)),
-        code=JOB_CODES[kind.__name__],
+        message,
+        code=JOB_CODES.get(kind.__name__, "job"),
         exit_code=Exit.USAGE,
-        hint=str(getattr(error, "hint", "")) or "launch init     # writes a job file that works",
+        hint=hint or "launch init     # writes a job file that works",
     )

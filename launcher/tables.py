@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from launcher.display import age, clock, fit, folded, interval, market, money, rate, span
-from launcher.ledger import RunRecord
+from launcher.records import RunRecord
 from pricing.estimate import Estimate
 from pricing.offer import Offer
 from pricing.plan import Choice, Plan, Rejected

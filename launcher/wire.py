@@ -18,8 +18,8 @@ from launcher.events import (
     StateChanged,
     Warned,
 )
-from launcher.ledger import RunRecord
 from launcher.receipt import Receipt, ReceiptPhase, Score
+from launcher.records import RunRecord
 from pricing.estimate import Estimate, Phase
 from pricing.interval import Dollars, Interval
 from pricing.offer import Offer
@@ -40,7 +40,7 @@ def document(event: Happened) -> dict[str, Json]:
     return {**head(name, event.at, event.run), **fields}
 
 
-def line(event: Happened) -> str:
+def dumps(event: Happened) -> str:
     """`document` as one line of text."""
     return text(document(event))
 
