@@ -2,8 +2,8 @@
 
 Promises (each has a contract test that runs against every provider, in `tests/providers/test_contract.py`):
 
-1. `create` carries the attempt's nonce in the same call (tag, name, client token). Asked twice with the same request there
-   is one machine where the cloud has a token; where it has none the caller can find it by that nonce.
+1. `create` carries the attempt's nonce in the same call (tag, name, client token). Asked twice with the same request
+   there is one machine where the cloud has a token; where it has none the caller can find it by that nonce.
 2. `create` arms the deadline on the machine itself, before anything that can fail; a provider that cannot says so in
    `Traits.guarded`, and the plan says so before the user agrees.
 3. `terminate` is idempotent. "Gone" is only what a terminal state, or repeated, spaced, consistent absence says.
@@ -12,6 +12,8 @@ Promises (each has a contract test that runs against every provider, in `tests/p
 6. No printing, no hidden waiting, no silent retry of `create`.
 7. Prices say when and where they were seen; `Instance.billed_usd_per_hour` is compared with the plan after create.
 """
+
+# ruff: noqa: N818 - the errors are named for what happened (`NoCapacity`), as a person would say it
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,7 +62,7 @@ class Traits:
     """The most time between the machine's own deadline and the end of billing."""
     minimum_disk_gib: int = 0
     notice: str = ""
-    """How a machine there learns that it will be taken back, in the words of `job.json` ("imds"); "" where it does not."""
+    """How a machine there learns that it is taken back, in the words of `job.json` ("imds"); "" where it does not."""
     automatic: bool = True
     """False: only by `--provider`, never part of the automatic choice."""
 
@@ -243,7 +245,8 @@ class Surroundings:
 class Clock(Protocol):
     """Tells the time as an aware UTC instant."""
 
-    def __call__(self) -> datetime: ...
+    def __call__(self) -> datetime:
+        """Now."""
 
 
 class ProviderError(Exception):
@@ -295,7 +298,7 @@ class Busy(ProviderError):
 
 
 class ContractBroken(ProviderError):
-    """The cloud answered something that its API does not allow, or called our request malformed: a bug, ours or theirs."""
+    """The cloud's answer breaks its own API, or calls our request malformed: a bug, ours or theirs."""
 
 
 def ours(instances: Sequence[Instance], run_id: str) -> tuple[Instance, ...]:

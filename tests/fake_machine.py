@@ -1,4 +1,4 @@
-"""What is true of the machines of `fake_provider`: their clock, their life, their bill, and the offers they come from."""
+"""What is true of the machines of `fake_provider`: their clock, life and bill, and the offers they come from."""
 
 import itertools
 from dataclasses import dataclass

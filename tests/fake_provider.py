@@ -21,8 +21,8 @@ Knobs, on `provider.lies` (counters count down, one for each time they fire; `pr
     tells_rate                              False: `billed_usd_per_hour` is None
     leaves_volume                           an ended machine leaves a billed volume behind, until it is removed
 On the cloud: `preempt(id)`, `extend(id, lease_seconds)` (what the dead-man is told), `reprice(id, usd_per_hour)`,
-`alive()`, `billed_usd()`, `most_at_once(run_id)`, and `before_call` / `after_call`: called with "create", "list" … around the
-work, so that a test can die there (raise) at every point.
+`alive()`, `billed_usd()`, `most_at_once(run_id)`, and `before_call` / `after_call`: called with "create", "list" and
+so on around the work, so that a test can die there (raise) at every point.
 
 The own deadline is kept by `cloud` itself (guarded views only): `lease_seconds` after the create call, plus
 `guard_seconds`. The bill is worked out here from first principles and uses nothing of pricing or launcher.

@@ -1,0 +1,75 @@
+"""EC2's picture of a machine as ours: states, reasons, tags."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+
+from pricing.offer import Market
+from providers.aws_boot import GUARD_DIR
+from providers.aws_calls import Answer
+from providers.base import EndReason, Instance, InstanceState, Ssh
+
+USER = "ubuntu"
+STATES: Mapping[str, InstanceState] = MappingProxyType(
+    {
+        "pending": InstanceState.PENDING,
+        "running": InstanceState.RUNNING,
+        "shutting-down": InstanceState.ENDING,
+        "terminated": InstanceState.GONE,
+    }
+)
+"""Any other word (stopping and stopped too: such a machine does not end, and its disk is billed) is UNKNOWN."""
+REASONS: Mapping[str, EndReason] = MappingProxyType(
+    {
+        "Client.UserInitiatedShutdown": EndReason.ASKED,
+        "Client.InstanceInitiatedShutdown": EndReason.OWN_DEADLINE,
+        "Server.SpotInstanceTermination": EndReason.PREEMPTED,
+        "Server.SpotInstanceShutdown": EndReason.PREEMPTED,
+        "Server.InsufficientInstanceCapacity": EndReason.NO_CAPACITY,
+    }
+)
+"""Any other reason for an end is FAILED."""
+
+
+def shown(row: Answer, region: str, ssh_port: int) -> Instance:
+    """One machine of DescribeInstances or RunInstances."""
+    tags = {tag["Key"]: tag["Value"] for tag in row.get("Tags", ())}
+    state = STATES.get(row["State"]["Name"], InstanceState.UNKNOWN)
+    address = row.get("PublicIpAddress")
+    why = row.get("StateReason", {})
+    ends = state in (InstanceState.ENDING, InstanceState.GONE)
+    return Instance(
+        provider="aws",
+        id=row["InstanceId"],
+        region=region,
+        zone=row.get("Placement", {}).get("AvailabilityZone", ""),
+        instance_type=row["InstanceType"],
+        market=Market.SPOT if row.get("InstanceLifecycle") == "spot" else Market.ON_DEMAND,
+        state=state,
+        run_id=tags.get("launch:run", ""),
+        attempt=_number(tags.get("launch:attempt", "")),
+        nonce=tags.get("launch:nonce", ""),
+        created_at=row["LaunchTime"],
+        deadline=_instant(tags.get("launch:deadline", "")),
+        access=Ssh(host=address, port=ssh_port, user=USER, guard_dir=GUARD_DIR) if address else None,
+        end_reason=REASONS.get(why.get("Code", ""), EndReason.FAILED) if ends and why else EndReason.NONE,
+        end_text=why.get("Message", "") if ends else "",
+    )
+
+
+def owner_of(row: Answer) -> str:
+    """Whose machine (or volume, or group) it is."""
+    return next((str(tag["Value"]) for tag in row.get("Tags", ()) if tag["Key"] == "launch:owner"), "")
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() and text.isascii() else 0
+
+
+def _instant(text: str) -> datetime | None:
+    """Tags can be edited by hand: what is no aware time is none."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
