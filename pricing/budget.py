@@ -141,7 +141,8 @@ def reserve_for(
 def budget_for_usd(work_seconds: float, worst_usd_per_hour: Decimal, reserve: Reserve, billing: Billing) -> Decimal:
     """The smallest budget, in whole cents, under which the job may work for `work_seconds` before it must save."""
     lease_seconds = int(work_seconds + reserve.ending_seconds) + 1
-    usd = cost_usd(lease_seconds + reserve.guard_seconds, worst_usd_per_hour, billing) + reserve.egress_usd
+    life_seconds = lease_seconds + ceil(reserve.guard_seconds)
+    usd = cost_usd(life_seconds, worst_usd_per_hour, billing) + reserve.egress_usd
     return usd.quantize(Decimal("0.01"), rounding=ROUND_UP)
 
 

@@ -148,13 +148,13 @@ def remedies(workload: Workload, gpus: tuple[Gpu, ...], *, margin: float = 1.4) 
 def _changes(workload: Workload) -> tuple[tuple[str, Workload], ...]:
     changes: list[tuple[str, Workload]] = []
     small = replace(workload, micro_batch=1, accumulation=workload.micro_batch * workload.accumulation)
-    short = replace(small, max_length=max(512, workload.max_length // 4))
+    shorter = max(512, workload.max_length // 4)
     if workload.method is Method.LORA:
         changes.append(("train.method=qlora", replace(workload, method=Method.QLORA)))
     if workload.micro_batch > 1:
         changes.append(("train.per_device_train_batch_size=1", small))
-    if short.max_length < _sequence(workload):
-        changes.append((f"train.max_length={short.max_length}", replace(workload, max_length=short.max_length)))
+    if shorter < _sequence(workload):
+        changes.append((f"train.max_length={shorter}", replace(workload, max_length=shorter)))
     return tuple(changes)
 
 

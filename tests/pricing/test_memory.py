@@ -1,0 +1,94 @@
+"""What fits where."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pricing.gpus import all_gpus, by_name
+from pricing.memory import Fit, disk_gib, fit, needed, ram_gib, remedies
+from pricing.workload import Method
+from tests.pricing.samples import MISTRAL, workload
+
+A10G = (by_name("A10G"),)
+LARGE = dataclasses.replace(MISTRAL, parameters=13_000_000_000, hidden=5120, layers=40, heads=40, kv_heads=40)
+
+
+def test_a_7b_qlora_is_near_the_published_six_and_a_half_gigabytes() -> None:
+    total = sum(gib for _, gib in needed(workload(longest_tokens=1024)))
+    assert 5.5 < total < 7.5
+
+
+def test_a_7b_qlora_fits_an_a10g_and_a_13b_lora_in_16_bits_does_not() -> None:
+    a10g = by_name("A10G")
+    assert fit(workload(), a10g).fits
+    large = fit(workload(shape=LARGE, method=Method.LORA), a10g)
+    assert not large.fits
+    assert large.short_gib == pytest.approx(large.needed_gib * 1.4 - a10g.usable_gib)
+
+
+@pytest.mark.parametrize(
+    ("needed_gib", "fits", "barely"), [(10.0, True, False), (12.0, False, True), (15.0, False, False)]
+)
+def test_a_fit_without_its_margin_is_barely_one(needed_gib: float, fits: bool, barely: bool) -> None:
+    one = Fit(needed_gib=needed_gib, usable_gib=14.0, margin=1.4, parts=())
+    assert (one.fits, one.barely) == (fits, barely)
+    assert (one.short_gib == 0) == fits
+
+
+def test_more_cards_do_not_help_because_one_is_used() -> None:
+    assert fit(workload(), by_name("A10G"), 8) == fit(workload(), by_name("A10G"), 1)
+
+
+def test_without_a_gpu_the_hosts_memory_counts() -> None:
+    assert not fit(workload(), None, 0, ram_gib=8.0).fits
+    assert fit(workload(), None, 0, ram_gib=32.0).fits
+
+
+def test_a_7b_loads_on_a_machine_with_16_gib_and_a_34b_does_not() -> None:
+    assert ram_gib(workload()) < 16 * 0.95
+    assert ram_gib(workload(shape=dataclasses.replace(MISTRAL, parameters=34_000_000_000))) > 16 * 0.95
+
+
+@given(
+    batch=st.integers(1, 64), more=st.integers(0, 64), tokens=st.integers(16, 8192), rank=st.integers(0, 500_000_000)
+)
+def test_more_work_never_needs_less_memory(batch: int, more: int, tokens: int, rank: int) -> None:
+    small = workload(micro_batch=batch, longest_tokens=tokens, lora_parameters=rank)
+    large = workload(micro_batch=batch + more, longest_tokens=tokens + more, lora_parameters=rank + more)
+    card = by_name("A100-80")
+    assert fit(small, card).needed_gib <= fit(large, card).needed_gib
+
+
+def test_disk_holds_the_model_and_is_whole_tens() -> None:
+    assert disk_gib(workload(download_gib=140.0)) > 140 + 30
+    assert disk_gib(workload()) % 10 == 0
+
+
+def test_remedies_really_make_it_fit() -> None:
+    job = workload(shape=LARGE, method=Method.LORA)
+    offered = remedies(job, A10G)
+    assert offered[0].setting == "train.method=qlora"
+    assert fit(dataclasses.replace(job, method=Method.QLORA), A10G[0]).needed_gib == offered[0].needed_gib
+    cards = [one.gpu for one in offered if one.gpu]
+    assert cards
+    assert all(fit(job, card).fits for card in cards)
+    assert not set(cards) & set(A10G)
+
+
+def test_remedies_for_long_rows_are_a_smaller_batch_and_where_there_is_none_shorter_rows() -> None:
+    many = workload(longest_tokens=16_384, max_length=16_384, micro_batch=16)
+    assert [one.setting for one in remedies(many, A10G) if one.setting] == ["train.per_device_train_batch_size=1"]
+    long = workload(longest_tokens=40_000, max_length=40_000, micro_batch=1)
+    assert [one.setting for one in remedies(long, A10G) if one.setting] == ["train.max_length=10000"]
+
+
+def test_nothing_is_promised_where_nothing_helps() -> None:
+    huge = dataclasses.replace(MISTRAL, parameters=700_000_000_000, hidden=16384, layers=126)
+    assert remedies(workload(shape=huge), all_gpus()) == ()
+
+
+def test_a_margin_below_one_cannot_be_built() -> None:
+    with pytest.raises(ValueError, match="margin"):
+        Fit(needed_gib=1, usable_gib=1, margin=0.9, parts=())
