@@ -1,0 +1,271 @@
+"""What a job asks of a machine, measured from its files."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from jobs.shapes import Decoder, from_config, known
+from jobs.workload import WorkloadError, measure
+from pricing.workload import Method, Workload
+
+MISTRAL = "mistralai/Mistral-7B-Instruct-v0.3"
+NOWHERE = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": "/nonexistent"}
+CONFIG = {
+    "architectures": ["MistralForCausalLM"],
+    "model_type": "mistral",
+    "hidden_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 352,
+    "vocab_size": 768,
+    "tie_word_embeddings": True,
+}
+
+
+def chat(*turns: str) -> str:
+    roles = ["user", "assistant"] * len(turns)
+    messages = [{"role": role, "content": text} for role, text in zip(roles, turns, strict=False)]
+    return json.dumps({"messages": messages}) + "\n"
+
+
+def data(folder: Path, name: str = "train", lines: str = chat("u" * 32, "a" * 16) * 10) -> Path:
+    path = folder / f"{name}.jsonl"
+    path.write_text(lines)
+    return path
+
+
+def job(folder: Path, environ: dict[str, str] | None = None, cache: Path | None = None, **settings: Any) -> Workload:
+    files = {path.stem: path for path in folder.glob("*.jsonl")} or {"train": data(folder)}
+    return measure({"model": MISTRAL} | settings, folder, files, environ=environ or NOWHERE, cache=cache)
+
+
+def model_folder(folder: Path, **changes: Any) -> str:
+    (folder / "base").mkdir()
+    (folder / "base" / "config.json").write_text(json.dumps(CONFIG | changes))
+    return "base"
+
+
+@contextmanager
+def hub(status: int, body: bytes) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """A Hub on loopback that answers everything alike, and what it was asked: (path, authorization)."""
+    asked: list[tuple[str, str]] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers.get("authorization", "")))
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters"),
+    [
+        (MISTRAL, 7_248_023_552),
+        ("meta-llama/Llama-2-7b-hf", 6_738_415_616),
+        ("meta-llama/Meta-Llama-3-8B", 8_030_261_248),
+        ("meta-llama/Llama-3.2-1B", 1_235_814_400),
+        ("Qwen/Qwen2.5-7B", 7_615_616_512),
+        ("Qwen/Qwen2.5-0.5B", 494_032_768),
+        ("Qwen/Qwen3-8B", 8_190_735_360),
+        ("google/gemma-7b", 8_537_680_896),
+        ("google/gemma-2-2b", 2_614_341_888),
+        ("microsoft/phi-2", 2_779_683_840),
+        ("microsoft/Phi-3-mini-4k-instruct", 3_821_079_552),
+        ("TinyLlama/TinyLlama-1.1B-Chat-v1.0", 1_100_048_384),
+        ("HuggingFaceTB/SmolLM2-135M", 134_515_008),
+    ],
+)
+def test_parameters_are_counted_to_the_last_one(model: str, parameters: int) -> None:
+    """The published counts of the safetensors files."""
+    assert known()[model].parameters == parameters
+
+
+def test_adapters_are_counted_for_each_matrix_that_they_sit_on() -> None:
+    mistral = known()[MISTRAL]
+    assert mistral.lora_parameters(16, ("q_proj", "v_proj")) == 32 * 16 * ((4096 + 4096) + (4096 + 1024))
+    assert mistral.lora_parameters(16, ("all-linear",)) == 41_943_040
+    assert "qkv_proj" in known()["microsoft/phi-4"].matrices
+
+
+def test_a_target_that_the_model_lacks_is_refused_with_those_that_it_has(tmp_path: Path) -> None:
+    with pytest.raises(WorkloadError, match="c_attn") as caught:
+        job(tmp_path, train={"target_modules": ["c_attn"]})
+    assert "q_proj, k_proj" in caught.value.hint
+
+
+def test_settings_decide_how_much_work_there_is(tmp_path: Path) -> None:
+    train = {"method": "lora", "r": 8, "epochs": 2, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 5}
+    measured = job(tmp_path, train=train, evaluate={"max_new_tokens": 77, "prompted": {"shots": 3}})
+    assert measured.method is Method.LORA
+    assert (measured.lora_rank, measured.epochs, measured.micro_batch, measured.accumulation) == (8, 2.0, 2, 5)
+    assert (measured.evaluated_new_tokens, measured.arms) == (77, 3)
+    assert measured.steps == 2
+
+
+def test_max_steps_wins_over_epochs(tmp_path: Path) -> None:
+    train = {"max_steps": 30, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 1, "epochs": 9}
+    assert job(tmp_path, train=train).steps == 30
+
+
+def test_tokens_are_guessed_from_characters_where_there_is_no_tokenizer_and_it_says_so(tmp_path: Path) -> None:
+    measured = job(tmp_path)
+    assert measured.tokens_are == "guessed from characters"
+    assert measured.tokens_per_epoch == 10 * ((10 + 5) + (5 + 5))
+
+
+def test_tokens_are_counted_with_the_models_own_tokenizer(tmp_path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    name = model_folder(tmp_path)
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"one": 0, "two": 1, "?": 2}, unk_token="?"))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    words.save(str(tmp_path / "base" / "tokenizer.json"))
+    data(tmp_path, lines=chat("one two one", "two"))
+    measured = job(tmp_path, model=name)
+    assert measured.tokens_are == "counted"
+    assert measured.tokens_per_epoch == (3 + 5) + (1 + 5)
+
+
+def test_each_answer_is_a_row_with_everything_before_it_as_its_prompt(tmp_path: Path) -> None:
+    data(tmp_path, lines=chat("u" * 32, "a" * 16, "u" * 32, "a" * 16))
+    measured = job(tmp_path)
+    assert measured.examples == 2
+    assert measured.tokens_per_epoch == 25 + 50
+    assert measured.longest_tokens == 50
+
+
+def test_rows_longer_than_max_length_count_as_cut(tmp_path: Path) -> None:
+    assert job(tmp_path, train={"max_length": 12}).tokens_per_epoch == 120
+
+
+def test_test_rows_come_from_their_file_or_from_a_share_of_the_training_file(tmp_path: Path) -> None:
+    shares = job(tmp_path, data={"split": {"validation": 0.1, "test": 0.2}})
+    assert (shares.examples, shares.evaluated_examples) == (7, 2)
+    data(tmp_path, "test", chat("u", "a" * 64) * 3)
+    given = job(tmp_path)
+    assert (given.examples, given.evaluated_examples, given.evaluated_new_tokens) == (10, 3, 20 + 5 + 16)
+
+
+def test_a_local_model_is_shipped_and_one_of_the_hub_downloaded(tmp_path: Path) -> None:
+    local = job(tmp_path, model=model_folder(tmp_path))
+    assert local.shape.source == "config.json here"
+    assert local.download_gib == 0
+    remote = job(tmp_path)
+    assert remote.download_gib == pytest.approx(13.5, abs=0.1)
+    assert remote.shape.source.startswith("built-in table (the Hub could not be reached")
+
+
+def test_the_hub_is_asked_once_with_the_token_and_the_revision_and_then_remembered(tmp_path: Path) -> None:
+    with hub(200, json.dumps(CONFIG).encode()) as (url, asked):
+        environ = {"HF_ENDPOINT": url, "HF_TOKEN": "hf_planted", "HF_HOME": "/nonexistent"}
+        first = job(tmp_path, environ, tmp_path / "cache", model="me/mine", revision="c0ffee")
+        again = job(tmp_path, environ, tmp_path / "cache", model="me/mine", revision="c0ffee")
+    assert asked == [("/me/mine/resolve/c0ffee/config.json", "Bearer hf_planted")]
+    assert first.shape.parameters == again.shape.parameters
+    assert again.shape.source == "config.json of the Hub, read before"
+    assert not [path for path in (tmp_path / "cache").iterdir() if "hf_planted" in path.name + path.read_text()]
+
+
+def test_what_huggingface_hub_downloaded_before_is_read_without_asking(tmp_path: Path) -> None:
+    repository = tmp_path / "hub" / "models--me--mine"
+    (repository / "snapshots" / "abc123").mkdir(parents=True)
+    (repository / "snapshots" / "abc123" / "config.json").write_text(json.dumps(CONFIG))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc123")
+    measured = job(tmp_path, NOWHERE | {"HF_HOME": str(tmp_path)}, model="me/mine")
+    assert measured.shape.source == "config.json in the Hub's cache here"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (401, b"", "set HF_TOKEN"),
+        (403, b"", "gated"),
+        (404, b"", "no such model"),
+        (200, b"x" * 1_100_000, "no config"),
+    ],
+)
+def test_what_the_hub_refuses_is_said(tmp_path: Path, status: int, body: bytes, said: str) -> None:
+    with hub(status, body) as (url, _), pytest.raises(WorkloadError, match=said):
+        job(tmp_path, {"HF_ENDPOINT": url, "HF_HOME": "/nonexistent"}, model="me/mine")
+
+
+def test_an_unknown_model_is_refused_with_the_nearest_names(tmp_path: Path) -> None:
+    with pytest.raises(WorkloadError) as caught:
+        job(tmp_path, model="mistralai/Mistral-7B-Instrct-v0.3")
+    assert MISTRAL in caught.value.hint
+    with pytest.raises(WorkloadError, match="no model folder"):
+        job(tmp_path, model="../base")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"architectures": ["BertForMaskedLM"]}, "not a causal language model"),
+        ({"is_encoder_decoder": True}, "not a causal language model"),
+        ({"num_local_experts": 8}, "mixture of experts"),
+        ({"hidden_size": None}, "hidden_size"),
+        ({"vocab_size": "many"}, "vocab_size"),
+    ],
+)
+def test_a_config_that_is_no_plain_decoder_is_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(WorkloadError, match=said):
+        job(tmp_path, model=model_folder(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", ""])
+def test_a_config_that_is_no_object_is_refused(tmp_path: Path, text: str) -> None:
+    name = model_folder(tmp_path)
+    (tmp_path / name / "config.json").write_text(text)
+    with pytest.raises(WorkloadError, match=r"config\.json is not"):
+        job(tmp_path, model=name)
+
+
+@pytest.mark.parametrize("line", ["{", '{"messages": 3}', '{"messages": [{"role": "user"}]}', "[]"])
+def test_a_line_that_is_no_chat_is_named_by_file_and_line(tmp_path: Path, line: str) -> None:
+    data(tmp_path, lines=chat("u", "a") + line + "\n")
+    with pytest.raises(WorkloadError, match=r"train\.jsonl:2") as caught:
+        job(tmp_path)
+    assert "messages" in caught.value.hint
+
+
+def test_no_rows_and_a_missing_file_are_refused(tmp_path: Path) -> None:
+    data(tmp_path, lines="\n")
+    with pytest.raises(WorkloadError, match="no training rows"):
+        job(tmp_path)
+    with pytest.raises(WorkloadError, match="cannot read"):
+        measure({"model": MISTRAL}, tmp_path, {"train": tmp_path / "none.jsonl"}, environ=NOWHERE, cache=None)
+
+
+def test_settings_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+    for train in ({"r": 0}, {"method": "magic"}, {"epochs": "three"}):
+        with pytest.raises(WorkloadError, match=r"launch\.yaml"):
+            job(tmp_path, train=train)
+
+
+def test_heads_that_a_config_leaves_out_follow_from_the_others() -> None:
+    bare = {key: value for key, value in CONFIG.items() if key != "num_key_value_heads"}
+    decoder = from_config(bare, "here")
+    assert isinstance(decoder, Decoder)
+    assert (decoder.kv_heads, decoder.head_dim) == (4, 32)
