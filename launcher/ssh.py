@@ -94,7 +94,7 @@ class SshRemote:
         try:
             done = piped.complete(self._program(argv, log), stdin, timeout_seconds)
         except TimeoutError as late:
-            self._control("stop")
+            self._hang_up()
             raise CommandTimeout(f"no end of the command within {timeout_seconds:g} s") from late
         except OSError as broken:
             raise _no_ssh(broken) from broken
@@ -110,7 +110,7 @@ class SshRemote:
         try:
             done = yield from piped.stream(self._program(argv, log), idle_seconds)
         except TimeoutError as late:
-            self._control("stop")
+            self._hang_up()
             raise RemoteUnreachable(f"nothing came for {idle_seconds:g} s") from late
         except OSError as broken:
             raise _no_ssh(broken) from broken
@@ -134,7 +134,7 @@ class SshRemote:
     def close(self) -> None:
         """End the shared connection and remove its folder; a later verb makes another one."""
         if self._private is not None:
-            self._control("exit")
+            self._hang_up()
             shutil.rmtree(self._private, ignore_errors=True)
             self._private = None
 
@@ -175,15 +175,15 @@ class SshRemote:
     def _failure(self, said: str) -> RemoteError:
         kind = next((kind for text, kind in _MEANINGS if text in said), RemoteUnreachable)
         if kind is RemoteUnreachable:
-            self._control("stop")  # the next command shall not wait behind a dead connection
+            self._hang_up()  # the next command shall not wait behind a dead connection
         lines = [line for line in said.splitlines() if line.strip()]
         return kind(f"{self._access.host}: {lines[-1] if lines else 'the connection was lost'}")
 
-    def _control(self, order: str) -> None:
-        # "stop" lets running sessions of the shared connection end by themselves, "exit" ends them.
-        login = [*self._login(), "-O", order, "--", self._access.host]
+    def _hang_up(self) -> None:
+        # All of the connection, not one session of it: only its end surely ends what still runs on the far side.
+        order = [*self._login(), "-O", "exit", "--", self._access.host]
         with suppress(OSError, TimeoutError):
-            piped.complete(piped.Program(argv=login, environ=self._environ), b"", _CONTROL_SECONDS)
+            piped.complete(piped.Program(argv=order, environ=self._environ), b"", _CONTROL_SECONDS)
         (self._folder() / "c").unlink(missing_ok=True)
 
 
