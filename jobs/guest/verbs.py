@@ -1,0 +1,183 @@
+"""The verbs of docs/guest.md: arguments in, one JSON document (or raw bytes) out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import Any, Callable, Sequence
+
+from .guard import Guard
+from .places import GuestError, Run, read_json
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one verb; 0, or 1 with `{"error": ...}` on standard output."""
+    os.umask(0o077)
+    arguments = _parser().parse_args(argv)
+    try:
+        answer = _VERBS[arguments.verb](arguments)
+    except BrokenPipeError:
+        # Nobody listens any more. Python would complain once more when it flushes at exit: give it another place.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (GuestError, OSError) as error:
+        print(json.dumps({"error": str(error)}))
+        return 1
+    if answer is not None:
+        print(json.dumps(answer))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="guest", description="The machine's side of launch (docs/guest.md).")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb, options in _OPTIONS.items():
+        one = verbs.add_parser(verb)
+        for option in options:
+            _add(one, option)
+    return parser
+
+
+def _add(parser: argparse.ArgumentParser, option: str) -> None:
+    if option == "follow":
+        parser.add_argument("--follow", action="store_true")
+    elif option in ("offset", "seconds"):
+        parser.add_argument("--" + option, type=int, default=0)
+    else:
+        parser.add_argument("--" + option, required=option != "under", default="out" if option == "under" else None)
+
+
+_OPTIONS = {
+    "probe": ("guard",),
+    "received": ("path", "sha256"),
+    "receive": ("path", "sha256", "offset"),
+    "unpack": ("run", "sha256"),
+    "secrets": ("run",),
+    "start": ("run", "guard"),
+    "supervise": ("run", "guard"),
+    "status": ("run", "guard"),
+    "follow": ("run", "offset"),
+    "log": ("run", "offset", "follow"),
+    "stop": ("run",),
+    "lease": ("guard", "seconds"),
+    "manifest": ("run", "under"),
+    "send": ("run", "under", "path", "offset"),
+}
+
+
+# Each verb imports what it needs and no more: a verb is a process of its own, and most are asked often.
+
+
+def _probe(arguments: argparse.Namespace) -> dict[str, Any]:
+    from .probe import probe
+
+    return probe(Guard(arguments.guard))
+
+
+def _received(arguments: argparse.Namespace) -> dict[str, Any]:
+    from .transfer import received
+
+    return received(arguments.path, arguments.sha256)
+
+
+def _receive(arguments: argparse.Namespace) -> dict[str, Any]:
+    from .transfer import receive
+
+    return receive(arguments.path, arguments.sha256, arguments.offset, sys.stdin.buffer)
+
+
+def _unpack(arguments: argparse.Namespace) -> dict[str, Any]:
+    from .unpack import unpack
+
+    return unpack(Run(arguments.run), arguments.sha256)
+
+
+def _secrets(arguments: argparse.Namespace) -> dict[str, Any]:
+    from .keep import store
+
+    return {"names": store(Run(arguments.run), sys.stdin.buffer.read(1 << 20))}
+
+
+def _start(arguments: argparse.Namespace) -> dict[str, Any]:
+    from .start import start
+
+    return start(Run(arguments.run), os.path.abspath(arguments.guard))
+
+
+def _supervise(arguments: argparse.Namespace) -> None:
+    from .supervise import supervise
+
+    supervise(Run(arguments.run), Guard(arguments.guard))
+
+
+def _status(arguments: argparse.Namespace) -> dict[str, Any]:
+    from .start import alive
+
+    run, guard = Run(arguments.run), Guard(arguments.guard)
+    lives = alive(run)  # before the file: a supervisor that is gone has written its last word
+    return {
+        **read_json(run.status),
+        "supervisor_alive": lives,
+        "life_seconds": guard.life_seconds(),
+        "lease_seconds": guard.lease_seconds(),
+    }
+
+
+def _follow(arguments: argparse.Namespace) -> None:
+    from .follow import follow
+
+    follow(Run(arguments.run), arguments.offset, sys.stdout.buffer)
+
+
+def _log(arguments: argparse.Namespace) -> None:
+    from .follow import log
+
+    log(Run(arguments.run), arguments.offset, sys.stdout.buffer, on=arguments.follow)
+
+
+def _stop(arguments: argparse.Namespace) -> dict[str, Any]:
+    from .places import append_line
+    from .start import alive
+
+    run = Run(arguments.run)
+    append_line(run.stop, b"stop")
+    return {"asked": True, "supervisor_alive": alive(run)}
+
+
+def _lease(arguments: argparse.Namespace) -> dict[str, Any]:
+    guard = Guard(arguments.guard)
+    guard.allow(arguments.seconds)
+    return {"life_seconds": guard.life_seconds(), "lease_seconds": guard.lease_seconds()}
+
+
+def _manifest(arguments: argparse.Namespace) -> dict[str, Any]:
+    from .transfer import manifest
+
+    return manifest(Run(arguments.run), arguments.under)
+
+
+def _send(arguments: argparse.Namespace) -> None:
+    from .transfer import send
+
+    send(Run(arguments.run), arguments.under, arguments.path, arguments.offset, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+
+
+_VERBS: dict[str, Callable[[argparse.Namespace], Any]] = {
+    "probe": _probe,
+    "received": _received,
+    "receive": _receive,
+    "unpack": _unpack,
+    "secrets": _secrets,
+    "start": _start,
+    "supervise": _supervise,
+    "status": _status,
+    "follow": _follow,
+    "log": _log,
+    "stop": _stop,
+    "lease": _lease,
+    "manifest": _manifest,
+    "send": _send,
+}
