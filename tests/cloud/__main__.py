@@ -1,4 +1,4 @@
-"""`python -m tests.cloud`: the test cloud by hand. Prints what to export, then one calm line for everything that happens."""
+"""`python -m tests.cloud`: the test cloud by hand. Prints what to export, then one calm line an event."""
 
 import argparse
 import json
@@ -29,7 +29,7 @@ class _Quiet(WSGIRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002  werkzeug names it so
+    def log(self, type: str, message: str, *args: object) -> None:
         if type == "error":
             print(message % args if args else message, file=sys.stderr)
 
@@ -79,7 +79,9 @@ def _by_hand(world: World, server: BaseWSGIServer) -> None:
         for name, value in cloud.environ().items():
             print(f"export {name}={shlex.quote(value)}")
         print("# then:  launch --budget 5 --gpu a10g        launch ps        launch ssh")
-        print(f"# and:   curl -s {cloud.url}/_sim/state        (tests/cloud/README.md lists the knobs; Ctrl-C ends all)")
+        print(
+            f"# and:   curl -s {cloud.url}/_sim/state        (tests/cloud/README.md lists the knobs; Ctrl-C ends all)"
+        )
         sys.stdout.flush()
         world.watcher = lambda event: _log(world, event)
         threading.Event().wait()

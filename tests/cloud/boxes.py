@@ -19,7 +19,9 @@ USER = "ubuntu"
 OWN_PATHS = re.compile(r"(?<![\w./-])(/var/lib/launch|/proc/uptime|/home/ubuntu|/opt/dlami|/var/log/cloud-init[\w.-]*)")
 """Paths that mean this machine's own folder. A box has no root and no namespace of its own, so that they are replaced
 in the text of user-data and of SSH commands before it runs."""
-OWN_COMMANDS = re.compile(r"(?<![\w.-])(?:/usr)?/s?bin/(shutdown|poweroff|systemd-run|sudo|cloud-init-per|nvidia-smi)\b")
+OWN_COMMANDS = re.compile(
+    r"(?<![\w.-])(?:/usr)?/s?bin/(shutdown|poweroff|systemd-run|sudo|cloud-init-per|nvidia-smi)\b"
+)
 HANDED_ON = ("HF_ENDPOINT", "OMP_NUM_THREADS", "LD_LIBRARY_PATH", "NO_PROXY")
 """What a box takes over from the world's environment."""
 

@@ -2,6 +2,7 @@
 
 import json
 from fnmatch import fnmatchcase
+from zlib import crc32
 
 from tests.cloud import moto_ec2
 from tests.cloud.scenario import (
@@ -46,7 +47,7 @@ def spot_prices(world: World, call: Call) -> Answer:
 
 
 def parameter(world: World, call: Call) -> Answer | None:
-    """ssm:GetParameter for the Deep Learning image in one spelling; the others are not found, as some are in reality."""
+    """ssm:GetParameter for the Deep Learning image in one spelling; the others are not found."""
     name = str(call.document.get("Name", ""))
     if not name.startswith("/aws/service/deeplearning/"):
         return None
@@ -90,7 +91,7 @@ def _product(world: World, region: str, instance_type: str) -> str:
     price = world.scenario.on_demand(region, instance_type)
     if price is None:
         return ""
-    sku = f"SKU{abs(hash((region, instance_type))) % 10**10:010d}"
+    sku = f"SKU{crc32(f'{region}/{instance_type}'.encode()):010d}"
     attributes = {
         "instanceType": instance_type,
         "regionCode": region,

@@ -1,4 +1,4 @@
-"""The test's side of the test cloud: starts it as a process of its own, points the product at it, asks and steers it."""
+"""The test's side of the test cloud: starts it as a process, points the product at it, asks and steers it."""
 
 import contextlib
 import json

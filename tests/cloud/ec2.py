@@ -152,7 +152,8 @@ class Ec2:
             created=now,
             metered=metered,
             # a one-time spot machine cannot be stopped: its own shutdown ends it, whatever was asked
-            terminates_on_shutdown=price is not None or call.form.get("InstanceInitiatedShutdownBehavior") == "terminate",
+            terminates_on_shutdown=price is not None
+            or call.form.get("InstanceInitiatedShutdownBehavior") == "terminate",
             user_data=_user_data(call),
             token=call.form.get("ClientToken", ""),
             spot_request=None if price is None else f"sir-{secrets.token_hex(4)}",
@@ -204,9 +205,9 @@ class Ec2:
     def _known(self, call: Call, id: str) -> Machine:
         machine = self._world.machines.get(id)
         now, knobs = self._world.clock.seconds(), self._world.knobs
-        if machine is not None and machine.region == call.region and self._listed(machine, by_id=True):
-            if now - machine.created >= knobs.early_not_found_seconds:
-                return machine
+        unknown = machine is None or machine.region != call.region or not self._listed(machine, by_id=True)
+        if machine is not None and not unknown and now - machine.created >= knobs.early_not_found_seconds:
+            return machine
         raise Refused("InvalidInstanceID.NotFound", f"The instance ID '{id}' does not exist")
 
     def stop_instances(self, call: Call) -> Answer:

@@ -1,4 +1,4 @@
-"""The instance metadata service of one box (IMDSv2 only, as our machines ask for): who am I, and am I being reclaimed."""
+"""The instance metadata service of one box (IMDSv2 only): who am I, and am I being reclaimed."""
 
 import json
 import secrets
@@ -57,7 +57,7 @@ def _answers(facts: Facts, tokens: set[str]) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(text.encode())
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class names it so
+        def log_message(self, format: str, *args: object) -> None:
             """Be quiet: the world logs what matters."""
 
     return Answers

@@ -55,7 +55,7 @@ def bill(machine: Metered, now: float) -> Bill:
     """What `machine` costs up to `now`. A machine that never ran costs its disk alone."""
     until = machine.ended if machine.ended is not None else now
     gone = machine.deleted if machine.deleted is not None else now
-    disk = machine.disk_gib * GP3_USD_PER_GIB_MONTH / HOURS_PER_MONTH * _hours(gone - machine.created)
+    disk = machine.disk_gib * _cost(GP3_USD_PER_GIB_MONTH, gone - machine.created) / HOURS_PER_MONTH
     egress = EGRESS_USD_PER_GB * machine.egress_bytes / Decimal(10**9)
     if machine.started is None:
         return Bill(compute_usd=Decimal(0), disk_usd=disk, address_usd=Decimal(0), egress_usd=egress)
@@ -63,7 +63,7 @@ def bill(machine: Metered, now: float) -> Bill:
     return Bill(
         compute_usd=_compute(machine.prices, machine.started, end),
         disk_usd=disk,
-        address_usd=IPV4_USD_PER_HOUR * _hours(until - machine.started),
+        address_usd=_cost(IPV4_USD_PER_HOUR, until - machine.started),
         egress_usd=egress,
         seconds=_decimal(end - machine.started),
     )
@@ -73,12 +73,12 @@ def _compute(prices: list[tuple[float, Decimal]], start: float, end: float) -> D
     """The price curve summed from `start` to `end`."""
     total = Decimal(0)
     for (since, usd_per_hour), until in zip(prices, [at for at, _ in prices[1:]] + [end], strict=True):
-        total += usd_per_hour * _hours(max(0.0, min(until, end) - max(since, start)))
+        total += _cost(usd_per_hour, max(0.0, min(until, end) - max(since, start)))
     return total
 
 
-def _hours(seconds: float) -> Decimal:
-    return _decimal(seconds) / 3600
+def _cost(usd_per_hour: Decimal, seconds: float) -> Decimal:
+    return usd_per_hour * _decimal(seconds) / 3600
 
 
 def _decimal(seconds: float) -> Decimal:

@@ -1,14 +1,21 @@
 """The only place that reaches into moto's own objects: what its HTTP face cannot be told."""
 
 from datetime import datetime
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYPES
 from moto.ec2.models.instances import StateReason
+from moto.moto_api._internal import moto_api_backend
 
 CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48}
+
+
+def forget() -> None:
+    """Empty moto of everything; default networks come back with new ids."""
+    moto_api_backend.reset()
 
 
 def backend(region: str) -> Any:
@@ -62,16 +69,13 @@ def security_groups(region: str, id: str) -> set[str]:
 
 def admits(region: str, groups: set[str], peer: str, ports: set[int]) -> bool:
     """Whether any rule of those groups lets an IPv4 peer in at one of those ports."""
-    from ipaddress import ip_address, ip_network
-
     known = backend(region)
     rules = [rule for id in groups if (group := known.get_security_group_from_id(id)) for rule in group.ingress_rules]
     return any(
-        ip_address(peer) in ip_network(entry["CidrIp"], strict=False)
+        ip_address(peer) in ip_network(rule.ip_range["CidrIp"], strict=False)
         for rule in rules
-        if rule.ip_protocol == "-1" or any(int(rule.from_port) <= port <= int(rule.to_port) for port in ports)
-        for entry in rule.ip_ranges
-        if "CidrIp" in entry
+        if "CidrIp" in rule.ip_range
+        and (rule.ip_protocol == "-1" or any(int(rule.from_port) <= port <= int(rule.to_port) for port in ports))
     )
 
 

@@ -111,8 +111,10 @@ if facts["state"] != "ok":
 gpus = [
     {{"index": str(i), "name": facts["name"], "gpu_name": facts["name"], "memory.total": str(facts["mib"]) + " MiB",
       "memory.used": "1 MiB", "memory.free": str(facts["mib"] - 1) + " MiB", "driver_version": facts["driver"],
-      "utilization.gpu": "0 %", "temperature.gpu": "31", "power.draw": "20.00 W", "pci.bus_id": f"00000000:00:{{30 + i}}.0",
-      "uuid": f"GPU-{{facts['id']}}-{{i}}", "compute_cap": "8.6", "count": str(facts["count"]), "ecc.mode.current": "Enabled"}}
+      "utilization.gpu": "0 %", "temperature.gpu": "31", "power.draw": "20.00 W",
+      "pci.bus_id": f"00000000:00:{{30 + i}}.0",
+      "uuid": f"GPU-{{facts['id']}}-{{i}}", "compute_cap": "8.6",
+      "count": str(facts["count"]), "ecc.mode.current": "Enabled"}}
     for i in range(facts["count"])
 ]
 options = dict(one.partition("=")[::2] for one in sys.argv[1:])

@@ -3,7 +3,7 @@
 import base64
 import gzip
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import yaml
@@ -64,7 +64,7 @@ def _config(config: object) -> UserData:
     )
 
 
-def _script(entries: list[object]) -> str:
+def _script(entries: Sequence[object]) -> str:
     """A list is an argv, a string a line of shell; one script runs them all, and goes on after a failure."""
     lines = [shlex.join(map(str, entry)) if isinstance(entry, list) else str(entry) for entry in entries]
     return "".join(f"{line}\n" for line in lines)

@@ -23,7 +23,7 @@ from tests.cloud.boxes import Box, Gpu, surroundings
 from tests.cloud.clock import SimClock
 from tests.cloud.faults import Faults
 from tests.cloud.imds import Imds, reclaim_facts
-from tests.cloud.meter import Metered, Meter
+from tests.cloud.meter import Meter, Metered
 from tests.cloud.scenario import GPU_LINES, Knobs, Scenario
 from tests.cloud.sshd import Door, Sshd
 
@@ -253,24 +253,23 @@ class World:
         self.say("terminated", machine.id, machine.reason[0])
 
     def _close_box(self, machine: Machine) -> None:
-        """The machine's power goes: its network first, then all that runs in it."""
+        """The machine's power goes: its network first, then all that runs in it. Again is harmless."""
+        with self.lock:
+            imds, machine.imds = machine.imds, None
         if machine.sshd is not None:
             self._loop.call_soon_threadsafe(machine.sshd.close)
         if machine.box is not None:
             machine.box.end()
-        if machine.imds is not None:
-            imds, machine.imds = machine.imds, None
+        if imds is not None:
             imds.close()
-        self.say("off", machine.id, "no process left")
+            self.say("off", machine.id, "no process left")
 
     # time and telling
 
     def say(self, kind: str, machine: str, text: str) -> None:
         """Write an event down, and wake whoever waits for one."""
         with self._happened:
-            event = Event(
-                number=len(self.events) + 1, at=self.clock.seconds(), kind=kind, machine=machine, text=text
-            )
+            event = Event(number=len(self.events) + 1, at=self.clock.seconds(), kind=kind, machine=machine, text=text)
             self.events.append(event)
             self._happened.notify_all()
         self.watcher(event)
@@ -316,7 +315,11 @@ class World:
                 reason = "Client.InstanceInitiatedShutdown"
                 self.terminate(machine.id, reason, f"{reason}: Instance initiated shutdown")
             else:
-                self.say("stopped", machine.id, "its shutdown stops it, and its disk is billed on: not simulated further")
+                self.say(
+                    "stopped",
+                    machine.id,
+                    "its shutdown only stops it, and it is billed on: no more of that is simulated",
+                )
 
     def reset(self) -> None:
         """End every machine, forget everything, and begin anew under the same addresses' network."""
@@ -324,6 +327,7 @@ class World:
             self.terminate(machine.id, "Client.UserInitiatedShutdown", "reset")
             self._close_box(machine)
         with self.lock:
+            moto_ec2.forget()
             self.machines.clear()
             self._due.clear()
             self.scenario, self.meter = Scenario(), Meter()
