@@ -71,8 +71,7 @@ def measure_spec(loaded: "LoadedSpec", *, environ: Mapping[str, str], cache: Pat
     """`measure` for a `launch.yaml` that `jobs.spec` has read."""
     from jobs.spec import data_files  # pydantic: start-up time
 
-    settings = loaded.spec.model_dump(mode="json")
-    return measure(settings, loaded.folder, data_files(loaded), environ=environ, cache=cache)
+    return measure(loaded.spec.settings(), loaded.folder, data_files(loaded), environ=environ, cache=cache)
 
 
 def measure(
