@@ -27,6 +27,8 @@ from pricing.estimate import Dollars
 from pricing.offer import Market, Offer
 
 UNKNOWN = "unknown"
+LABEL = 15
+"""Columns that the labels of a receipt take; the longest outcome has 13 letters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,14 +113,19 @@ def fit(line: str, width: int) -> str:
 
 def folded(label: str, facts: Sequence[str], width: int) -> str:
     """A labelled line of facts, three spaces apart, folded under itself where it is too long."""
-    lines = [label.ljust(12) if label else ""]
+    head = f"{label:<{LABEL - 2}}  "
+    lines = flowing([fact for fact in facts if fact], width - LABEL)
+    return "\n".join((" " * LABEL if at else head) + line for at, line in enumerate(lines)).rstrip()
+
+
+def flowing(facts: Sequence[str], width: int) -> list[str]:
+    """Facts, three spaces apart, on as few lines as hold them; one that is longer than a line is wrapped."""
+    lines: list[str] = [""]
     for fact in facts:
-        gap = "" if not lines[-1].strip() or lines[-1] == label.ljust(12) else "   "
-        if gap and len(lines[-1]) + len(gap) + len(fact) > width:
-            lines.append(" " * 12 + fact)
-        else:
-            lines[-1] += gap + fact
-    return "\n".join(lines)
+        if lines[-1] and len(lines[-1]) + 3 + len(fact) > width:
+            lines.append("")
+        lines[-1] += ("   " if lines[-1] else "") + fact
+    return [part for line in lines for part in wrap(line, width, break_on_hyphens=False, drop_whitespace=True) or [""]]
 
 
 # Errors
@@ -201,7 +208,7 @@ def _(event: Warned, now: datetime, width: int = 80) -> str:
 def _(event: Pulled, now: datetime, width: int = 80) -> str:
     proof = "verified" if event.verified else "NOT verified"
     first = f"pulled {event.what}: {event.files} files, {size(event.bytes)}, {proof}, in {event.folder}"
-    return "\n".join([_stamped(event, now, first, width), *(f"        refused: {one}" for one in event.refused)])
+    return "\n".join([_stamped(event, now, first, width), *(f"          refused: {one}" for one in event.refused)])
 
 
 @text.register
@@ -239,8 +246,8 @@ def _stamped(event: Happened, now: datetime, words: str, width: int) -> str:
 
 
 def progress(view: View, now: datetime, width: int = 80) -> str:
-    """The run in at most four lines: who and where, the phases, the bar, the facts."""
-    lines = [_head(view, now), _phases(view.snapshot, width), _bar(view.snapshot, width), _facts(view, now)]
+    """The run in a few lines: who and where, the phases, the bar, the facts."""
+    lines = [_head(view, now), _phases(view.snapshot, width), _bar(view.snapshot, width), *_facts(view, now, width)]
     return "\n".join(fit(line, width) for line in lines if line)
 
 
@@ -275,11 +282,9 @@ def _counted(snapshot: Snapshot) -> tuple[int, int, str]:
     return snapshot.step, snapshot.of, "step"
 
 
-def _facts(view: View, now: datetime) -> str:
-    facts = _measured(view.snapshot)
-    if view.forecast:
-        facts.append(_forecast(view.forecast, now))
-    return "  " + "   ".join(facts)
+def _facts(view: View, now: datetime, width: int) -> list[str]:
+    told = [] if view.forecast is None else [_forecast(view.forecast, now)]
+    return [f"  {line}" for line in flowing([*_measured(view.snapshot), *told], width - 2)]
 
 
 def _phase_now(snapshot: Snapshot) -> str:
@@ -316,7 +321,7 @@ def receipt(paper: Receipt, *, width: int = 80, zone: tzinfo | None = UTC) -> st
     lines = [
         folded(str(paper.outcome), _scores(paper.scores) or [paper.why or "no scores"], width),
         folded("", [paper.why], width) if paper.why and paper.scores else "",
-        *(f"{'gate':<12}{one}" for one in paper.gate),
+        *(folded("gate", [one], width) for one in paper.gate),
         folded("machine", _machine_end(paper, zone), width),
         folded("cost", _cost(paper), width),
         folded("price", [_price(paper)], width),

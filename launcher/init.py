@@ -136,9 +136,7 @@ def text(said: Answers, revision: str) -> str:
         form["revision"] = revision
     else:
         del form["revision"]
-        form.yaml_set_comment_before_after_key(
-            "data", before="revision: not pinned; give a commit of the model's repository"
-        )
+        form.yaml_set_comment_before_after_key("data", before=NOT_PINNED)
     if said.test:
         form["data"]["test"] = said.test
         del form["data"]["split"]["test"]
@@ -149,6 +147,7 @@ def text(said: Answers, revision: str) -> str:
     return out.getvalue()
 
 
+NOT_PINNED = "revision: 0123abc  # not pinned yet: give a commit of the model's repository\n"
 FORM = """\
 # A job for `launch`. What is left out is as it stands here.
 name: job
@@ -157,8 +156,7 @@ name: job
 model: some/model
 revision: main  # this commit of the model, whatever is uploaded later
 
-# Files with one JSON object a line: {"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]}
-data:
+data:  # files with one JSON object a line: {"messages": [{"role": "user", "content": "?"}, {"role": "assistant", ...}]}
   train: train.jsonl
   test: test.jsonl  # looked at once, at the end
   split: {validation: 0.1, test: 0.1}  # set aside before anything else; group: KEY keeps rows of one kind together

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from textwrap import wrap
 
-from launcher.display import age, clock, fit, folded, interval, market, money, rate, span
+from launcher.display import age, clock, fit, flowing, folded, interval, market, money, rate, span
 from launcher.records import RunRecord
 from pricing.estimate import Estimate
 from pricing.offer import Offer
@@ -12,6 +13,8 @@ from pricing.plan import Choice, Plan, Rejected
 from providers.base import Finding, Level
 
 SHOWN_CHOICES = 5
+LEAST_WORDS = 8
+"""Columns of words are not cut below this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +37,18 @@ def right(title: str, drop: int = 0) -> Column:
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> str:
-    """Rows under titles, two spaces apart, money to the right; never wider than `width`."""
+    """Rows under titles, two spaces apart, money to the right; figures are never cut, words are where they must be."""
     kept = _kept(columns, rows, width)
     shown = [[row[at] for at in kept] for row in [[column.title for column in columns], *rows]]
-    widths = [max(len(cell) for cell in column) for column in zip(*shown, strict=True)]
-    return "\n".join(_row(row, widths, [columns[at].right for at in kept], width) for row in shown)
+    chosen = [columns[at] for at in kept]
+    widths = _fitted(chosen, [max(len(cell) for cell in column) for column in zip(*shown, strict=True)], width)
+    return "\n".join(line for row in shown for line in _lines(row, widths, chosen))
 
 
 def _kept(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[int]:
-    kept = list(range(len(columns)))
-    widths = [max(len(columns[at].title), *(len(row[at]) for row in rows), 0) for at in kept]
+    """The columns that stay: those that may go do so when empty, and then one by one until the rest fits."""
+    kept = [at for at, column in enumerate(columns) if not column.drop or any(row[at] for row in rows)]
+    widths = [max(len(column.title), *(len(row[at]) for row in rows), 0) for at, column in enumerate(columns)]
     while sum(widths[at] + 2 for at in kept) - 2 > width:
         most = max(kept, key=lambda at: columns[at].drop)
         if not columns[most].drop:
@@ -52,12 +57,27 @@ def _kept(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) 
     return kept
 
 
-def _row(cells: Sequence[str], widths: Sequence[int], to_the_right: Sequence[bool], width: int) -> str:
-    padded = [
-        cell.rjust(room) if to_right else cell.ljust(room)
-        for cell, room, to_right in zip(cells, widths, to_the_right, strict=True)
-    ]
-    return fit("  ".join(padded).rstrip(), width)
+def _fitted(columns: Sequence[Column], widths: list[int], width: int) -> list[int]:
+    """What is too wide is taken from the widest column of words."""
+    while (excess := sum(widths) + 2 * (len(widths) - 1) - width) > 0:
+        words = [at for at, column in enumerate(columns) if not column.right and widths[at] > LEAST_WORDS]
+        if not words:
+            break
+        widest = max(words, key=lambda at: widths[at])
+        widths[widest] = max(LEAST_WORDS, widths[widest] - excess)
+    return widths
+
+
+def _lines(row: Sequence[str], widths: Sequence[int], columns: Sequence[Column]) -> list[str]:
+    """One row; its last cell goes on below itself where it is too long, other cells are cut."""
+    last = wrap(row[-1], widths[-1]) or [""]
+    cells = [*(fit(cell, room) for cell, room in zip(row[:-1], widths[:-1], strict=True)), last[0]]
+    first = "  ".join(
+        cell.rjust(room) if column.right else cell.ljust(room)
+        for cell, room, column in zip(cells, widths, columns, strict=True)
+    )
+    indent = " " * (sum(widths[:-1]) + 2 * (len(widths) - 1))
+    return [first.rstrip(), *(indent + more for more in last[1:])]
 
 
 # The plan
@@ -79,13 +99,14 @@ PLAN_COLUMNS = (
 
 def plan_table(plan: Plan, title: str, now: datetime, width: int = 80, *, verbose: bool = False) -> str:
     """The ranked choices, what was left out, and the sentence that a person agrees to."""
+    top = wrap(title, width, subsequent_indent="  ")
     if not plan.choices:
-        return "\n".join(
-            [fit(title, width), "", *_rejected(plan.rejected, now, width), "nothing is left to choose from"]
-        )
+        return "\n".join([*top, "", *_rejected(plan.rejected, now, width), "nothing is left to choose from"])
     shown = plan.choices if verbose else plan.choices[:SHOWN_CHOICES]
     rows = [_plan_row(choice, at == 0, now) for at, choice in enumerate(shown)]
-    parts = [fit(title, width), "", table(PLAN_COLUMNS, rows, width), *_more(plan, len(shown), verbose=verbose)]
+    parts = [*top, "", table(PLAN_COLUMNS, rows, width), *_more(plan, len(shown), verbose=verbose)]
+    if not all(choice.offer.guarded for choice in shown):
+        parts.append(" ! does not end itself if this computer dies")
     if verbose:
         parts += ["", *_rejected(plan.rejected, now, width)]
     return "\n".join([*parts, "", *_agreement(plan, plan.choices[0], now, width)])
@@ -94,7 +115,7 @@ def plan_table(plan: Plan, title: str, now: datetime, width: int = 80, *, verbos
 def _plan_row(choice: Choice, first: bool, now: datetime) -> list[str]:
     offer, estimate = choice.offer, choice.estimate
     return [
-        ">" if first else " ",
+        (">" if first else " ") + (" " if offer.guarded else "!"),
         offer.provider,
         offer.instance_type,
         market(offer.market),
@@ -118,10 +139,8 @@ def _memory(estimate: Estimate) -> str:
 
 def _note(choice: Choice) -> str:
     """What sets a choice apart, the gravest first."""
-    if not choice.offer.guarded:
-        return "does not end itself"
-    if choice.estimate.seconds.high > choice.lease_seconds:
-        return "may need longer than it may live"
+    if not choice.high_fits:
+        return "may be saved before it is done"
     return "memory is tight" if choice.estimate.fit.barely else ""
 
 
@@ -156,36 +175,27 @@ def _agreement(plan: Plan, first: Choice, now: datetime, width: int) -> list[str
     budget = "no budget needed" if plan.terms.budget_usd is None else f"budget {money(plan.terms.budget_usd)}"
     facts = [budget, f"planned {interval(first.estimate.usd)}", f"{_hours(first.estimate)} h", _memory(first.estimate)]
     price = f"price {rate(first.offer.usd_per_hour)} from {first.offer.source}, {age(first.offer.age(now))} old"
-    return [*_flowing(facts, width), *_flowing([price], width), *_flowing([_guard(plan, first, now)], width)]
-
-
-def _flowing(facts: Sequence[str], width: int) -> list[str]:
-    """Facts on as few lines as hold them."""
-    lines: list[str] = [""]
-    for fact in facts:
-        if lines[-1] and len(lines[-1]) + 3 + len(fact) > width:
-            lines.append("")
-        lines[-1] += ("   " if lines[-1] else "") + fact
-    return lines
+    return [*flowing(facts, width), *wrap(price, width), *wrap(_guard(plan, first, now), width)]
 
 
 def _guard(plan: Plan, first: Choice, now: datetime) -> str:
     """When the machine ends without us, or what it costs if it does not."""
-    if first.offer.guarded:
-        delay = plan.terms.guard_delay_seconds.get(first.offer.provider, 0.0)
-        latest = now + timedelta(seconds=first.lease_seconds + delay)
-        return f"the machine ends itself at {_moment(latest, now)} at the latest, whatever happens here"
     worst = first.worst_usd_per_hour
-    return (
-        f"nothing ends this machine if this computer dies: {rate(worst)}, {money(worst * 24)} a day, "
-        "until somebody runs `launch reap`"
-    )
+    if not first.offer.guarded:
+        cost = f"{rate(worst)}, {money(worst * 24)} a day"
+        return f"nothing ends this machine if this computer dies: {cost}, until somebody runs `launch reap`"
+    if not first.lease_seconds:
+        return "" if not worst else "with a --budget it is said here when the machine ends itself"
+    delay = plan.terms.guard_delay_seconds.get(first.offer.provider, 0.0)
+    latest = now + timedelta(seconds=first.lease_seconds + delay)
+    return f"the machine ends itself {_moment(latest, now)} at the latest, whatever happens here"
 
 
 def _moment(latest: datetime, now: datetime) -> str:
-    days = (latest.astimezone(now.tzinfo).date() - now.date()).days
-    day = "" if days == 0 else "tomorrow " if days == 1 else f"{latest.astimezone(now.tzinfo):%Y-%m-%d} "
-    return day + clock(latest, now.tzinfo)
+    there = latest.astimezone(now.tzinfo)
+    days = (there.date() - now.date()).days
+    day = "" if days == 0 else "tomorrow " if days == 1 else f"on {there:%Y-%m-%d} "
+    return f"{day}at {clock(latest, now.tzinfo)}"
 
 
 # Other tables
@@ -276,7 +286,7 @@ def findings(found: Sequence[tuple[str, Finding]], width: int = 80) -> str:
 def _finding(provider: str, finding: Finding, width: int) -> list[str]:
     fix = [f"{'':<12}fix: {finding.fix}"] if finding.fix and finding.level is not Level.OK else []
     head = f"{finding.level:<8} {provider}: {finding.subject}"
-    return [*_flowing([head, finding.text], width), *fix]
+    return [*flowing([head, finding.text], width), *fix]
 
 
 def run_page(run: RunRecord, now: datetime, width: int = 80) -> str:
