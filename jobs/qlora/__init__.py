@@ -1,0 +1,1 @@
+"""The QLoRA job as it is shipped: it imports nothing from outside this folder but its requirements."""

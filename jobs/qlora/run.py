@@ -1,0 +1,24 @@
+"""Run one step of the job by name: `python run.py train`; what comes after the name goes to the step."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+STEPS = ("install", "check", "download", "prepare", "evaluate", "train")
+
+
+def main() -> None:
+    """Find this folder as a package under whatever name it was shipped, and run the step in it."""
+    if len(sys.argv) < 2 or sys.argv[1] not in STEPS:
+        sys.exit(f"usage: python run.py {{{','.join(STEPS)}}} [options]")
+    here = Path(__file__).resolve().parent
+    # The folder itself leaves the path: a module of ours such as `evaluate` would hide a public package of that name.
+    sys.path[0] = str(here.parent)
+    step = sys.argv.pop(1)
+    runpy.run_module(f"{here.name}.{step}", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
