@@ -63,6 +63,7 @@ class Watch:
 
     def _look_on(self) -> None:
         pause = threading.Event()
+        self.look()
         while not pause.wait(LOOK_SECONDS):
             self.look()
 

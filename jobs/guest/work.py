@@ -14,8 +14,8 @@ from .keep import LineRedactor, Redactor
 LOG_BYTES = 64 << 20
 """A job that prints without end fills its log up to here, not the disk."""
 TAIL_BYTES = 2000
-LAST_WORDS_SECONDS = 5
-"""How long a grandchild may keep the log open after its step is over."""
+LAST_WORDS_SECONDS = 1
+"""How long the log is heard after its step is over."""
 
 
 class Log:
@@ -45,7 +45,7 @@ class Work:
     """A running step."""
 
     def __init__(self, argv: Sequence[str], folder: str, environment: Mapping[str, str], log: Log) -> None:
-        self._log = log
+        self._log, self._run_path = log, environment["LAUNCH_RUN"]
         self._process = subprocess.Popen(
             list(argv),
             cwd=folder,
@@ -78,6 +78,9 @@ class Work:
         """After its end: whatever it left running ends too, and its last words are written."""
         self.kill()
         self._hearing.join(LAST_WORDS_SECONDS)
+        if self._hearing.is_alive():  # one that left the group still holds the log
+            end_orphans(self._run_path)
+            self._hearing.join(LAST_WORDS_SECONDS)
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
