@@ -11,8 +11,8 @@ from pricing.gpus import MIB_PER_GIB, Gpu
 from providers.aws_calls import Answer, Calls
 from providers.aws_files import replace_text
 
-FAMILIES = ("g*", "p*")
-"""The families that may hold an NVIDIA card."""
+FAMILIES = ("g", "p")
+"""How the names of the families begin that may hold an NVIDIA card."""
 ARCHITECTURES = {"x86_64": "x86_64", "arm64": "aarch64"}
 TYPES_A_CALL = 100
 
@@ -48,16 +48,11 @@ class Types:
 
     def zones(self, region: str) -> dict[str, tuple[str, ...]]:
         """Type to the zones of `region` that have it."""
-        wanted = [{"Name": "instance-type", "Values": list(FAMILIES)}]
         rows = self._calls.items(
-            "describe_instance_type_offerings",
-            region,
-            "InstanceTypeOfferings",
-            LocationType="availability-zone",
-            Filters=wanted,
+            "describe_instance_type_offerings", region, "InstanceTypeOfferings", LocationType="availability-zone"
         )
         found: dict[str, list[str]] = {}
-        for row in rows:
+        for row in (one for one in rows if one["InstanceType"].startswith(FAMILIES)):
             found.setdefault(row["InstanceType"], []).append(row["Location"])
         return {name: tuple(sorted(zones)) for name, zones in found.items()}
 
