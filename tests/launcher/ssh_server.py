@@ -1,9 +1,12 @@
 """A small SSH server on loopback for tests: real keys, a real shell in a folder, and ways to misbehave."""
 
 import asyncio
+import os
+import signal
+import subprocess
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,43 +107,43 @@ def _process(server: Server, home: Path) -> Callable[[Any], Awaitable[None]]:
 
 
 async def _shell(remote: Any, command: str, home: Path) -> None:
-    pipe = asyncio.subprocess.PIPE
+    pipe = subprocess.PIPE
     environ = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home)}
-    child = await asyncio.create_subprocess_exec(
-        "/bin/sh", "-c", command, cwd=home, env=environ, stdin=pipe, stdout=pipe, stderr=pipe
+    child = subprocess.Popen(
+        ["/bin/sh", "-c", command], cwd=home, env=environ, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
     )
     assert child.stdin is not None
-    outputs = [
-        asyncio.ensure_future(_pump(child.stdout, remote.stdout)),
-        asyncio.ensure_future(_pump(child.stderr, remote.stderr)),
-    ]
     feeding = asyncio.ensure_future(_feed(remote.stdin, child.stdin))
+    sending = asyncio.gather(_send(child.stdout, remote.stdout), _send(child.stderr, remote.stderr))
     closed = asyncio.ensure_future(remote.wait_closed())
-    done = asyncio.gather(*outputs)
+    await asyncio.wait({closed, sending}, return_when=asyncio.FIRST_COMPLETED)
     try:
-        await asyncio.wait({closed, done}, return_when=asyncio.FIRST_COMPLETED)
-        if closed.done() and child.returncode is None:
-            child.kill()
-        remote.exit(await child.wait())
+        if sending.done():
+            remote.exit(await _blocking(child.wait))
     finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-        for task in (*outputs, feeding, closed):
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        for task in (sending, feeding, closed):  # a closed channel may keep its writers waiting for ever
             task.cancel()
-        await asyncio.gather(*outputs, feeding, closed, done, return_exceptions=True)
+        await asyncio.gather(sending, feeding, closed, return_exceptions=True)
+        await _blocking(child.wait)
+        for end in (child.stdin, child.stdout, child.stderr):
+            with suppress(OSError):
+                end.close()  # type: ignore[union-attr]
 
 
-async def _pump(source: Any, sink: Any) -> None:
-    while data := await source.read(65536):
+async def _blocking(call: Callable[..., Any], *arguments: Any) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(None, call, *arguments)
+
+
+async def _send(source: Any, sink: Any) -> None:
+    while data := await _blocking(os.read, source.fileno(), 65536):
         sink.write(data)
         await sink.drain()
-        await asyncio.sleep(0)  # a closed channel takes everything at once: let others see that it is closed
 
 
-async def _feed(source: Any, sink: asyncio.StreamWriter) -> None:
-    try:
-        await _pump(source, sink)
-        sink.close()
-    except (OSError, asyncssh.Error):
-        return
+async def _feed(source: Any, sink: Any) -> None:
+    with suppress(OSError, asyncssh.Error):
+        while data := await source.read(65536):
+            await _blocking(sink.write, data)
+        await _blocking(sink.close)

@@ -114,7 +114,7 @@ def test_a_stream_comes_as_it_is_written(remote: SshRemote) -> None:
 
 
 def test_closing_a_stream_ends_the_command(remote: SshRemote, server: Server) -> None:
-    chunks = remote.stream(["sh", "-c", "echo first; exec cat"])
+    chunks = remote.stream(["sh", "-c", "echo first; exec tail -f /dev/null"])
     next(iter(chunks))
     assert not server.ended.is_set()
     chunks.close()  # type: ignore[attr-defined]
