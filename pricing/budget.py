@@ -104,7 +104,7 @@ class Cap:
         seconds = int(Fraction(self.left_usd) * SECONDS_PER_HOUR / Fraction(self.worst_usd_per_hour))
         billed = seconds - seconds % self.billing.granularity_seconds
         minimum_left = self.billing.minimum_seconds - self.lived_seconds
-        return billed if billed >= minimum_left else 0
+        return billed if seconds >= minimum_left else 0
 
 
 def cost_usd(seconds: float, usd_per_hour_all_in: Decimal, billing: Billing) -> Decimal:

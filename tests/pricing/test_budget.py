@@ -111,6 +111,12 @@ def test_extending_a_machine_that_has_lived_cannot_pass_the_budget_either(one: C
 
 
 @given(work=st.floats(min_value=0, max_value=1e6), rate=RATES, reserve=RESERVES, billing=BILLINGS)
+@example(
+    work=1.0,
+    rate=Decimal("0.300001"),
+    reserve=Reserve(save_seconds=0, pull_seconds=0, teardown_seconds=0, guard_seconds=0, egress_usd=Decimal(0)),
+    billing=Billing(granularity_seconds=60, minimum_seconds=90),
+)
 def test_the_smallest_budget_that_is_named_really_is_enough(
     work: float, rate: Decimal, reserve: Reserve, billing: Billing
 ) -> None:
