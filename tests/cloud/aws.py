@@ -19,7 +19,7 @@ from tests.cloud.world import World
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Verb = Callable[[Call], Answer | None]
-HTML = b"<html><head><title>502 Bad Gateway</title></head><body>a proxy is in the way</body></html>"
+HTML = b"<!doctype html><html><meta charset=utf-8><title>Bad Gateway</title><p>a proxy is in the way<br></html>"
 
 
 class Aws:
@@ -111,5 +111,6 @@ def send(answer: Answer, start_response: StartResponse) -> list[bytes]:
 def _cut(line: socket.socket) -> list[bytes]:
     """Reset the connection: whoever reads from it gets ECONNRESET, as from a broken network."""
     line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    line.close()
+    with contextlib.suppress(OSError):
+        line.shutdown(socket.SHUT_RDWR)
     raise ConnectionResetError("the test cloud cut this line on purpose")

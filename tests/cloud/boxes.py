@@ -153,12 +153,12 @@ class Box:
         shutil.rmtree(self.root, ignore_errors=True)
 
 
-async def read_pipe(pipe: object) -> asyncio.StreamReader:
-    """A stream over the reading end of a pipe or a terminal."""
+async def read_pipe(pipe: object) -> tuple[asyncio.StreamReader, asyncio.BaseTransport]:
+    """A stream over the reading end of a pipe or a terminal; whoever closes the transport closes the pipe."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-    return reader
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    return reader, transport
 
 
 def surroundings() -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -63,8 +64,8 @@ class CloudError(Exception):
 class Cloud:
     """A running test cloud."""
 
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url, self.folder = url, folder
+    def __init__(self, url: str, folder: Path, process: int | None = None) -> None:
+        self.url, self.folder, self._process = url, folder, process
 
     def environ(self) -> dict[str, str]:
         """What `launch` needs in its environment to take this for AWS; its state lies in this cloud's folder."""
@@ -146,6 +147,12 @@ class Cloud:
         """Cut SSH connections."""
         self.call("drop", machine=machine)
 
+    def kill(self) -> None:
+        """Kill -9 of the cloud itself, where it is a process that this one started."""
+        if self._process is None:
+            raise CloudError("this cloud was not started from here")
+        os.kill(self._process, signal.SIGKILL)
+
     def reset(self) -> None:
         """End all machines and forget everything: prices, faults, knobs, bills."""
         self.call("reset")
@@ -173,7 +180,7 @@ def running(scale: float = 1.0, **knobs: object) -> Iterator[Cloud]:
         pipe = subprocess.PIPE
         child = subprocess.Popen(argv, cwd=REPOSITORY, stdin=pipe, stdout=pipe, text=True)
         try:
-            cloud = Cloud(_ready(child), Path(folder))
+            cloud = Cloud(_ready(child), Path(folder), child.pid)
             if knobs:
                 cloud.knobs(**knobs)
             yield cloud

@@ -105,9 +105,8 @@ class Sshd:
             return await self._outcome(process, child, outward)
         finally:
             inward.cancel()
-            for stream in (child.stdin, child.stdout, child.stderr):
-                with contextlib.suppress(OSError):
-                    stream.close()  # type: ignore[union-attr]  # all three were asked for as pipes
+            with contextlib.suppress(OSError):
+                child.stdin.close()  # type: ignore[union-attr]  # it was asked for as a pipe
 
     async def _outcome(self, process: Any, child: "subprocess.Popen[bytes]", outward: list[Any]) -> int | None:
         """The exit code once the child is over and its output is through; None when the line is cut before."""
@@ -149,13 +148,16 @@ class Sshd:
 
     async def _outward(self, pipe: Any, writer: Any) -> None:
         """Output of the child to the client, counted and perhaps slowed down."""
-        reader = await read_pipe(pipe)
-        while data := await _read(reader):
-            writer.write(data)
-            await writer.drain()
-            self.door.sent(len(data))
-            if rate := self.door.knobs.throttle_bytes_per_second:
-                await asyncio.sleep(len(data) / rate)
+        reader, transport = await read_pipe(pipe)
+        try:
+            while data := await _read(reader):
+                writer.write(data)
+                await writer.drain()
+                self.door.sent(len(data))
+                if rate := self.door.knobs.throttle_bytes_per_second:
+                    await asyncio.sleep(len(data) / rate)
+        finally:
+            transport.close()  # the transport, not the pipe: else the loop would mistake the next file of that number
 
     async def _terminal(self, process: Any, argv: list[str]) -> int | None:
         ours, theirs = os.openpty()
@@ -170,7 +172,6 @@ class Sshd:
             return await self._outcome(process, child, [asyncio.create_task(self._outward(stream, process.stdout))])
         finally:
             typing.cancel()
-            stream.close()
             os.close(ours)  # the kernel hangs up on whoever is left
 
     async def _keyboard(self, process: Any, group: int, terminal: int) -> None:

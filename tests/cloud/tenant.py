@@ -1,6 +1,7 @@
 """A customer of the test cloud who uses only clients that we did not write: boto3 and OpenSSH."""
 
 import base64
+import functools
 import json
 import subprocess
 from collections.abc import Mapping
@@ -14,6 +15,14 @@ from tests.cloud.client import Cloud, Machine
 
 TYPE = "g5.xlarge"
 DLAMI = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"
+
+
+@functools.cache
+def _client(url: str, service: str, read_timeout: float) -> Any:
+    """Made once for all tests: reading EC2's model takes boto half a second."""
+    session = boto3.session.Session(aws_access_key_id="AKIAIOSFODNN7EXAMPLE", aws_secret_access_key="none")
+    config = Config(retries={"total_max_attempts": 1}, read_timeout=read_timeout, proxies={})
+    return session.client(service, region_name="us-east-1", endpoint_url=url, config=config)  # type: ignore[call-overload]  # the name is the caller's
 
 
 class Tenant:
@@ -30,15 +39,7 @@ class Tenant:
 
     def client(self, service: str, read_timeout: float = 10) -> Any:
         """A boto3 client that never asks twice."""
-        said = self.cloud.environ()
-        return boto3.session.Session(
-            aws_access_key_id=said["AWS_ACCESS_KEY_ID"], aws_secret_access_key=said["AWS_SECRET_ACCESS_KEY"]
-        ).client(
-            service,  # type: ignore[call-overload]  # the name is the caller's
-            region_name="us-east-1",
-            endpoint_url=self.cloud.url,
-            config=Config(retries={"total_max_attempts": 1}, read_timeout=read_timeout, proxies={}),
-        )
+        return _client(self.cloud.url, service, read_timeout)
 
     def _group(self) -> str:
         vpc = self.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
@@ -109,12 +110,16 @@ class Tenant:
 
     def ssh(self, machine: Machine, command: str, *options: str, user: str = "ubuntu", **more: Any) -> Any:
         """The OpenSSH client, strict about the host key; a finished process with bytes."""
+        argv = self.ssh_argv(machine, command, *options, user=user)
+        return subprocess.run(argv, timeout=20, check=False, **{"capture_output": True, "input": b"", **more})
+
+    def ssh_argv(self, machine: Machine, command: str, *options: str, user: str = "ubuntu") -> list[str]:
+        """The command line of it."""
         known = self.folder / "known_hosts"
         known.write_text(f"[{machine.address}]:2222 {' '.join(self._text('host.pub').split()[:2])}\n")
         fixed = ["-F", "none", "-p", "2222", "-i", str(self.folder / "user"), "-o", f"UserKnownHostsFile={known}"]
         rules = [f"-o{rule}" for rule in ("StrictHostKeyChecking=yes", "IdentitiesOnly=yes", "BatchMode=yes")]
-        argv = ["ssh", *fixed, *rules, *options, f"{user}@{machine.address}", command]
-        return subprocess.run(argv, capture_output=True, timeout=20, check=False, **{"input": b"", **more})
+        return ["ssh", *fixed, *rules, *options, f"{user}@{machine.address}", command]
 
     def _text(self, name: str) -> str:
         return (self.folder / name).read_text()
