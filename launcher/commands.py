@@ -1,5 +1,6 @@
 """The commands, one function each: options in, the story's functions called, what they answer shown. No logic."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,7 @@ def run(session: Session, said: dict[str, Any]) -> int:
         return _priced(session, _request(session, said))
     asked = _request(session, said)
     world = _settled(session)
-    receipt = flow.launch(asked, world)
-    return _ended(receipt)
+    return _carried(world, lambda: flow.launch(asked, world))
 
 
 def _request(session: Session, said: dict[str, Any]) -> "Request":
@@ -44,6 +44,32 @@ def _settled(session: Session) -> "World":
     world = session.world()
     recover.settle_open(world)
     return world
+
+
+def _carried(world: "World", work: "Callable[[], Receipt | None]") -> int:
+    """Work that may hold a machine: one Ctrl-C turns it round, a second one leaves with the command that ends it."""
+    from launcher.interrupt import LetGo
+
+    try:
+        with world.interrupt.listening():
+            return _ended(work())
+    except LetGo:
+        raise _let_go(world) from None
+
+
+def _let_go(world: "World") -> LaunchError:
+    """What may be left when a person will not wait."""
+    open_runs = world.ledger.unfinished()
+    if not open_runs:
+        return LaunchError("interrupted", code="interrupted", exit_code=Exit.INTERRUPTED, hint="launch ps")
+    last = open_runs[-1]
+    machine = " ".join(part for part in (last.provider, last.instance_type, last.zone or last.region) if part)
+    return LaunchError(
+        f"a machine may still be running: {last.id} ({machine or 'not created yet'}), {last.state.lower()}",
+        code="may-be-running",
+        exit_code=Exit.MAY_BE_RUNNING,
+        hint=f"launch stop {last.id}     # or launch attach {last.id}, to go on",
+    )
 
 
 def _ended(receipt: "Receipt | None") -> int:
@@ -251,10 +277,13 @@ def stop(session: Session, reference: str | None, now: bool) -> int:
     if record.state is State.TERMINATED:
         session.notes([f"{record.id} has ended already (launch receipt {record.id})"])
         return 0
-    if recover.stop(record.id, world, now=now) is None:
-        session.notes([f"asked the process that carries {record.id} to stop it (launch attach {record.id})"])
-    # The receipt speaks of the run; this command did what it was asked.
-    return 0
+    return _carried(world, lambda: _stopped(session, record.id, recover.stop(record.id, world, now=now)))
+
+
+def _stopped(session: Session, run_id: str, receipt: "Receipt | None") -> None:
+    """The receipt speaks of the run; the command itself did what it was asked, hence no exit code of the run's."""
+    if receipt is None:
+        session.notes([f"asked the process that carries {run_id} to stop it (launch show {run_id})"])
 
 
 @click.command()
@@ -267,7 +296,8 @@ def resume(session: Session, reference: str | None, budget_usd: Any) -> int:
     from launcher import flow
 
     world = session.world()
-    return _ended(flow.resume(world.ledger.find(reference).id, budget_usd, world))
+    record = world.ledger.find(reference)
+    return _carried(world, lambda: flow.resume(record.id, budget_usd, world))
 
 
 @click.command()

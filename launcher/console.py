@@ -1,7 +1,10 @@
 """Where events and questions go: a terminal, plain lines, or JSON; a closed pipe mutes a console, and never a run."""
 
 import shutil
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TextIO
@@ -79,6 +82,19 @@ def _is_terminal(stream: TextIO) -> bool:
         return False
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """While a question waits, Ctrl-C is an answer: nothing runs yet that would have to be turned round first."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class PlainConsole:
     """Plain lines, one for each change; progress every half minute at most."""
 
@@ -114,7 +130,8 @@ class PlainConsole:
         choices = "[Y/n]" if default else "[y/N]"
         for _ in range(ASKED_AT_MOST):
             self._streams.talk.write(f"{question} {choices} ", end="")
-            answer = self._streams.stdin.readline()
+            with interruptible():
+                answer = self._streams.stdin.readline()
             if not answer:
                 return False
             meant = {"": default, "y": True, "yes": True, "n": False, "no": False}.get(answer.strip().lower())

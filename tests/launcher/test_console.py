@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from launcher import console, wire
+from launcher import console, display, wire
 from launcher.console import JsonConsole, Paper, PlainConsole, Streams, TerminalConsole, pick
 from launcher.events import Progressed, Warned
 from tests.launcher import values
@@ -168,7 +168,7 @@ def test_the_console_is_picked_by_what_stderr_is() -> None:
 
 
 def test_the_view_keeps_what_the_events_said() -> None:
-    view = console.display.View(run="")
+    view = display.View(run="")
     for event in values.events():
         view = console.seen(view, event)
     assert (view.run, view.state, view.started_at) == (RUN, "BOOTING", NOW)
