@@ -129,7 +129,8 @@ def _epochs(wanted: Settings, examples: int) -> float:
     """As in transformers: `max_steps`, where it is positive, wins over epochs."""
     if wanted.max_steps <= 0:
         return wanted.epochs
-    return wanted.max_steps * wanted.per_device_train_batch_size * wanted.gradient_accumulation_steps / examples
+    steps_per_epoch = ceil(examples / (wanted.per_device_train_batch_size * wanted.gradient_accumulation_steps))
+    return wanted.max_steps / steps_per_epoch
 
 
 def _split(wanted: Settings, rows: Mapping[str, _Data]) -> tuple[_Data, _Data]:

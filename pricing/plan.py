@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from statistics import median
 
 from pricing.budget import (
     Cap,
@@ -262,8 +261,8 @@ def _price_outliers(offers: tuple[Offer, ...]) -> dict[str, str]:
 
 
 def _too_low(offer: Offer, spot: list[Offer]) -> str:
-    prices = [one.usd_per_hour for one in spot if one.instance_type == offer.instance_type]
-    middle = median(prices)
+    prices = sorted(one.usd_per_hour for one in spot if one.instance_type == offer.instance_type)
+    middle = prices[len(prices) // 2]
     if len(prices) < OUTLIER_ZONES or offer.usd_per_hour >= middle * OUTLIER_SHARE:
         return ""
     return f"${offer.usd_per_hour}/h is far below the median of {len(prices)} places (${middle:.3f}): not believed"

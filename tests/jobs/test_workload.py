@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from jobs.shapes import Decoder, from_config, known
-from jobs.workload import WorkloadError, measure
+from jobs.spec import load
+from jobs.workload import WorkloadError, measure, measure_spec
 from pricing.workload import Method, Workload
 
 MISTRAL = "mistralai/Mistral-7B-Instruct-v0.3"
@@ -269,3 +270,13 @@ def test_heads_that_a_config_leaves_out_follow_from_the_others() -> None:
     decoder = from_config(bare, "here")
     assert isinstance(decoder, Decoder)
     assert (decoder.kv_heads, decoder.head_dim) == (4, 32)
+
+
+def test_a_launch_yaml_is_measured_as_its_spec_spells_it_out(tmp_path: Path) -> None:
+    data(tmp_path)
+    name = model_folder(tmp_path)
+    (tmp_path / "launch.yaml").write_text(
+        f"model: {name}\ndata: {{train: train.jsonl}}\ntrain: {{r: 4, max_steps: 7}}\n"
+    )
+    measured = measure_spec(load(tmp_path), environ=NOWHERE, cache=None)
+    assert (measured.lora_rank, measured.steps, measured.examples, measured.evaluated_examples) == (4, 7, 8, 1)
