@@ -1,9 +1,9 @@
 """How long, and how much: an offer and a workload to low / expected / high for each phase of a run."""
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 
-from pricing.budget import cost_usd, expected_usd_per_hour
+from pricing.budget import SMALLEST_USD, cost_usd, expected_usd_per_hour
 from pricing.gpus import Gpu
 from pricing.interval import Dollars, Interval, around, total
 from pricing.memory import Fit, disk_gib, fit
@@ -73,7 +73,8 @@ def estimate(offer: Offer, workload: Workload, terms: Terms) -> Estimate:
     whole = total((*seconds.values(), rework))
     disk = max(disk_gib(workload), terms.minimum_disk_gib.get(offer.provider, 0))
     rate = expected_usd_per_hour(offer, disk, terms.tax_fraction)
-    egress_usd = offer.fees.egress_usd_per_gib * Decimal(str(workload.result_gib)) * (1 + terms.tax_fraction)
+    egress_per_gib = offer.fees.egress_usd_per_gib * (1 + terms.tax_fraction)
+    egress_usd = (egress_per_gib * Decimal(str(workload.result_gib))).quantize(SMALLEST_USD, rounding=ROUND_UP)
     return Estimate(
         offer=offer,
         phases=tuple(Phase(name=name, seconds=seconds[name], usd=_share(seconds[name], rate)) for name in PHASES),
