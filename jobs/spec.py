@@ -1,8 +1,7 @@
 """`launch.yaml` and the flags that change it, as one checked value; every mistake is told with its file and line."""
 
-import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,21 +9,16 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from jobs import yaml_lines
+from jobs.spec_mistakes import Said, SpecError, mistake
 from jobs.yaml_lines import Lined, YamlError
+
+__all__ = ["FILE", "JobSpec", "LoadedSpec", "SpecError", "data_files", "load"]
 
 FILE = "launch.yaml"
 PARTS = ("train", "validation", "test")
 SHARE = 0.1
 """Of the rows, for validation and test each, where a job file names neither a test file nor a split (a habit)."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
-
-
-class SpecError(Exception):
-    """The job file, a flag, or a file that it names is not as it should be."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message, self.hint = message, hint
 
 
 class _Part(BaseModel):
@@ -179,18 +173,18 @@ def load(path: Path, *, sets: Sequence[str] = (), model: str | None = None, data
     file, or a folder with train.jsonl and the like). Raises `SpecError`.
     """
     file = path / FILE if path.is_dir() else path
-    lined = _read(file)
-    flags = _Flags(lined.values, Path(file.parent.resolve().name).name)
+    said = Said(_read(file), file, default_name=file.resolve().parent.name)
     if data is not None:
-        flags.put("--data", ("data",), _data_of(Path(data)))
+        said.put(f"--data {data}", ("data",), _data_of(Path(data)))
     if model is not None:
-        flags.put("--model", ("model",), str(Path(model).resolve()) if _is_local(model, Path()) else model)
-        flags.values.pop("revision", None)  # it belonged to the other model
+        said.put(f"--model {model}", ("model",), str(Path(model).resolve()) if _is_local(model, Path()) else model)
+        said.values.pop("revision", None)  # it belonged to the other model
     for text in sets:
-        flags.set(text)
-    spec = _checked(flags, lined, file)
-    loaded = LoadedSpec(spec=spec, folder=file.parent, file=file, model_folder=_model_folder(spec, file.parent))
-    _need_files(loaded, lined)
+        said.set(text)
+    spec = _checked(said)
+    model_folder = _model_folder(spec, file.parent, said)
+    loaded = LoadedSpec(spec=spec, folder=file.parent, file=file, model_folder=model_folder)
+    _need_files(loaded, said)
     return loaded
 
 
@@ -207,37 +201,6 @@ def _read(file: Path) -> Lined:
         ) from error
 
 
-class _Flags:
-    """The file's values with the flags laid over them, and which flag said what."""
-
-    def __init__(self, values: Mapping[str, object], folder_name: str) -> None:
-        default = re.sub(r"[^A-Za-z0-9._-]+", "-", folder_name).strip("-._")[:63]
-        self.values: dict[str, object] = {"name": default or "run", **values}
-        self.said: dict[tuple[str, ...], str] = {}
-
-    def put(self, flag: str, path: tuple[str, ...], value: object) -> None:
-        """Lay one value over the file's."""
-        self.said[path] = flag
-        inner = self.values
-        for key in path[:-1]:
-            below = inner.get(key)
-            inner[key] = dict(below) if isinstance(below, dict) else {}
-            inner = inner[key]  # type: ignore[assignment]  # made a dict one line above
-        inner[path[-1]] = value
-
-    def set(self, text: str) -> None:
-        """One `--set KEY=VALUE`."""
-        key, equals, value = text.partition("=")
-        path = tuple(key.strip().split("."))
-        if not equals or not all(path):
-            raise SpecError(f"--set {text}: not KEY=VALUE", "as `--set train.r=8`")
-        try:
-            is_text = path[-1] in {"name", "model", "revision"}  # 1e5 may be a commit
-            self.put(f"--set {text}", path, value if is_text else yaml_lines.scalar(value))
-        except YamlError as error:
-            raise SpecError(f"--set {text}: {error.message}", "as `--set train.r=8`") from error
-
-
 def _data_of(path: Path) -> dict[str, object]:
     if not path.is_dir():
         return {"train": str(path.resolve())}
@@ -247,51 +210,11 @@ def _data_of(path: Path) -> dict[str, object]:
     return dict(found)
 
 
-def _checked(flags: _Flags, lined: Lined, file: Path) -> JobSpec:
+def _checked(said: Said) -> JobSpec:
     try:
-        return JobSpec.model_validate(flags.values)
+        return JobSpec.model_validate(said.values)
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        first = min(found, key=lambda one: (one["type"] != "extra_forbidden", lined.line(_keys(one["loc"]))))
-        raise _mistake(first, flags, lined, file) from None  # the cause would only show pydantic's words
-
-
-def _keys(loc: Sequence[str | int]) -> tuple[str | int, ...]:
-    """A location without the names that pydantic gives to the branches of a union and to a mapping's keys."""
-    return tuple(one for one in loc if isinstance(one, int) or re.fullmatch(r"\w+", one))
-
-
-def _mistake(error: Mapping[str, object], flags: _Flags, lined: Lined, file: Path) -> SpecError:
-    loc = error["loc"]
-    path = _keys(loc if isinstance(loc, tuple) else ())
-    dotted = ".".join(str(one) for one in path)
-    where = _flag(flags, path) or f"{file}, line {lined.line(path)}"
-    kind = str(error["type"])
-    if kind == "extra_forbidden":
-        return _unknown_key(where, path)
-    if kind == "missing":
-        return SpecError(f"{where}: `{dotted}` is missing", f"add it, or give `--set {dotted}=...`")
-    if kind == "value_error":
-        said = str(error["msg"]).removeprefix("Value error, ")
-        return SpecError(f"{where}: {dotted}: {said}", "launch init     # shows every key with its meaning")
-    return SpecError(
-        f"{where}: `{dotted}` should be {_expected(kind, error)}, not {_shown(error['input'])}",
-        "quotes make a text of a number" if kind == "string_type" else f"correct `{dotted}`",
-    )
-
-
-def _flag(flags: _Flags, path: Sequence[str | int]) -> str:
-    found = [flag for said, flag in flags.said.items() if tuple(path[: len(said)]) == said or said[: len(path)] == path]
-    return found[-1] if found else ""
-
-
-def _unknown_key(where: str, path: tuple[str | int, ...]) -> SpecError:
-    above, key = path[:-1], str(path[-1])
-    known = sorted(_known(above))
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    inside = f" in `{'.'.join(str(one) for one in above)}`" if above else ""
-    meant = f": did you mean `{near[0]}`?" if near else ""
-    return SpecError(f"{where}: unknown key `{key}`{inside}{meant}", f"known here: {', '.join(known)}")
+        raise mistake(error, said, _MODELS) from None  # the cause would only show pydantic's words
 
 
 _MODELS: Mapping[tuple[str, ...], type[BaseModel]] = {
@@ -304,46 +227,7 @@ _MODELS: Mapping[tuple[str, ...], type[BaseModel]] = {
     ("evaluate", "adjacent"): Adjacent,
     ("gate",): Rule,
 }
-
-
-def _known(above: Sequence[str | int]) -> Iterator[str]:
-    names = tuple(one for one in above if isinstance(one, str))
-    model = _MODELS.get(names) or _MODELS.get(names[:1], JobSpec)
-    yield from model.model_fields
-
-
-_EXPECTED = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "string_type": "a text",
-    "string_too_short": "a text that is not empty",
-    "string_too_long": "a shorter text",
-    "string_pattern_mismatch": "letters, digits, `-`, `_` and `.`, at most 63",
-    "list_type": "a list, as [a, b]",
-    "too_short": "a list that is not empty",
-    "dict_type": "a block of keys",
-    "model_type": "a block of keys",
-}
-
-
-def _expected(kind: str, error: Mapping[str, object]) -> str:
-    context = error.get("ctx")
-    limits = context if isinstance(context, dict) else {}
-    match kind:
-        case "literal_error":
-            return f"one of {limits.get('expected')}"
-        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
-            limit = next(iter(limits.values()), "")
-            return f"{'more' if kind.startswith('greater') else 'less'} than {'or ' if 'equal' in kind else ''}{limit}"
-        case _:
-            return _EXPECTED.get(kind, "something else")
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+"""Which keys belong where; in `gate` the keys below a metric."""
 
 
 def _path(folder: Path, name: str) -> Path:
@@ -355,21 +239,23 @@ def _is_local(model: str, folder: Path) -> bool:
     return model.startswith((".", "/", "~")) or _path(folder, model).is_dir()
 
 
-def _model_folder(spec: JobSpec, folder: Path) -> Path | None:
+def _model_folder(spec: JobSpec, folder: Path, said: Said) -> Path | None:
+    where = said.where(("model",))
     if not _is_local(spec.model, folder):
         if not _HUB_ID.fullmatch(spec.model):
-            raise SpecError(f"model: {spec.model!r} is neither a folder nor an id of the Hub", "as `owner/name`")
+            raise SpecError(
+                f"{where}: model: {spec.model!r} is neither a folder nor an id of the Hub", "as `owner/name`"
+            )
         return None
     found = _path(folder, spec.model)
     if not (found / "config.json").is_file():
-        raise SpecError(
-            f"model: {found} holds no config.json", "name a folder that `save_pretrained` wrote, or an id of the Hub"
-        )
+        hint = "name a folder that `save_pretrained` wrote, or an id of the Hub"
+        raise SpecError(f"{where}: model: {found} holds no config.json", hint)
     return found
 
 
-def _need_files(loaded: LoadedSpec, lined: Lined) -> None:
+def _need_files(loaded: LoadedSpec, said: Said) -> None:
     for part, path in data_files(loaded).items():
         if not path.is_file():
-            where = f"{loaded.file}, line {lined.line(('data', part))}"
+            where = said.where(("data", part))
             raise SpecError(f"{where}: data.{part}: there is no file {path}", "paths start at the job file's folder")
