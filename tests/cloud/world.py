@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
+import asyncssh
+
 from tests.cloud import moto_ec2, stubs, userdata
 from tests.cloud.boxes import Box, Gpu, surroundings
 from tests.cloud.clock import SimClock
@@ -222,8 +224,13 @@ class World:
             sent=lambda count: self._sent(machine, count),
             told=lambda user: self.say("login", machine.id, user),
         )
-        machine.sshd = Sshd(box, door)
-        asyncio.run_coroutine_threadsafe(machine.sshd.open(), self._loop).result()
+        sshd = Sshd(box, door)
+        try:
+            asyncio.run_coroutine_threadsafe(sshd.open(), self._loop).result()
+        except (OSError, asyncssh.KeyImportError) as error:
+            self.say("no ssh", machine.id, str(error))
+            return
+        machine.sshd = sshd
         self.say("ssh", machine.id, f"listens at {machine.address} port {SSH_PORT}")
 
     def _sent(self, machine: Machine, count: int) -> None:
