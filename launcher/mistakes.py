@@ -239,18 +239,25 @@ def explain(error: BaseException, run: str = "") -> LaunchError | None:
             return _from_jobs(error)
 
 
-JOB_CODES = {"SpecError": "job-file", "WorkloadError": "workload", "PackageError": "package", "ReportError": "results"}
+JOB_CODES = {
+    "SpecError": "job-file",
+    "RowError": "data",
+    "WorkloadError": "workload",
+    "PackageError": "package",
+    "ReportError": "results",
+}
 """By name, so that telling an error loads nothing of the jobs room; any other of its errors is "job"."""
 
 
 def _from_jobs(error: BaseException) -> LaunchError | None:
-    """An error of the jobs room: all that are meant for people carry `message` and `hint`."""
-    kind, message, hint = type(error), getattr(error, "message", None), getattr(error, "hint", None)
-    if not kind.__module__.startswith("jobs.") or not isinstance(message, str) or not isinstance(hint, str):
+    """An error of the jobs room: those that are meant for people stand above, or carry `message` and `hint`."""
+    kind = type(error)
+    named = kind.__name__ in JOB_CODES
+    if not kind.__module__.startswith("jobs.") or not (named or hasattr(error, "hint")):
         return None
     return LaunchError(
-        message,
+        str(getattr(error, "message", error)),
         code=JOB_CODES.get(kind.__name__, "job"),
         exit_code=Exit.USAGE,
-        hint=hint or "launch init     # writes a job file that works",
+        hint=str(getattr(error, "hint", "")) or "launch estimate     # once that is mended",
     )

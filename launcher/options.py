@@ -172,7 +172,7 @@ class SecretName(click.ParamType[str]):
         if session is not None and not session.environ.get(value):
             raise LaunchError(
                 f"--secret {value}: the environment variable {value} is not set",
-                code="secret-missing",
+                code="no-secret",
                 exit_code=Exit.USAGE,
                 hint=f"export {value}=...",
             )

@@ -1,15 +1,21 @@
 """Every typed error of the rooms has its words, a hint that is a command, and an exit code of the contract."""
 
+import ast
 import errno
+import re
+from pathlib import Path
 
 import pytest
 
+from jobs.qlora import rows
 from jobs.shapes import WorkloadError
 from launcher import commands, mistakes, remote
 from launcher.errors import Exit, LaunchError
 from launcher.mistakes import PROVIDER_ROWS, REMOTE_ROWS, explain, from_provider, from_remote, mistaken
 from pricing.gpus import UnknownGpu
 from providers import base
+
+ROOT = Path(__file__).parents[2]
 
 
 def all_of(kind: type[BaseException], module: object) -> set[type[BaseException]]:
@@ -93,6 +99,29 @@ def test_an_error_of_the_jobs_room_leaves_as_ours_with_its_hint() -> None:
     assert (told.message, told.code, told.exit_code) == ("no such model", "workload", Exit.USAGE)
     assert "did you mean" in told.hint
     assert isinstance(told.__cause__, WorkloadError)
+
+
+def test_a_bad_row_of_the_data_is_told_with_its_file_and_line(tmp_path: Path) -> None:
+    rows_file = tmp_path / "rows.jsonl"
+    rows_file.write_text("no json\n")
+    with pytest.raises(LaunchError) as caught, mistaken():
+        rows.check_rows(rows_file)
+    assert (caught.value.code, caught.value.exit_code) == ("data", Exit.USAGE)
+    assert f"{rows_file}:1" in caught.value.message
+    assert caught.value.hint
+
+
+def codes_in(file: Path) -> set[str]:
+    """What stands as `code="…"` in a call."""
+    calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+    said = [keyword.value for call in calls for keyword in call.keywords if keyword.arg == "code"]
+    return {node.value for node in said if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def test_every_code_is_documented() -> None:
+    documented = set(re.findall(r"`([a-z][a-z0-9-]*)`", (ROOT / "docs" / "errors.md").read_text()))
+    used = {code for file in (ROOT / "launcher").glob("*.py") for code in codes_in(file)}
+    assert used - {""} - documented == set()
 
 
 def test_our_own_error_passes_as_it_is() -> None:
