@@ -1,4 +1,4 @@
-"""Who said what in a job (file or flag), and what to tell when it is wrong: where, what was expected, the nearest key."""
+"""Who said what in a job (file or flag), and what to tell when it is wrong: where, what was meant, the nearest key."""
 
 import difflib
 import re

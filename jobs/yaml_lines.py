@@ -1,5 +1,6 @@
 """Reads a YAML mapping into plain values, and remembers on which line each key stands."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 MOST_BYTES = 1 << 20
 MOST_VALUES = 10_000
 """Anchors let a small file stand for a huge one: what it unfolds to is capped too."""
+
+DEEPEST = 100
 
 Path_ = tuple[str | int, ...]
 
@@ -49,6 +52,7 @@ def read(path: Path) -> Lined:
 
 def parse(text: str) -> Lined:
     """The mapping in a text. Raises `YamlError`."""
+    _refuse_deep(text)
     found = _load(text)
     lines: dict[Path_, int] = {}
     if found is None:
@@ -62,6 +66,15 @@ def parse(text: str) -> Lined:
 def scalar(text: str) -> object:
     """One value as YAML reads it: 8, 2e-4, true, [a, b], or a text. Raises `YamlError`."""
     return _plain(_load(text), (), {})
+
+
+def _refuse_deep(text: str) -> None:
+    """The YAML library takes the square of the depth of time, and then gives up on its stack."""
+    depth = 0
+    for bracket in re.finditer(r"[\[{\]}]", text):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > DEEPEST:
+            raise YamlError(f"brackets are nested more than {DEEPEST} deep", text.count("\n", 0, bracket.start()) + 1)
 
 
 def _load(text: str) -> object:

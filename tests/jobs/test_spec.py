@@ -130,7 +130,7 @@ MISTAKES = {
     "a key twice": ("name: a\nname: b\n", "line 2: found duplicate key"),
     "no UTF-8": (b"name: a\nmodel: \xff\n", "line 2: it is not UTF-8 text"),
     "a number as key": ("name: a\n1: b\n", "a key is a word, not 1"),
-    "a deep nest": ("[" * 3000, "line 1: "),
+    "a deep nest": ("[" * 3000, "line 1: brackets are nested"),
     "a bomb": (
         "a: &a [1,1,1,1,1,1,1,1,1,1]\n"
         + "".join(f"{n}: &{n} [{','.join(['*' + m] * 10)}]\n" for m, n in pairwise("abcde")),
