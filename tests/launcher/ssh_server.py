@@ -118,7 +118,7 @@ async def _shell(remote: Any, command: str, home: Path) -> None:
     closed = asyncio.ensure_future(remote.wait_closed())
     await asyncio.wait({closed, sending}, return_when=asyncio.FIRST_COMPLETED)
     try:
-        if sending.done():
+        if sending.done() and sending.exception() is None:
             remote.exit(await _blocking(child.wait))
     finally:
         with suppress(ProcessLookupError):
