@@ -129,7 +129,8 @@ def whole(folder: Path) -> str:
     (logs / "environment.json").write_text(json.dumps({"torch": EVIL, "seeds": {"seed": 17}}))
     (folder / "adapter").mkdir()
     (folder / "adapter" / "adapter_config.json").write_text("{}")
-    paths = write(folder, RECEIPT | {"name": EVIL, "why": EVIL, "gate": [EVIL]})
+    phases = [*RECEIPT["phases"], {"name": EVIL, "seconds": 1.0, "usd": EVIL, "planned_seconds": 2.0}]
+    paths = write(folder, RECEIPT | {"name": EVIL, "why": EVIL, "gate": [EVIL], "phases": phases, "zone": EVIL})
     assert [path.name for path in paths] == ["report.html", "try.py"]
     return paths[0].read_text()
 

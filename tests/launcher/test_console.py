@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import signal
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,6 +12,7 @@ import pytest
 from launcher import console, display, wire
 from launcher.console import JsonConsole, Paper, PlainConsole, Streams, TerminalConsole, pick
 from launcher.events import Progressed, Warned
+from launcher.interrupt import Interrupt
 from tests.launcher import values
 from tests.launcher.values import NOW, RUN
 
@@ -153,6 +156,19 @@ def test_a_question_is_answered_as_typed(typed: str, default: bool, answer: bool
     paper = streams(typed=typed, interactive=True)
     assert PlainConsole(paper).ask("launch it?", default=default) is answer
     assert "launch it? [" in said(paper.talk)
+
+
+def test_ctrl_c_at_the_question_leaves_at_once_even_while_a_run_listens_for_it() -> None:
+    class Pressed(Terminal):
+        def readline(self, size: int | None = -1, /) -> str:
+            os.kill(os.getpid(), signal.SIGINT)
+            return "y\n"
+
+    paper = replace(streams(interactive=True), stdin=Pressed())
+    interrupt = Interrupt()
+    with interrupt.listening(), pytest.raises(KeyboardInterrupt):
+        PlainConsole(paper).ask("launch it?", default=True)
+    assert not interrupt.asked
 
 
 def test_nobody_is_asked_where_there_is_no_terminal() -> None:
