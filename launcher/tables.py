@@ -284,9 +284,11 @@ def findings(found: Sequence[tuple[str, Finding]], width: int = 80) -> str:
 
 
 def _finding(provider: str, finding: Finding, width: int) -> list[str]:
-    fix = [f"{'':<12}fix: {finding.fix}"] if finding.fix and finding.level is not Level.OK else []
-    head = f"{finding.level:<8} {provider}: {finding.subject}"
-    return [*flowing([head, finding.text], width), *fix]
+    """Level, provider and subject, then the text; the fix below, in one piece, so that it can be copied."""
+    told = " ".join(f"{provider}: {finding.subject}: {finding.text}".split())
+    fix = [f"{'':<9}fix: {finding.fix}"] if finding.fix and finding.level is not Level.OK else []
+    lines = wrap(told, width, initial_indent=f"{finding.level:<9}", subsequent_indent=" " * 9, break_on_hyphens=False)
+    return [*lines, *fix]
 
 
 def run_page(run: RunRecord, now: datetime, width: int = 80) -> str:
