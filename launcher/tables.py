@@ -37,12 +37,14 @@ def right(title: str, drop: int = 0) -> Column:
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> str:
-    """Rows under titles, two spaces apart, money to the right; figures are never cut, words are where they must be."""
+    """Rows under titles, money to the right; where it gets narrow, gaps close, then words are cut, never figures."""
     kept = _kept(columns, rows, width)
     shown = [[row[at] for at in kept] for row in [[column.title for column in columns], *rows]]
     chosen = [columns[at] for at in kept]
-    widths = _fitted(chosen, [max(len(cell) for cell in column) for column in zip(*shown, strict=True)], width)
-    return "\n".join(line for row in shown for line in _lines(row, widths, chosen))
+    wanted = [max(len(cell) for cell in column) for column in zip(*shown, strict=True)]
+    gap = 2 if sum(wanted) + 2 * (len(wanted) - 1) <= width else 1
+    widths = _fitted(chosen, wanted, width - gap * (len(wanted) - 1))
+    return "\n".join(line for row in shown for line in _lines(row, widths, chosen, " " * gap))
 
 
 def _kept(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[int]:
@@ -57,9 +59,9 @@ def _kept(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) 
     return kept
 
 
-def _fitted(columns: Sequence[Column], widths: list[int], width: int) -> list[int]:
+def _fitted(columns: Sequence[Column], widths: list[int], room: int) -> list[int]:
     """What is too wide is taken from the widest column of words."""
-    while (excess := sum(widths) + 2 * (len(widths) - 1) - width) > 0:
+    while (excess := sum(widths) - room) > 0:
         words = [at for at, column in enumerate(columns) if not column.right and widths[at] > LEAST_WORDS]
         if not words:
             break
@@ -68,15 +70,15 @@ def _fitted(columns: Sequence[Column], widths: list[int], width: int) -> list[in
     return widths
 
 
-def _lines(row: Sequence[str], widths: Sequence[int], columns: Sequence[Column]) -> list[str]:
+def _lines(row: Sequence[str], widths: Sequence[int], columns: Sequence[Column], gap: str) -> list[str]:
     """One row; its last cell goes on below itself where it is too long, other cells are cut."""
     last = wrap(row[-1], widths[-1]) or [""]
     cells = [*(fit(cell, room) for cell, room in zip(row[:-1], widths[:-1], strict=True)), last[0]]
-    first = "  ".join(
+    first = gap.join(
         cell.rjust(room) if column.right else cell.ljust(room)
         for cell, room, column in zip(cells, widths, columns, strict=True)
     )
-    indent = " " * (sum(widths[:-1]) + 2 * (len(widths) - 1))
+    indent = " " * (sum(widths[:-1]) + len(gap) * (len(widths) - 1))
     return [first.rstrip(), *(indent + more for more in last[1:])]
 
 
