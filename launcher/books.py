@@ -2,20 +2,41 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 
 from launcher.run import Attempt, Run
 from launcher.world import World
-from pricing.budget import Cap, cost_usd, expected_usd_per_hour, reserve_for
+from pricing.budget import Cap, expected_usd_per_hour, reserve_for
 from pricing.plan import Choice, Plan
 from providers.base import Instance
 
+UNSEEN_SECONDS = 120.0
+"""A stretch longer than this in which nobody looked at the price counts at the worst rate: it may have risen and fallen."""
+SECONDS_PER_HOUR = 3600
+CENT_PART_USD = Decimal("0.0001")
+
 
 def attempt_usd(attempt: Attempt, now: datetime) -> Decimal:
-    """What one machine has cost so far, at the highest rate that was seen, rounded up as the provider rounds."""
-    if attempt.rate_usd_per_hour == 0 or attempt.never_was:
+    """What one machine has cost so far: the stretches metered, the one since, and what the provider rounds up."""
+    if attempt.never_was:
         return Decimal(0)
-    return cost_usd(attempt.seconds(now), attempt.rate_usd_per_hour, attempt.offer.billing)
+    seconds = attempt.seconds(now)
+    rounding_seconds = max(0.0, attempt.offer.billing.billed_seconds(seconds) - seconds)
+    rounding_usd = _usd(rounding_seconds, attempt.rate_usd_per_hour)
+    total = attempt.metered_usd + _stretch_usd(attempt, attempt.rate_usd_per_hour, now) + rounding_usd
+    return total.quantize(CENT_PART_USD, rounding=ROUND_UP)
+
+
+def _stretch_usd(attempt: Attempt, rate_usd_per_hour: Decimal, now: datetime) -> Decimal:
+    """The time since the last look, at the higher of the rates on both sides of it, or at the worst after a long gap."""
+    since, until = attempt.metered_at or attempt.started_at, attempt.ended_at or now
+    seconds = max(0.0, (until - since).total_seconds())
+    rate = max(rate_usd_per_hour, attempt.rate_usd_per_hour)
+    return _usd(seconds, rate if seconds <= UNSEEN_SECONDS else max(rate, attempt.choice.worst_usd_per_hour))
+
+
+def _usd(seconds: float, usd_per_hour: Decimal) -> Decimal:
+    return usd_per_hour * Decimal(seconds) / SECONDS_PER_HOUR
 
 
 def spent_usd(run: Run, now: datetime) -> Decimal:
@@ -49,15 +70,15 @@ def deadline(now: datetime, seconds: int) -> datetime:
     return now + timedelta(seconds=seconds)
 
 
-def note_rate(attempt: Attempt, instance: Instance, plan: Plan) -> bool:
-    """Take over the rate that the provider says it bills; True when it is above the worst that was agreed."""
-    billed = instance.billed_usd_per_hour
-    if billed is None:
-        return False
+def note_rate(attempt: Attempt, instance: Instance, plan: Plan, now: datetime) -> bool:
+    """Meter up to now, and go on at the rate that the provider says it bills; True when that is above what was agreed."""
+    billed = attempt.offer.usd_per_hour if instance.billed_usd_per_hour is None else instance.billed_usd_per_hour
     offer = attempt.offer
     seen = replace(offer, usd_per_hour=billed, worst_usd_per_hour=max(billed, offer.worst_usd_per_hour))
     rate = expected_usd_per_hour(seen, attempt.choice.disk_gib, plan.terms.tax_fraction)
-    attempt.rate_usd_per_hour = max(attempt.rate_usd_per_hour, rate)
+    if attempt.ended_at is None:
+        attempt.metered_usd += _stretch_usd(attempt, rate, now)
+        attempt.metered_at, attempt.rate_usd_per_hour = now, rate
     return billed > offer.worst_usd_per_hour
 
 

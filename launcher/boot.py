@@ -2,10 +2,12 @@
 
 from jobs import package
 from launcher import books, keys
+from launcher.codec import load
 from launcher.events import Warned
 from launcher.guest import Guest, GuestError, Probe
-from launcher.price import current_plan
+from launcher.price import current_plan, secrets_of
 from launcher.remote import HostKeyMismatch, LoginRefused, Remote, RemoteError
+from launcher.request import Request
 from launcher.run import Attempt, Ending, Outcome, Run, State
 from launcher.steps import Ended, step_to
 from launcher.world import World
@@ -84,7 +86,7 @@ def _wait_for_address(run: Run, attempt: Attempt, plan: Plan, world: World) -> I
         instance = look(run, world)
         if instance is not None:
             _must_be_alive(instance)
-            if books.note_rate(attempt, instance, plan):
+            if books.note_rate(attempt, instance, plan, world.now()):
                 why = f"billed at {instance.billed_usd_per_hour}/h, above the {attempt.offer.worst_usd_per_hour} agreed"
                 raise Ended(Ending(outcome=Outcome.FAILED, why=why, code="price", again=True))
             if instance.state is InstanceState.RUNNING and instance.access is not None:
@@ -172,5 +174,5 @@ def _send_all(run: Run, guest: Guest, world: World) -> None:
         guest.restore(folder / "checkpoints" / checkpoint, checkpoint)
         text = f"going on from {checkpoint}"
         world.console.tell(Warned(run=run.id, at=world.now(), code="resumed", text=text))
-    guest.secrets(world.secrets)
+    guest.secrets(secrets_of(load(Request, world.ledger.request(run.id)), world))
     guest.start()

@@ -14,14 +14,14 @@ from launcher.errors import Exit, LaunchError
 from launcher.events import PlanMade, Warned
 from launcher.interrupt import Interrupted
 from launcher.lock import HeldElsewhere, sole_writer
-from launcher.run_names import run_name
 from launcher.price import Priced, kept, plan_again, price
 from launcher.provision import COOL_DOWN_SECONDS, provision
 from launcher.pulling import pull_results
 from launcher.receipt import Receipt
 from launcher.request import Request
 from launcher.run import Ending, Outcome, Run, State
-from launcher.settle import settle
+from launcher.run_names import run_name
+from launcher.settle import never_started, settle
 from launcher.steps import Ended, step_to
 from launcher.teardown import leaving, tear_down
 from launcher.watch import watch
@@ -35,18 +35,42 @@ STEPS = {
     State.RUNNING: watch,
     State.PULLING: pull_results,
 }
+DETACH_LOOK_SECONDS = 0.5
 MOST_ATTEMPTS = 12
 """Machines that one run may try: a bound for a market gone mad; the budget usually ends it first."""
 
 
-def launch(request: Request, world: World) -> Receipt:
-    """The whole story. Raises `LaunchError` where nothing was spent, or something is left that a person must see."""
+def launch(request: Request, world: World) -> Receipt | None:
+    """The whole story; None where a background process goes on with it (`--detach`).
+
+    Raises `LaunchError` where nothing was spent, or where something is left that a person must see.
+    """
     priced = price(request, world)
     world.console.tell(PlanMade(run="", at=world.now(), plan=priced.plan, title=priced.title))
     for note in priced.notes:
         world.console.tell(Warned(run="", at=world.now(), code="note", text=note))
     consent(priced.plan, request, world)
-    return carry(open_run(request, priced, world), world)
+    run = open_run(request, priced, world)
+    return detach(run, world) if request.detach else carry(run, world)
+
+
+def detach(run: Run, world: World) -> None:
+    """Hand the run to a background process of ours; returns once the job runs. Its failure on the way there is ours."""
+    world.spawn(run.id)
+    while True:
+        record = world.ledger.find(run.id)
+        if record.state in (State.RUNNING, State.PULLING):
+            text = f"{run.id} runs in the background"
+            world.console.tell(Warned(run=run.id, at=world.now(), code="detached", text=text))
+            return
+        if record.state is State.TERMINATED:
+            raise _ended_early(run.id, world)
+        world.sleep(DETACH_LOOK_SECONDS)
+
+
+def _ended_early(run_id: str, world: World) -> LaunchError:
+    ending = world.ledger.load(run_id).ending or Ending(outcome=Outcome.LOST, why="it ended before the job ran")
+    return never_started(run_id, ending)
 
 
 def open_run(request: Request, priced: Priced, world: World) -> Run:
@@ -86,6 +110,7 @@ def _pack(run: Run, request: Request, priced: Priced, world: World) -> None:
         notice=priced.notice,
         into=folder,
         job_folder=world.job_folder,
+        environ=world.environ,
     )
     (folder / "bundle.sha256").write_text(bundle.sha256)
     (folder / "settings.json").write_text(json.dumps(bundle.settings))

@@ -7,7 +7,6 @@ from decimal import Decimal
 from pathlib import Path
 
 from jobs.spec import LoadedSpec
-
 from launcher import codec
 from launcher.books import spent_usd
 from launcher.errors import Exit, LaunchError
@@ -46,6 +45,7 @@ def price(request: Request, world: World, *, from_snapshot: bool = False) -> Pri
 
     `from_snapshot`: providers without credentials are shown with the dated prices that ship with us (`estimate`).
     """
+    secrets_of(request, world)
     loaded, notes = read_job(request)
     workload = measure(loaded, world)
     offers, more_notes = ask_market(request, world, from_snapshot=from_snapshot)
@@ -143,6 +143,19 @@ def _ask(provider: Provider, wanted: OfferQuery) -> tuple[Offer, ...] | Provider
         return provider.offers(wanted)
     except ProviderError as error:
         return error
+
+
+def secrets_of(request: Request, world: World) -> dict[str, str]:
+    """The values of the variables that `--secret` names: for the machine's memory, and for nothing else."""
+    missing = [name for name in request.secrets if not world.environ.get(name)]
+    if missing:
+        raise LaunchError(
+            f"--secret {missing[0]}: there is no such environment variable here",
+            code="no-secret",
+            exit_code=Exit.USAGE,
+            hint=f"export {missing[0]}=...     # then the same command again",
+        )
+    return {name: world.environ[name] for name in request.secrets}
 
 
 def query(request: Request, world: World) -> OfferQuery:

@@ -105,6 +105,10 @@ def _from_choices(run: Run, world: World) -> bool:
 
 
 def _nothing_to_be_had(run: Run) -> Ending:
+    before = run.ending
+    if before is not None:
+        why = f"{before.why}; and no other machine was to be had"
+        return Ending(outcome=before.outcome, why=why, code=before.code)
     tried = len({attempt.offer.pool for attempt in run.attempts})
     why = f"none of the {tried} places asked had a machine" if tried else "no place is left to ask"
     return Ending(outcome=Outcome.FAILED, why=why, code="no-capacity")

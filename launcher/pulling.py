@@ -6,9 +6,9 @@ from launcher import books
 from launcher.boot import connect, guest_of
 from launcher.events import Pulled, Warned
 from launcher.guest import Guest
-from launcher.landing import InTheWay
+from launcher.landing import NoRoom, PullError
 from launcher.price import current_plan
-from launcher.pull import Caps, DiskFull, pull
+from launcher.pull import CHECKPOINT_CAPS, RESULT_CAPS, pull
 from launcher.pull import Pulled as Haul
 from launcher.remote import RemoteError
 from launcher.run import Ending, Outcome, Run
@@ -49,10 +49,10 @@ def _pull_seconds(run: Run, world: World) -> float:
 def _try_pull(run: Run, guest: Guest, world: World) -> str:
     """One try; what stood in its way, "" when everything is home."""
     try:
-        haul = pull(guest, "out", run.out_dir, Caps(), world.now)
-    except DiskFull as error:
+        haul = pull(guest, "out", run.out_dir, RESULT_CAPS, world.now())
+    except NoRoom as error:
         return f"no room on this disk: {error}"
-    except (RemoteError, InTheWay) as error:
+    except (RemoteError, PullError) as error:
         return str(error)
     _count(run, haul, world)
     if not haul.verified:
@@ -88,8 +88,8 @@ def bring_checkpoint(run: Run, guest: Guest, name: str, world: World) -> None:
     """Fetch one checkpoint; from then on a new machine can go on from it. A failure costs nothing but the try."""
     folder = world.run_folder(run.id) / "checkpoints"
     try:
-        haul = pull(guest, f"checkpoints/{name}", folder / name, Caps(), world.now)
-    except (RemoteError, InTheWay, DiskFull) as error:
+        haul = pull(guest, f"checkpoints/{name}", folder / name, CHECKPOINT_CAPS, world.now())
+    except (RemoteError, PullError) as error:
         text = f"{name} could not be fetched ({error}); the machine still has it"
         world.console.tell(Warned(run=run.id, at=world.now(), code="checkpoint", text=text))
         return

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from launcher import flow
 from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
-from launcher.records import RunRecord
 from launcher.lock import is_carried
 from launcher.provision import look_for_machine
 from launcher.receipt import Receipt
+from launcher.records import RunRecord
 from launcher.run import Ending, Outcome, Run, State
 from launcher.teardown import PATIENCE_SECONDS
 from launcher.world import World

@@ -76,7 +76,11 @@ class Attempt:
     deadline: datetime
     lease_seconds: int
     rate_usd_per_hour: Decimal
-    """The highest all-in rate seen so far."""
+    """The all-in rate that was last seen."""
+    metered_usd: Decimal = Decimal(0)
+    """What it has cost up to `metered_at`, at the rates that were seen."""
+    metered_at: datetime | None = None
+    """None until the provider was first asked for the rate: then it counts from `started_at`."""
     instance: Instance | None = None
     ended_at: datetime | None = None
     """When the provider first said that it ends, or proved that it was never there."""

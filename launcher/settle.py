@@ -5,9 +5,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from jobs.report import ReportError, counted, read_scores
-
 from launcher import keys, wire
-from launcher.books import spent_usd
+from launcher.books import attempt_usd, spent_usd
 from launcher.errors import Exit, LaunchError
 from launcher.events import Settled, Warned
 from launcher.gate import wanting
@@ -34,13 +33,13 @@ def settle(run: Run, world: World) -> Receipt:
     ending = run.ending or Ending(outcome=Outcome.LOST, why="nobody knows how it ended")
     had = [attempt for attempt in run.attempts if not attempt.never_was]
     if not had:
-        raise _never_had(run, ending)
+        raise never_started(run.id, ending)
     for attempt in had:
         world.ledger.note_phases(run, attempt)
     left = sweep(run, world)
     receipt = _receipt(run, had, ending, left, world)
     world.ledger.note_spent(run, receipt.spent_usd)
-    document = wire.line(Settled(run=run.id, at=receipt.at, receipt=receipt))
+    document = wire.text(wire.document(Settled(run=run.id, at=receipt.at, receipt=receipt)))
     world.ledger.note_receipt(run, document)
     _write(run.out_dir, document)
     keys.forget(Keys(folder=world.run_folder(run.id) / "keys"))
@@ -48,7 +47,8 @@ def settle(run: Run, world: World) -> Receipt:
     return receipt
 
 
-def _never_had(run: Run, ending: Ending) -> LaunchError:
+def never_started(run_id: str, ending: Ending) -> LaunchError:
+    """How a run without any machine is told."""
     if ending.exit_code is not None:
         exit_code = Exit(ending.exit_code)
     else:
@@ -58,7 +58,7 @@ def _never_had(run: Run, ending: Ending) -> LaunchError:
         or "`launch offers` shows what there is; --wait-capacity 30m keeps asking; --any-market widens the choice"
     )
     return LaunchError(
-        f"{run.id}: {ending.why}; nothing was rented, nothing was spent",
+        f"{run_id}: {ending.why}; nothing was rented, nothing was spent",
         code=ending.code or "not-started",
         exit_code=exit_code,
         hint=hint,
@@ -107,10 +107,10 @@ def _receipt(run: Run, had: list[Attempt], ending: Ending, left: tuple[str, ...]
 
 
 def _spent_is(had: list[Attempt]) -> str:
-    if all(one.rate_usd_per_hour == 0 for one in had):
+    if all(one.choice.worst_usd_per_hour == 0 for one in had):
         return "nothing is billed for this machine"
-    rates = ", ".join(sorted({f"{one.rate_usd_per_hour:.4f}" for one in had}))
-    return f"metered by us from the create call to the confirmed end, at the highest rate seen, all in: {rates}/h"
+    rates = ", ".join(dict.fromkeys(f"{one.rate_usd_per_hour:.4f}" for one in had))
+    return f"metered by us from the create call to the confirmed end, at the rates seen, all in, last {rates}/h"
 
 
 def _phases(had: list[Attempt], now: datetime) -> tuple[ReceiptPhase, ...]:
@@ -121,9 +121,10 @@ def _phases(had: list[Attempt], now: datetime) -> tuple[ReceiptPhase, ...]:
     for attempt in had:
         took = dict(attempt.phases)
         took["teardown"] = max(0.0, attempt.seconds(now) - sum(took.values()))
+        per_second = attempt_usd(attempt, now) / Decimal(sum(took.values()) or 1)
         for name, value in took.items():
             seconds[name] = seconds.get(name, 0.0) + value
-            usd[name] = usd.get(name, Decimal(0)) + attempt.rate_usd_per_hour * Decimal(value) / 3600
+            usd[name] = usd.get(name, Decimal(0)) + per_second * Decimal(value)
     return tuple(
         ReceiptPhase(
             name=name,

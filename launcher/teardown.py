@@ -3,14 +3,14 @@
 The only room where a broad `except` is right: whatever went wrong before, the machine must go.
 """
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
 from launcher.interrupt import Interrupted
-from launcher.provision import LEAST_LOOKS, look_for_machine
 from launcher.run import Attempt, Ending, Outcome, Run, State
 from launcher.steps import tell_state
 from launcher.world import World
@@ -33,11 +33,21 @@ def leaving(run: Run, world: World) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if run.state not in (State.TERMINATING, State.TERMINATED):
-            why = str(error) or type(error).__name__
-            world.ledger.end(run, Ending(outcome=Outcome.FAILED, why=why, code="bug"), world.now())
-        tear_down(run, world)
+        if not (isinstance(error, LaunchError) and error.exit_code is Exit.MAY_BE_RUNNING):
+            _end_after(error, run, world)
         raise
+
+
+def _end_after(error: Exception, run: Run, world: World) -> None:
+    """A bug of ours, a full disk: the machine goes first, the books follow if they can."""
+    ending = Ending(outcome=Outcome.FAILED, why=str(error) or type(error).__name__, code="bug")
+    with suppress(sqlite3.Error):
+        if run.state not in (State.TERMINATING, State.TERMINATED):
+            world.ledger.end(run, ending, world.now())
+    tear_down(run, world)
+    with suppress(sqlite3.Error):
+        if run.state is State.TERMINATING:
+            world.ledger.advance(run, State.TERMINATED, world.now())
 
 
 def tear_down(run: Run, world: World) -> None:
@@ -100,7 +110,7 @@ class _Ending:
             return [], False
         if self.attempt.instance is None:
             self.attempt.instance = instance
-            self.world.ledger.save_attempt(self.run, self.attempt)
+            self._save()
         try:
             now = self.provider.get(instance)
         except NotFound:
@@ -118,7 +128,7 @@ class _Ending:
         over = read if not states else all(state is InstanceState.ENDING for state in states)
         if over and self.attempt.ended_at is None:
             self.attempt.ended_at = self.world.now()
-            self.world.ledger.save_attempt(self.run, self.attempt)
+            self._save()
 
     def _ask(self, alive: tuple[Instance, ...], waited: float) -> None:
         self.asked_seconds_ago += waited
@@ -155,8 +165,14 @@ class _Ending:
             self.attempt.never_was = True
         self.attempt.ended_at = self.attempt.ended_at or now
         self.attempt.gone_at = now
-        self.world.ledger.save_attempt(self.run, self.attempt)
-        self.world.ledger.close_intent(self.run.id, self.attempt.number, "gone", now)
+        self._save()
+        with suppress(sqlite3.Error):
+            self.world.ledger.close_intent(self.run.id, self.attempt.number, "gone", now)
+
+    def _save(self) -> None:
+        """A ledger that cannot be written (a full disk) must not keep a machine alive."""
+        with suppress(sqlite3.Error):
+            self.world.ledger.save_attempt(self.run, self.attempt)
 
     def _warn(self, text: str) -> None:
         self.world.console.tell(Warned(run=self.run.id, at=self.world.now(), code="teardown", text=text))
@@ -196,6 +212,3 @@ def sweep(run: Run, world: World) -> tuple[str, ...]:
             except ProviderError as error:
                 left.append(f"{one.kind} {one.id} in {one.region} ({error.text})")
     return tuple(left)
-
-
-__all__ = ["LEAST_LOOKS", "leaving", "look_for_machine", "still_there", "sweep", "tear_down"]

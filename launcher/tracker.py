@@ -54,7 +54,7 @@ class Tracker:
                 self.done = event
 
     def _phase(self, event: progress.PhaseChange, now: datetime) -> None:
-        if event.state == "begin":
+        if event.began:
             self.phase, self.phase_since = event.phase, now
             self.phases.setdefault(event.phase, 0.0)
             return

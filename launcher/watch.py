@@ -29,8 +29,11 @@ LEASE_SECONDS = 60.0
 LEASE_STEP_SECONDS = 60
 """A lease is renewed when it would grow by more than this."""
 FORECAST_SECONDS = 10.0
-SILENT_SECONDS = 600.0
-"""A machine that cannot be heard for so long is given up when its job is not seen to run either."""
+SILENT_SECONDS = 900.0
+"""A machine that the provider shows, and that cannot be heard for so long, is given up. Time in which the provider did not
+answer either does not count: then it is our own line that is down, and the job works on."""
+TICK_SECONDS = 5.0
+"""The most that one turn of the loop counts as silence: a laptop that slept has not listened."""
 
 
 class Act(StrEnum):
@@ -96,9 +99,12 @@ def _out_of_money(view: View) -> Decision | None:
 
 
 def _silent(view: View) -> Decision | None:
-    if view.silent_seconds <= SILENT_SECONDS or view.supervisor_alive is True:
+    if view.supervisor_alive is False:
+        why = "the supervisor on the machine died"
+    elif view.silent_seconds > SILENT_SECONDS:
+        why = f"nothing was heard of the machine for {view.silent_seconds:.0f} s"
+    else:
         return None
-    why = f"nothing was heard of the machine for {view.silent_seconds:.0f} s"
     ending = Ending(outcome=Outcome.LOST, why=why, code="silent", again=True, pull=False)
     return Decision(act=Act.STOP, ending=ending)
 
@@ -148,7 +154,7 @@ class _Watch:
         self.plan = current_plan(run, world)
         self.tracker = Tracker()
         self.splitter = progress.Splitter()
-        self.heard_at = world.now()
+        self.silent_seconds, self.ticked_at, self.provider_answers = 0.0, world.now(), True
         self.due: dict[str, datetime] = {}
         self.interrupted = False
         self.saving: Ending | None = None
@@ -176,7 +182,7 @@ class _Watch:
         except Interrupted:
             self.interrupted, chunk = True, b""
         if chunk:
-            self.heard_at = self.world.now()
+            self.silent_seconds = 0.0
             for line in self.splitter.feed(chunk):
                 self._take(progress.parse(line))
             self._tell_progress()
@@ -202,10 +208,10 @@ class _Watch:
         instance = None
         if self._is_due("look", LOOK_SECONDS / 5 if feed.trouble or feed.over else LOOK_SECONDS):
             instance = look(self.run, self.world)
+            self.provider_answers = instance is not None
             self._check_rate(instance)
         if self._is_due("lease", LEASE_SECONDS):
             self._renew_lease()
-        silent_seconds = (self.world.now() - self.heard_at).total_seconds()
         return View(
             done=self.tracker.done,
             instance=instance,
@@ -213,9 +219,17 @@ class _Watch:
             stop_asked=self.world.ledger.stop_asked(self.run.id),
             interrupted=self.interrupted,
             stop_seconds=books.cap(self.run, self.run.attempt.choice, self.plan, self.world).stop_seconds,
-            silent_seconds=silent_seconds,
-            supervisor_alive=self._ask_alive() if silent_seconds > SILENT_SECONDS else None,
+            silent_seconds=self._silence(),
+            supervisor_alive=self._ask_alive() if feed.over and self.tracker.done is None else None,
         )
+
+    def _silence(self) -> float:
+        """How long we have listened in vain, while the provider did show the machine."""
+        now = self.world.now()
+        if self.provider_answers:
+            self.silent_seconds += min((now - self.ticked_at).total_seconds(), TICK_SECONDS)
+        self.ticked_at = now
+        return self.silent_seconds
 
     def _is_due(self, what: str, every_seconds: float) -> bool:
         now = self.world.now()
@@ -226,10 +240,10 @@ class _Watch:
 
     def _check_rate(self, instance: Instance | None) -> None:
         attempt = self.run.attempt
-        if instance is not None and books.note_rate(attempt, instance, self.plan):
-            self._warn(
-                "price", f"billed at {instance.billed_usd_per_hour}/h, above what was agreed; the budget still holds"
-            )
+        if instance is not None:
+            if books.note_rate(attempt, instance, self.plan, self.world.now()):
+                self._warn("price", f"billed at {instance.billed_usd_per_hour}/h, above what was agreed")
+            self.world.ledger.save_attempt(self.run, attempt)
         self.world.ledger.note_spent(self.run, books.spent_usd(self.run, self.world.now()))
 
     def _renew_lease(self) -> None:

@@ -1,11 +1,13 @@
 """Everything outside that the story touches, in one value; `real_world` is the only place where it is put together."""
 
+import sqlite3
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -59,8 +61,6 @@ class World:
     job_folder: Path
     spawn: Callable[[str], None]
     """Starts a background process of ours that carries the run of that id on."""
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """What `--secret` names, by name; handed to the machine's memory, and to nothing else."""
 
     def run_folder(self, run_id: str) -> Path:
         """Where we keep a run's keys, bundle and checkpoints."""
@@ -168,7 +168,8 @@ class Recorder:
         """Write down, then show."""
         if event.run and self._is_kept(event):
             document = wire.document(event)
-            self._ledger.note_event(event.run, event.at, str(document["event"]), wire.text(document))
+            with suppress(sqlite3.Error):  # a full disk loses an event, and must not lose the run
+                self._ledger.note_event(event.run, event.at, str(document["event"]), wire.text(document))
         self._console.tell(event)
 
     def _is_kept(self, event: Happened) -> bool:

@@ -1,0 +1,295 @@
+"""The machines' inside, in memory: guests that keep the protocol of docs/guest.md on a virtual clock.
+
+    site = Site(cloud, clock)
+    site.work = Work(steps=20, step_seconds=30)          # what the job will do on machines that start it from now on
+    world = World(..., remote=site.remote, feed=site.feed)
+
+Knobs on `site`: `unreachable` (machine ids that nobody reaches), `wrong_host_key`, `unarmed`, `probe` (fields to overrule),
+`lost_pulls` (the next n sends break off in the middle), `stop_is_ignored`. On `Work`: see its fields.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import takewhile
+from typing import BinaryIO
+
+from launcher.guest import Guest
+from launcher.remote import Completed, HostKeyMismatch, Keys, RemoteUnreachable
+from providers.base import Access, EndReason, Ssh
+from tests.fake_machine import Machine, VirtualClock
+from tests.fake_provider import FakeCloud
+
+TICK_SECONDS = 5.0
+"""A read passes at least so much virtual time: a run of ten minutes is a hundred ticks, not six hundred."""
+READY_SECONDS = 6.0
+"""From the create call to the first login."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A job: how long its phases take, what it makes, how it ends."""
+
+    install_seconds: float = 20
+    model_seconds: float = 10
+    steps: int = 10
+    step_seconds: float = 10
+    evaluate_seconds: float = 20
+    save_every: int = 5
+    outcome: str = "succeeded"
+    exact: float = 0.93
+
+
+@dataclass
+class Started:
+    """A job on a machine, from the second at which its supervisor was started."""
+
+    work: Work
+    at: datetime
+    first_step: int
+    stop_at: datetime | None = None
+    notice_at: datetime | None = None
+
+    def lines(self, now: datetime) -> list[tuple[datetime, dict[str, object]]]:
+        """All events up to now."""
+        return list(takewhile(lambda line: line[0] <= now, self._all()))
+
+    def _all(self) -> Iterator[tuple[datetime, dict[str, object]]]:
+        work, at = self.work, self.at
+        for name, seconds in (("install", work.install_seconds), ("model", work.model_seconds)):
+            yield at, _phase(name, "begin")
+            at += timedelta(seconds=seconds)
+            yield at, {**_phase(name, "end"), "seconds": seconds}
+        if self.notice_at is not None:
+            yield self.notice_at, {"event": "notice", "action": "terminate"}
+        yield at, _phase("train", "begin")
+        for step in range(self.first_step + 1, work.steps + 1):
+            at += timedelta(seconds=work.step_seconds)
+            yield at, {"event": "step", "step": step, "of": work.steps, "loss": 2.0 / step, "learning_rate": 1e-4,
+                       "grad_norm": 1.0, "tokens_per_second": 1000.0, "vram_gib": 14.0, "epoch": 1.0}  # fmt: skip
+            asked = self.stop_at is not None and at >= self.stop_at
+            if step % work.save_every == 0 or asked:
+                yield at, _checkpoint(step)
+            if asked:
+                yield at, {"event": "done", "outcome": "stopped", "exit_code": 75, "step": "train", "text": ""}
+                return
+        yield at, {**_phase("train", "end"), "seconds": work.step_seconds * work.steps}
+        yield at, _phase("evaluate", "begin")
+        at += timedelta(seconds=work.evaluate_seconds)
+        yield at, {"event": "result", "arm": "tuned", "metrics": {"exact": work.exact}, "n": 200}
+        yield at, {**_phase("evaluate", "end"), "seconds": work.evaluate_seconds}
+        failed = work.outcome == "failed"
+        yield at, {"event": "done", "outcome": work.outcome, "exit_code": 1 if failed else 0,
+                   "step": "evaluate" if failed else "", "text": "out of luck" if failed else ""}  # fmt: skip
+
+    def is_over(self, now: datetime) -> bool:
+        return any(event["event"] == "done" for _, event in self.lines(now))
+
+    def steps_done(self, now: datetime) -> int:
+        return max((int(str(e["step"])) for _, e in self.lines(now) if e["event"] == "step"), default=self.first_step)
+
+
+def _phase(name: str, state: str) -> dict[str, object]:
+    return {"event": "phase", "phase": name, "name": name, "state": state}
+
+
+def _checkpoint(step: int) -> dict[str, object]:
+    files = {"manifest.json": _checkpoint_bytes(step)}
+    sha = hashlib.sha256(files["manifest.json"]).hexdigest()
+    return {"event": "checkpoint", "name": f"step-{step}", "step": step, "bytes": 10, "sha256": sha}
+
+
+def _checkpoint_bytes(step: int) -> bytes:
+    return json.dumps({"step": step, "files": []}).encode()
+
+
+@dataclass
+class Site:
+    """All guests, by the machine that they are in."""
+
+    cloud: FakeCloud
+    clock: VirtualClock
+    work: Work = field(default_factory=Work)
+    started: dict[str, Started] = field(default_factory=dict)
+    restored: dict[str, int] = field(default_factory=dict)
+    unreachable: set[str] = field(default_factory=set)
+    wrong_host_key: bool = False
+    unarmed: bool = False
+    probe: dict[str, object] = field(default_factory=dict)
+    lost_pulls: int = 0
+    stop_is_ignored: bool = False
+    secrets_seen: list[bytes] = field(default_factory=list)
+    argv_seen: list[tuple[str, ...]] = field(default_factory=list)
+
+    def remote(self, access: Access, _keys: Keys) -> "FakeRemote":
+        """A connection to the machine at that address."""
+        assert isinstance(access, Ssh)
+        return FakeRemote(self, access.host.removesuffix(".invalid"))
+
+    def feed(self, guest: Guest) -> "FakeFeed":
+        """Progress without a thread: a read passes virtual time."""
+        return FakeFeed(guest, self.clock)
+
+    def preempt_with_notice(self, machine_id: str, notice_seconds: float) -> None:
+        """The provider announces that it takes the machine back; the supervisor asks the job to save."""
+        job = self.started[machine_id]
+        job.notice_at = job.stop_at = self.clock()
+        self.cloud.truth[machine_id].end(self.clock() + timedelta(seconds=notice_seconds), EndReason.PREEMPTED)
+
+
+class FakeFeed:
+    """See `launcher.feed.Feed`."""
+
+    def __init__(self, guest: Guest, clock: VirtualClock) -> None:
+        self._guest, self._clock, self._offset = guest, clock, 0
+        self.over, self.trouble = False, ""
+
+    def read(self, timeout_seconds: float) -> bytes:
+        """What is there; waits in virtual time when there is nothing."""
+        self._clock.sleep(max(timeout_seconds, TICK_SECONDS))
+        try:
+            data = b"".join(self._guest.follow(self._offset))
+        except RemoteUnreachable as error:
+            self.trouble = str(error)
+            return b""
+        self.trouble = ""
+        self._offset += len(data)
+        self.over = b'"done"' in data or self.over
+        return data
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class FakeRemote:
+    """Answers the verbs of docs/guest.md for one machine."""
+
+    def __init__(self, site: Site, machine_id: str) -> None:
+        self._site, self._id = site, machine_id
+
+    def run(self, argv: Sequence[str], *, stdin: bytes | BinaryIO = b"", timeout_seconds: float = 60) -> Completed:
+        """One verb."""
+        self._site.cloud.call("remote")
+        machine = self._alive()
+        self._site.argv_seen.append(tuple(argv))
+        if argv[1] == "-c":
+            return _said({})
+        data = stdin if isinstance(stdin, bytes) else stdin.read()
+        options = dict(zip(argv[3::2], argv[4::2], strict=False))
+        answer = getattr(self, f"_{argv[2]}")(machine, options, data)
+        self._site.cloud.after_call("remote")
+        return _said(answer)
+
+    def stream(self, argv: Sequence[str], *, idle_seconds: float = 60) -> Iterator[bytes]:
+        """follow, log, send: what there is now."""
+        self._site.cloud.call("remote")
+        machine = self._alive()
+        options = dict(zip(argv[3::2], argv[4::2], strict=False))
+        content = self._content(machine, argv[2], options)[int(options.get("--offset", "0")) :]
+        if argv[2] == "send" and self._site.lost_pulls > 0:
+            self._site.lost_pulls -= 1
+            yield content[: len(content) // 2]
+            raise RemoteUnreachable("connection reset")
+        for start in range(0, len(content), 1000):
+            yield content[start : start + 1000]
+
+    def interactive(self, argv: Sequence[str]) -> int:
+        """No terminal in here."""
+        return 0
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _alive(self) -> Machine:
+        site = self._site
+        if site.wrong_host_key:
+            raise HostKeyMismatch("another key")
+        machine = next(one for one in site.cloud.machines() if one.id == self._id)
+        gone = machine.ended_at is not None and machine.ended_at <= site.clock()
+        if gone or self._id in site.unreachable or site.clock() < machine.born_at + timedelta(seconds=READY_SECONDS):
+            raise RemoteUnreachable("no route to host")
+        return machine
+
+    def _probe(self, machine: Machine, _options: dict[str, str], _data: bytes) -> dict[str, object]:
+        gpu = machine.request.offer.gpu
+        memory = int(gpu.usable_mib) if gpu else 0
+        life = (self._site.clock() - machine.born_at).total_seconds()
+        return {
+            "python": "3.11.7", "architecture": "x86_64", "cpus": 4, "ram_gib": 15.5, "disk_free_gib": 80.0,
+            "gpus": [{"name": gpu.name, "memory_mib": memory, "driver": "580.1"}] if gpu else [],
+            "guard": {"armed": not self._site.unarmed, "life_seconds": life, "lease_seconds": 1.0, "why": "test"},
+            "clock": self._site.clock().timestamp(), "torch": True, **self._site.probe,
+        }  # fmt: skip
+
+    def _received(self, _machine: Machine, _options: dict[str, str], _data: bytes) -> dict[str, object]:
+        return {"have": 0}
+
+    def _receive(self, _machine: Machine, options: dict[str, str], data: bytes) -> dict[str, object]:
+        path = options["--path"]
+        if "/checkpoints/" in path and path.endswith("manifest.json"):
+            self._site.restored[self._id] = json.loads(data)["step"]
+        return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+
+    def _unpack(self, _machine: Machine, _options: dict[str, str], _data: bytes) -> dict[str, object]:
+        return {}
+
+    def _secrets(self, _machine: Machine, _options: dict[str, str], data: bytes) -> dict[str, object]:
+        self._site.secrets_seen.append(data)
+        return {}
+
+    def _start(self, machine: Machine, _options: dict[str, str], _data: bytes) -> dict[str, object]:
+        first = self._site.restored.get(self._id, 0)
+        self._site.started.setdefault(machine.id, Started(self._site.work, self._site.clock(), first))
+        return {"pid": 7}
+
+    def _status(self, machine: Machine, _options: dict[str, str], _data: bytes) -> dict[str, object]:
+        job = self._site.started.get(machine.id)
+        return {"supervisor_alive": job is not None and not job.is_over(self._site.clock())}
+
+    def _stop(self, machine: Machine, _options: dict[str, str], _data: bytes) -> dict[str, object]:
+        if not self._site.stop_is_ignored:
+            job = self._site.started[machine.id]
+            job.stop_at = job.stop_at or self._site.clock()
+        return {}
+
+    def _lease(self, machine: Machine, options: dict[str, str], _data: bytes) -> dict[str, object]:
+        life = (self._site.clock() - machine.born_at).total_seconds()
+        self._site.cloud.extend(machine.id, life + float(options["--seconds"]))
+        return {"life_seconds": life, "lease_seconds": life + float(options["--seconds"])}
+
+    def _manifest(self, machine: Machine, options: dict[str, str], _data: bytes) -> dict[str, object]:
+        files = self._files(machine, options["--under"])
+        return {
+            "files": [
+                {"path": path, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+                for path, data in files.items()
+            ]
+        }
+
+    def _content(self, machine: Machine, verb: str, options: dict[str, str]) -> bytes:
+        job = self._site.started[machine.id]
+        if verb == "send":
+            return self._files(machine, options["--under"])[options["--path"]]
+        if verb == "log":
+            return b"hello from the job\n"
+        lines = [{"schema": 1, "at": at.isoformat(), **event} for at, event in job.lines(self._site.clock())]
+        return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+    def _files(self, machine: Machine, under: str) -> dict[str, bytes]:
+        job, now = self._site.started[machine.id], self._site.clock()
+        if under.startswith("checkpoints/"):
+            return {"manifest.json": _checkpoint_bytes(int(under.rpartition("-")[2]))}
+        files = {"logs/data.json": b"{}"}
+        if job.is_over(now) and any(e["event"] == "result" for _, e in job.lines(now)):
+            files["adapter/adapter_model.safetensors"] = b"weights" * 1000
+            files["adapter/adapter_config.json"] = b"{}"
+            for arm, exact in (("base", 0.02), ("tuned", job.work.exact)):
+                summary = {"arm": arm, "n": 200, "metrics": {"exact": exact}}
+                files[f"eval/{arm}.json"] = json.dumps(summary).encode()
+        return files
+
+
+def _said(answer: dict[str, object]) -> Completed:
+    return Completed(exit_code=0, stdout=json.dumps(answer).encode(), stderr="")

@@ -1,0 +1,212 @@
+"""A whole world in memory for the launcher's tests: virtual time, a lying cloud, simulated guests, a real SQLite ledger."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TypeVar
+
+from launcher import codec, flow, recover
+from launcher.config import Config
+from launcher.errors import Exit, LaunchError
+from launcher.events import Happened
+from launcher.interrupt import Interrupt
+from launcher.ledger import Ledger
+from launcher.price import kept
+from launcher.receipt import Receipt
+from launcher.request import Request
+from launcher.run import Run, State
+from launcher.world import Recorder, World
+from pricing.offer import Market, Offer
+from pricing.plan import make_plan
+from pricing.terms import Terms
+from pricing.workload import Method, ModelShape, Workload
+from providers.base import Traits
+from tests.fake_guest import Site, Work
+from tests.fake_machine import VirtualClock, fake_offer, fake_traits
+from tests.fake_provider import FakeCloud, FakeProvider
+
+SHAPE = ModelShape(
+    name="mistral-7b", parameters=7_248_023_552, hidden=4096, layers=32, heads=32, kv_heads=8, intermediate=14336,
+    vocabulary=32768, tied_embeddings=False, source="test",
+)  # fmt: skip
+
+
+def workload() -> Workload:
+    """A small run of a 7B model: about a quarter of an hour on an A10G."""
+    return Workload(
+        shape=SHAPE, method=Method.QLORA, lora_rank=16, lora_parameters=6_815_744, examples=200,
+        tokens_per_epoch=50_000, longest_tokens=400, epochs=1.0, max_length=512, micro_batch=4, accumulation=1,
+        evaluated_examples=50, evaluated_new_tokens=64, arms=2, download_gib=13.5, shipped_gib=0.001,
+        result_gib=0.03, tokens_are="counted",
+    )  # fmt: skip
+
+
+Kind = TypeVar("Kind", bound=Happened)
+
+
+@dataclass
+class Heard:
+    """A console that remembers."""
+
+    events: list[Happened] = field(default_factory=list)
+    failures: list[LaunchError] = field(default_factory=list)
+    answer: bool | None = True
+
+    def tell(self, event: Happened) -> None:
+        self.events.append(event)
+
+    def fail(self, error: LaunchError, run: str) -> None:
+        self.failures.append(error)
+
+    def ask(self, question: str, *, default: bool) -> bool | None:
+        return self.answer
+
+    def of(self, kind: type[Kind]) -> list[Kind]:
+        """The events of one kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+class Killed(BaseException):
+    """This process is dead: nothing in it runs any more."""
+
+
+class Stage:
+    """One laptop and one cloud; `laptop()` is a fresh process of ours on the same disk."""
+
+    def __init__(self, folder: Path, offers: tuple[Offer, ...] | None = None, traits: Traits | None = None) -> None:
+        self.folder = folder
+        self.clock = VirtualClock()
+        self.cloud = FakeCloud(self.clock)
+        self.offers = offers or (fake_offer(), fake_offer("f1.large", usd="0.80", market=Market.ON_DEMAND))
+        self.provider: FakeProvider = self.cloud.provider("fake", self.offers, traits=traits or fake_traits())
+        self.site = Site(self.cloud, self.clock)
+        self.heard = Heard()
+        self.spawned: list[str] = []
+        self.die_at: int | None = None
+        self.points: list[str] = []
+        self.dead = False
+        self.cloud.before_call = lambda verb: self.point(f"before {verb}")
+        self.cloud.after_call = lambda verb: self.point(f"after {verb}")
+
+    def point(self, name: str) -> None:
+        """A place where a process can be killed; a dead one gets no further than the next."""
+        if self.dead:
+            raise Killed
+        self.points.append(name)
+        if self.die_at is not None and len(self.points) > self.die_at:
+            self.dead = True
+            raise Killed
+
+    def revive(self) -> None:
+        """The person starts the program again: nobody kills it this time."""
+        self.dead, self.die_at = False, None
+
+    def laptop(self) -> World:
+        """A process of ours: a new interrupt and a new connection to the ledger on the same disk."""
+        home = self.folder / "home"
+        ledger = DyingLedger(home / "ledger.sqlite", self.point)
+        return World(
+            environ={},
+            home=home,
+            config=Config(),
+            ledger=ledger,
+            console=Recorder(self.heard, ledger),
+            interrupt=Interrupt(),
+            now=self.clock,
+            sleep=self._sleep,
+            provider_names=("fake",),
+            provider=lambda name: self.provider,
+            remote=self.site.remote,
+            feed=self.site.feed,
+            job_folder=self.folder,
+            spawn=self.spawned.append,
+        )
+
+    def _sleep(self, seconds: float) -> None:
+        self.point("sleep")
+        self.clock.sleep(seconds)
+
+    def open_run(
+        self, world: World, *, budget: str = "5", deadline_seconds: float | None = None, **said: object
+    ) -> Run:
+        """A run that was priced and agreed to, as `flow.open_run` leaves it."""
+        request = Request(budget_usd=Decimal(budget), yes=True, deadline_seconds=deadline_seconds, **said)  # type: ignore[arg-type]
+        terms = Terms(
+            budget_usd=Decimal(budget), tax_fraction=Decimal(0), now=self.clock(), deadline_seconds=deadline_seconds,
+            accept_unguarded=True, interactive=False, guard_delay_seconds={"fake": 30.0},
+        )  # fmt: skip
+        plan = kept(make_plan(self.provider.catalogue, workload(), terms))
+        run = Run(
+            id="brave-otter-0001", name="test", created_at=self.clock(), budget_usd=Decimal(budget),
+            deadline_at=None if deadline_seconds is None else self.clock() + timedelta(seconds=deadline_seconds),
+            out_dir=self.folder / "runs" / "brave-otter-0001", state=State.PLANNED,
+        )  # fmt: skip
+        folder = world.run_folder(run.id)
+        folder.mkdir(parents=True)
+        (folder / "bundle.tar.gz").write_bytes(b"bundle")
+        (folder / "bundle.sha256").write_text(hashlib.sha256(b"bundle").hexdigest())
+        (folder / "settings.json").write_text(json.dumps({}))
+        world.ledger.open_run(run, request=codec.dump(request), plan=codec.dump(plan))
+        return run
+
+    def launch(self, **said: object) -> Receipt:
+        """A whole run, from the agreement to the receipt."""
+        world = self.laptop()
+        return flow.carry(self.open_run(world, **said), world)  # type: ignore[arg-type]
+
+    def kill(self) -> None:
+        """Die here and now."""
+        self.dead = True
+        raise Killed
+
+    def recover(self, *, revived: bool = True) -> Receipt | LaunchError | None:
+        """What a person does after a crash: `launch reap`, then attach to what it took back."""
+        if revived:
+            self.revive()
+        world = self.laptop()
+        recover.reap(world)
+        results: Receipt | LaunchError | None = None
+        for run_id in dict.fromkeys(self.spawned):
+            try:
+                results = flow.attach(run_id, self.laptop())
+            except LaunchError as error:
+                results = error
+        return results
+
+    def all_quiet(self) -> None:
+        """Nothing is billed any more, nothing was ever doubled, and the ledger knows that it is over."""
+        assert self.cloud.alive() == (), [one.id for one in self.cloud.alive()]
+        assert self.cloud.most_at_once("brave-otter-0001") <= 1
+        for record in Ledger(self.folder / "home" / "ledger.sqlite").runs():
+            assert record.state is State.TERMINATED, record
+            assert record.open_intents == 0, record
+
+
+WRITES = ("open_run", "advance", "end", "note_ending", "open_attempt", "close_intent", "save_attempt", "note_checkpoint",
+          "note_plan", "note_receipt")  # fmt: skip
+
+
+class DyingLedger(Ledger):
+    """The real ledger; every write is a place to die, before it and after it."""
+
+    def __init__(self, path: Path, point: Callable[[str], None]) -> None:
+        super().__init__(path)
+        for name in WRITES:
+            setattr(self, name, _dying(getattr(self, name), name, point))
+
+
+def _dying(write: Callable[..., object], name: str, point: Callable[[str], None]) -> Callable[..., object]:
+    def dying(*words: object, **named: object) -> object:
+        point(f"before {name}")
+        answer = write(*words, **named)
+        point(f"after {name}")
+        return answer
+
+    return dying
+
+
+__all__ = ["Exit", "Heard", "Killed", "Stage", "Work", "workload"]
