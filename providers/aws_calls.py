@@ -48,10 +48,11 @@ class Calls:
 
     def _call(self, service: str, operation: str, region: str, acts: bool, parameters: Mapping[str, Any]) -> Answer:
         from botocore.exceptions import BotoCoreError, ClientError  # start-up time, as above
+        from botocore.parsers import ResponseParserError  # stands outside botocore's own family of errors
 
         try:
             answer: Answer = getattr(self._client(service, region, acts), operation)(**parameters)
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, ResponseParserError) as error:
             raise typed(error, acts=acts) from error
         return answer
 

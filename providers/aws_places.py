@@ -1,6 +1,7 @@
 """Where a machine on AWS goes: its subnet, the firewall that lets only the caller in, the image it starts from."""
 
 import ipaddress
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import Any
@@ -205,8 +206,12 @@ def _preference(subnet: Answer) -> tuple[bool, bool, str]:
 def _asked(url: str) -> str:
     if not url.startswith(("https://", "http://")):
         raise ValueError(f"{url!r} is no web address")
-    with urllib.request.urlopen(url, timeout=CHECKIP_SECONDS) as answer:  # noqa: S310 - checked just above
-        text: bytes = answer.read(LONGEST_ADDRESS)
+    try:
+        with urllib.request.urlopen(url, timeout=CHECKIP_SECONDS) as answer:  # noqa: S310 - checked just above
+            text: bytes = answer.read(LONGEST_ADDRESS)
+    except urllib.error.HTTPError as refusal:  # it is an open answer too
+        with refusal:
+            raise ValueError(f"answered {refusal.code}") from None
     return text.decode("ascii").strip()
 
 
