@@ -27,7 +27,7 @@ def world() -> tuple[VirtualClock, FakeCloud, FakeProvider]:
 
 def test_an_hour_costs_the_price_with_disk_and_address() -> None:
     clock, cloud, provider = world()
-    instance = provider.create(request())
+    instance = provider.create(request(boot=boot(lease_seconds=9000)))
     clock.sleep(3600)
     assert round(cloud.billed_usd(), 6) == round(Decimal("0.50") + FEES_USD_PER_HOUR, 6)
     cloud.reprice(instance.id, Decimal("0.70"))
