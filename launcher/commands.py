@@ -1,12 +1,12 @@
 """The commands, one function each: options in, the story's functions called, what they answer shown. No logic."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from launcher import options
+from launcher.carrying import carried, ended
 from launcher.errors import Exit, LaunchError
 from launcher.options import Session, pass_session
 
@@ -28,7 +28,7 @@ def run(session: Session, said: dict[str, Any]) -> int:
         return _priced(session, _request(session, said))
     asked = _request(session, said)
     world = _settled(session)
-    return _carried(world, lambda: flow.launch(asked, world))
+    return carried(world, lambda: flow.launch(asked, world))
 
 
 def _request(session: Session, said: dict[str, Any]) -> "Request":
@@ -44,37 +44,6 @@ def _settled(session: Session) -> "World":
     world = session.world()
     recover.settle_open(world)
     return world
-
-
-def _carried(world: "World", work: "Callable[[], Receipt | None]") -> int:
-    """Work that may hold a machine: one Ctrl-C turns it round, a second one leaves with the command that ends it."""
-    from launcher.interrupt import LetGo
-
-    try:
-        with world.interrupt.listening():
-            return _ended(work())
-    except LetGo:
-        raise _let_go(world) from None
-
-
-def _let_go(world: "World") -> LaunchError:
-    """What may be left when a person will not wait."""
-    open_runs = world.ledger.unfinished()
-    if not open_runs:
-        return LaunchError("interrupted", code="interrupted", exit_code=Exit.INTERRUPTED, hint="launch ps")
-    last = open_runs[-1]
-    machine = " ".join(part for part in (last.provider, last.instance_type, last.zone or last.region) if part)
-    return LaunchError(
-        f"a machine may still be running: {last.id} ({machine or 'not created yet'}), {last.state.lower()}",
-        code="may-be-running",
-        exit_code=Exit.MAY_BE_RUNNING,
-        hint=f"launch stop {last.id}     # or launch attach {last.id}, to go on",
-    )
-
-
-def _ended(receipt: "Receipt | None") -> int:
-    """The receipt's own exit code; nothing to say about a run that goes on elsewhere."""
-    return 0 if receipt is None else int(receipt.exit_code)
 
 
 def _priced(session: Session, request: "Request") -> int:
@@ -223,7 +192,7 @@ def attach(session: Session, reference: str | None) -> int:
     record = world.ledger.find(reference)
     try:
         with world.interrupt.listening(lets_go=True):
-            return _ended(flow.attach(record.id, world))
+            return ended(flow.attach(record.id, world))
     except LetGo:
         session.notes(
             [f"let go; {record.id} goes on, unwatched (launch attach {record.id}, or launch stop {record.id})"]
@@ -277,7 +246,7 @@ def stop(session: Session, reference: str | None, now: bool) -> int:
     if record.state is State.TERMINATED:
         session.notes([f"{record.id} has ended already (launch receipt {record.id})"])
         return 0
-    return _carried(world, lambda: _stopped(session, record.id, recover.stop(record.id, world, now=now)))
+    return carried(world, lambda: _stopped(session, record.id, recover.stop(record.id, world, now=now)), record.id)
 
 
 def _stopped(session: Session, run_id: str, receipt: "Receipt | None") -> None:
@@ -297,7 +266,7 @@ def resume(session: Session, reference: str | None, budget_usd: Any) -> int:
 
     world = session.world()
     record = world.ledger.find(reference)
-    return _carried(world, lambda: flow.resume(record.id, budget_usd, world))
+    return carried(world, lambda: flow.resume(record.id, budget_usd, world), record.id)
 
 
 @click.command()

@@ -1,0 +1,41 @@
+"""Holds a run for a command: what Ctrl-C means while it does, and which exit code comes of it."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from launcher.errors import Exit, LaunchError
+
+if TYPE_CHECKING:  # for start-up time
+    from launcher.receipt import Receipt
+    from launcher.world import World
+
+
+def carried(world: "World", work: "Callable[[], Receipt | None]", run_id: str = "") -> int:
+    """Work that may hold a machine: one Ctrl-C turns it round, a second one leaves with the command that ends it."""
+    from launcher.interrupt import LetGo  # here for start-up time
+
+    try:
+        with world.interrupt.listening():
+            return ended(work())
+    except LetGo:
+        raise _let_go(world, run_id) from None
+
+
+def _let_go(world: "World", run_id: str) -> LaunchError:
+    """What may be left when a person will not wait: of that run, or of the latest that has not ended."""
+    open_runs = world.ledger.unfinished()
+    if not open_runs:
+        return LaunchError("interrupted", code="interrupted", exit_code=Exit.INTERRUPTED, hint="launch ps")
+    last = next((one for one in open_runs if one.id == run_id), open_runs[-1])
+    machine = " ".join(part for part in (last.provider, last.instance_type, last.zone or last.region) if part)
+    return LaunchError(
+        f"a machine may still be running: {last.id} ({machine or 'not created yet'}), {last.state.lower()}",
+        code="may-be-running",
+        exit_code=Exit.MAY_BE_RUNNING,
+        hint=f"launch stop {last.id}     # or launch attach {last.id}, to go on",
+    )
+
+
+def ended(receipt: "Receipt | None") -> int:
+    """The receipt's own exit code; nothing to say about a run that goes on elsewhere."""
+    return 0 if receipt is None else int(receipt.exit_code)
