@@ -180,6 +180,8 @@ class SshRemote:
         return kind(f"{self._access.host}: {lines[-1] if lines else 'the connection was lost'}")
 
     def _hang_up(self) -> None:
+        if self._private is None:
+            return  # closed already: a stream that only now notices must not make a new folder
         # All of the connection, not one session of it: only its end surely ends what still runs on the far side.
         order = [*self._login(), "-O", "exit", "--", self._access.host]
         with suppress(OSError, TimeoutError):

@@ -298,3 +298,17 @@ def test_closing_leaves_no_folder_behind(
     speaking.close()
     speaking.close()
     assert list((tmp_path / "t").iterdir()) == []
+
+
+def test_a_stream_that_is_open_at_the_close_ends_and_makes_no_new_folder(
+    own: Keys, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "t").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "t"))
+    speaking = remote_to(server.port, own)
+    chunks = iter(speaking.stream(["sh", "-c", "echo x; exec tail -f /dev/null"]))
+    assert next(chunks) == b"x\n"
+    speaking.close()
+    with pytest.raises(RemoteUnreachable):
+        next(chunks)
+    assert list((tmp_path / "t").iterdir()) == []
