@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ def main() -> None:
     here = Path(__file__).resolve().parent
     # The folder itself leaves the path: a module of ours such as `evaluate` would hide a public package of that name.
     sys.path[0] = str(here.parent)
+    # Threads that wait by spinning starve each other on a small busy machine; read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     step = sys.argv.pop(1)
     runpy.run_module(f"{here.name}.{step}", run_name="__main__", alter_sys=True)
 
