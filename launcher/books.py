@@ -11,7 +11,7 @@ from pricing.plan import Choice, Plan
 from providers.base import Instance
 
 UNSEEN_SECONDS = 120.0
-"""A stretch longer than this in which nobody looked at the price counts at the worst rate: it may have risen and fallen."""
+"""A stretch longer than this without a look at the price counts at the worst rate: it may have risen and fallen."""
 SECONDS_PER_HOUR = 3600
 CENT_PART_USD = Decimal("0.0001")
 
@@ -28,7 +28,7 @@ def attempt_usd(attempt: Attempt, now: datetime) -> Decimal:
 
 
 def _stretch_usd(attempt: Attempt, rate_usd_per_hour: Decimal, now: datetime) -> Decimal:
-    """The time since the last look, at the higher of the rates on both sides of it, or at the worst after a long gap."""
+    """The time since the last look, at the higher of the rates around it, or at the worst after a long gap."""
     since, until = attempt.metered_at or attempt.started_at, attempt.ended_at or now
     seconds = max(0.0, (until - since).total_seconds())
     rate = max(rate_usd_per_hour, attempt.rate_usd_per_hour)
@@ -71,7 +71,7 @@ def deadline(now: datetime, seconds: int) -> datetime:
 
 
 def note_rate(attempt: Attempt, instance: Instance, plan: Plan, now: datetime) -> bool:
-    """Meter up to now, and go on at the rate that the provider says it bills; True when that is above what was agreed."""
+    """Meter up to now, and go on at the rate that is billed; True when that is above what was agreed."""
     billed = attempt.offer.usd_per_hour if instance.billed_usd_per_hour is None else instance.billed_usd_per_hour
     offer = attempt.offer
     seen = replace(offer, usd_per_hour=billed, worst_usd_per_hour=max(billed, offer.worst_usd_per_hour))

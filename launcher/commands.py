@@ -94,7 +94,8 @@ def offers(session: Session, /, **said: Any) -> int:
 
     request = _request(session, said)
     world = _settled(session)
-    found, notes = ask_market(request, world, from_snapshot=True)
+    market = ask_market(request, world, from_snapshot=True)
+    found, notes = market.offers, market.notes
     session.notes(notes)
     page = tables.offers_table(found, session.now(), session.width())
     session.say(page, lambda: wire.offers(tuple(found), world.now()))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from launcher.errors import Exit, LaunchError
 
-LATER = ("notify", "durable_store", "private")
+LATER = ("notify", "durable_store", "private", "electricity_usd_per_kwh", "exposure_cap_usd")
 """Keys that have a meaning in the contract and none in this version: refused, because ignoring them would mislead."""
 
 
@@ -19,8 +19,6 @@ class Config:
 
     default_tax_fraction: Decimal = Decimal(0)
     tax_fraction: Mapping[str, Decimal] = field(default_factory=dict)
-    electricity_usd_per_kwh: Decimal | None = None
-    exposure_cap_usd: Decimal | None = None
     default_providers: tuple[str, ...] = ()
     regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     providers: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
@@ -102,8 +100,6 @@ class _Reader:
         self._path = path
         self._keys = {
             "tax": self._tax,
-            "electricity_usd_per_kwh": self._electricity,
-            "exposure_cap_usd": self._exposure,
             "default_providers": self._default_providers,
             "regions": self._regions,
             "providers": self._providers,
@@ -169,12 +165,6 @@ class _Reader:
             what = f"tax `{name}: {fraction}` is a fraction and must be below 1"
             raise self._bad(rates, name, what, f"write 19 % as `{name}: 0.19`")
         return fraction
-
-    def _electricity(self, top: Mapping[str, object], key: str) -> dict[str, object]:
-        return {key: self._money(top, key)}
-
-    def _exposure(self, top: Mapping[str, object], key: str) -> dict[str, object]:
-        return {key: self._money(top, key)}
 
     def _default_providers(self, top: Mapping[str, object], key: str) -> dict[str, object]:
         return {key: self._names(top, key)}

@@ -86,7 +86,7 @@ class Progressed(Happened):
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast(Happened):
-    """When it will be done, and what it will have cost, as measured speed says. `seconds` count from now to TERMINATED."""
+    """What measured speed says: `seconds` from now to TERMINATED, and what it will have cost then."""
 
     seconds: Interval
     usd: Dollars

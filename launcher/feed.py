@@ -65,7 +65,7 @@ class GuestFeed:
                     failures, self.trouble = 0, ""
                     self._offer(chunk)
                 self._offer(None)
-                return
+                self._closed.set()
             except HostKeyMismatch as error:
                 self._offer(error)
                 return

@@ -45,13 +45,30 @@ def launch(request: Request, world: World) -> Receipt | None:
 
     Raises `LaunchError` where nothing was spent, or where something is left that a person must see.
     """
+    _must_have_a_budget(request, world)
     priced = price(request, world)
     world.console.tell(PlanMade(run="", at=world.now(), plan=priced.plan, title=priced.title))
     for note in priced.notes:
         world.console.tell(Warned(run="", at=world.now(), code="note", text=note))
     consent(priced.plan, request, world)
     run = open_run(request, priced, world)
-    return detach(run, world) if request.detach else carry(run, world)
+    if not request.detach:
+        return carry(run, world)
+    detach(run, world)
+    return None
+
+
+def _must_have_a_budget(request: Request, world: World) -> None:
+    """Only what bills nothing may run without one."""
+    names = request.providers or world.config.default_providers or world.provider_names
+    billing = [name for name in names if world.provider(name).traits.bills]
+    if request.budget_usd is None and billing:
+        raise LaunchError(
+            f"no budget: machines at {', '.join(billing)} cost money",
+            code="no-budget",
+            exit_code=Exit.USAGE,
+            hint="launch --budget 5     # everything that this run may cost, in dollars; or --provider local",
+        )
 
 
 def detach(run: Run, world: World) -> None:
@@ -117,7 +134,7 @@ def _pack(run: Run, request: Request, priced: Priced, world: World) -> None:
 
 
 def carry(run: Run, world: World) -> Receipt:
-    """Take a run from wherever it is to TERMINATED, and settle it. Entering at the ledger's state is all of recovery."""
+    """Take a run from wherever it is to TERMINATED, and settle it. Entering anywhere is all of recovery."""
     try:
         with sole_writer(world.run_folder(run.id)), leaving(run, world):
             while run.state is not State.TERMINATED:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Interrupted(Exception):  # noqa: N818 - it is a wish, not an error
+class Interrupted(Exception):
     """The person asked to stop; raised where it is safe to turn round."""
 
 

@@ -100,8 +100,8 @@ class Ledger:
         """Write a new run down."""
         with self._transaction() as db:
             db.execute(
-                "INSERT INTO runs (id, name, created_at, budget_usd, deadline_at, out_dir, state, state_at, request, plan)"
-                " VALUES (?,?,?,?,?,?,?,?,?,?)",
+                "INSERT INTO runs (id, name, created_at, budget_usd, deadline_at, out_dir, state, state_at, request,"
+                " plan) VALUES (?,?,?,?,?,?,?,?,?,?)",
                 (
                     run.id,
                     run.name,
@@ -214,8 +214,8 @@ class Ledger:
                 ),
             )
             cursor = db.execute(
-                "INSERT INTO intents (run, attempt, kind, nonce, parameters_sha256, deadline, cap_usd_per_hour, opened_at)"
-                " VALUES (?,?,?,?,?,?,?,?)",
+                "INSERT INTO intents (run, attempt, kind, nonce, parameters_sha256, deadline, cap_usd_per_hour,"
+                " opened_at) VALUES (?,?,?,?,?,?,?,?)",
                 (
                     run.id,
                     attempt.number,

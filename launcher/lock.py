@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-class HeldElsewhere(Exception):  # noqa: N818 - an answer, not an error
+class HeldElsewhere(Exception):
     """Another process of ours carries this run."""
 
 

@@ -48,16 +48,16 @@ def price(request: Request, world: World, *, from_snapshot: bool = False) -> Pri
     secrets_of(request, world)
     loaded, notes = read_job(request)
     workload = measure(loaded, world)
-    offers, more_notes = ask_market(request, world, from_snapshot=from_snapshot)
-    plan = make_plan(offers, workload, terms(request, world, request.budget_usd))
+    market = ask_market(request, world, from_snapshot=from_snapshot)
+    plan = make_plan(market.offers, workload, terms(request, world, request.budget_usd))
     if not plan.choices:
-        raise nothing_fits(plan, request, world)
+        raise market.why_closed(world) or nothing_fits(plan, request, world)
     return Priced(
         plan=plan,
         title=_title(loaded, workload),
         workload=workload,
         loaded=loaded,
-        notes=(*notes, *more_notes),
+        notes=(*notes, *market.notes),
         notice=max(world.provider(choice.offer.provider).traits.notice for choice in plan.choices[:KEPT_CHOICES]),
     )
 
@@ -115,7 +115,23 @@ def terms(request: Request, world: World, budget_usd: Decimal | None) -> Terms:
     )
 
 
-def ask_market(request: Request, world: World, *, from_snapshot: bool) -> tuple[list[Offer], list[str]]:
+@dataclass(frozen=True, kw_only=True)
+class Market:
+    """What the providers answered. `locked`: those that did not let us in, and why."""
+
+    offers: tuple[Offer, ...]
+    notes: tuple[str, ...]
+    locked: tuple[tuple[str, ProviderError], ...]
+
+    def why_closed(self, world: World) -> LaunchError | None:
+        """The missing credentials, where they are why there is nothing to rent: no offer of a provider that bills."""
+        if not self.locked or any(world.provider(offer.provider).traits.bills for offer in self.offers):
+            return None
+        name, error = self.locked[0]
+        return from_provider(error, name)
+
+
+def ask_market(request: Request, world: World, *, from_snapshot: bool) -> Market:
     """All providers at once. One without credentials is left out (said), unless it is the only one or was named."""
     names = request.providers or world.config.default_providers or world.provider_names
     wanted = query(request, world)
@@ -123,6 +139,7 @@ def ask_market(request: Request, world: World, *, from_snapshot: bool) -> tuple[
         answers = list(pool.map(lambda name: _ask(world.provider(name), wanted), names))
     offers: list[Offer] = []
     notes: list[str] = []
+    locked: list[tuple[str, ProviderError]] = []
     for name, answer in zip(names, answers, strict=True):
         if not isinstance(answer, ProviderError):
             offers += answer
@@ -135,7 +152,8 @@ def ask_market(request: Request, world: World, *, from_snapshot: bool) -> tuple[
             raise from_provider(answer, name) from answer
         else:
             notes.append(f"{name} left out: {answer.text}")
-    return offers, notes
+            locked.append((name, answer))
+    return Market(offers=tuple(offers), notes=tuple(notes), locked=tuple(locked))
 
 
 def _ask(provider: Provider, wanted: OfferQuery) -> tuple[Offer, ...] | ProviderError:
@@ -204,7 +222,7 @@ def plan_again(run: Run, world: World) -> Plan:
     """A new look at the market, with what is left of the budget, for what is left of the work."""
     request = codec.load(Request, world.ledger.request(run.id))
     before = current_plan(run, world)
-    offers, _ = ask_market(request, world, from_snapshot=False)
+    offers = ask_market(request, world, from_snapshot=False).offers
     now = world.now()
     left = replace(
         terms(request, world, _left_usd(run, now)),

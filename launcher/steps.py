@@ -5,7 +5,7 @@ from launcher.run import Ending, Run, State
 from launcher.world import World
 
 
-class Ended(Exception):  # noqa: N818 - an ending is not always an error
+class Ended(Exception):
     """Raised by a step when this machine is no longer needed."""
 
     def __init__(self, ending: Ending) -> None:

@@ -185,10 +185,11 @@ def still_there(attempt: Attempt, alive: tuple[Instance, ...]) -> LaunchError:
     """The loud end: a machine may still be running, what it costs, and until when."""
     offer = attempt.offer
     names = ", ".join(one.id for one in alive) or (attempt.instance.id if attempt.instance else attempt.nonce)
+    price = f"at most {attempt.choice.worst_usd_per_hour:.4f}/h, since {attempt.started_at:%H:%M} UTC"
     ends = f"it ends itself at {attempt.deadline:%H:%M} UTC" if offer.guarded else "nothing ends it but us"
     return LaunchError(
-        f"a machine may still be running: {names} ({offer.provider} {offer.zone or offer.region}, {offer.instance_type}, "
-        f"at most {attempt.choice.worst_usd_per_hour:.4f}/h, since {attempt.started_at:%H:%M} UTC)\n"
+        f"a machine may still be running: {names} ({offer.provider} {offer.zone or offer.region}, "
+        f"{offer.instance_type}, {price})\n"
         f"  terminate was asked for and not confirmed; {ends}",
         code="may-be-running",
         exit_code=Exit.MAY_BE_RUNNING,

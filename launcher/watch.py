@@ -30,8 +30,8 @@ LEASE_STEP_SECONDS = 60
 """A lease is renewed when it would grow by more than this."""
 FORECAST_SECONDS = 10.0
 SILENT_SECONDS = 900.0
-"""A machine that the provider shows, and that cannot be heard for so long, is given up. Time in which the provider did not
-answer either does not count: then it is our own line that is down, and the job works on."""
+"""A machine that the provider shows, and that cannot be heard for so long, is given up. Time in which the provider did
+not answer either does not count: then it is our own line that is down, and the job works on."""
 TICK_SECONDS = 5.0
 """The most that one turn of the loop counts as silence: a laptop that slept has not listened."""
 

@@ -4,7 +4,7 @@
     site.work = Work(steps=20, step_seconds=30)          # what the job will do on machines that start it from now on
     world = World(..., remote=site.remote, feed=site.feed)
 
-Knobs on `site`: `unreachable` (machine ids that nobody reaches), `wrong_host_key`, `unarmed`, `probe` (fields to overrule),
+Knobs on `site`: `unreachable` (ids that nobody reaches), `wrong_host_key`, `unarmed`, `probe` (fields to overrule),
 `lost_pulls` (the next n sends break off in the middle), `stop_is_ignored`. On `Work`: see its fields.
 """
 

@@ -1,4 +1,4 @@
-"""A whole world in memory for the launcher's tests: virtual time, a lying cloud, simulated guests, a real SQLite ledger."""
+"""A world in memory for the launcher's tests: virtual time, a lying cloud, simulated guests, a real SQLite ledger."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from launcher import codec, flow, recover
 from launcher.config import Config
@@ -130,11 +130,9 @@ class Stage:
         self.point("sleep")
         self.clock.sleep(seconds)
 
-    def open_run(
-        self, world: World, *, budget: str = "5", deadline_seconds: float | None = None, **said: object
-    ) -> Run:
+    def open_run(self, world: World, *, budget: str = "5", deadline_seconds: float | None = None, **said: Any) -> Run:
         """A run that was priced and agreed to, as `flow.open_run` leaves it."""
-        request = Request(budget_usd=Decimal(budget), yes=True, deadline_seconds=deadline_seconds, **said)  # type: ignore[arg-type]
+        request = Request(budget_usd=Decimal(budget), yes=True, deadline_seconds=deadline_seconds, **said)
         terms = Terms(
             budget_usd=Decimal(budget), tax_fraction=Decimal(0), now=self.clock(), deadline_seconds=deadline_seconds,
             accept_unguarded=True, interactive=False, guard_delay_seconds={"fake": 30.0},
@@ -153,10 +151,10 @@ class Stage:
         world.ledger.open_run(run, request=codec.dump(request), plan=codec.dump(plan))
         return run
 
-    def launch(self, **said: object) -> Receipt:
+    def launch(self, **said: Any) -> Receipt:
         """A whole run, from the agreement to the receipt."""
         world = self.laptop()
-        return flow.carry(self.open_run(world, **said), world)  # type: ignore[arg-type]
+        return flow.carry(self.open_run(world, **said), world)
 
     def kill(self) -> None:
         """Die here and now."""
@@ -186,8 +184,10 @@ class Stage:
             assert record.open_intents == 0, record
 
 
-WRITES = ("open_run", "advance", "end", "note_ending", "open_attempt", "close_intent", "save_attempt", "note_checkpoint",
-          "note_plan", "note_receipt")  # fmt: skip
+WRITES = (
+    "open_run", "advance", "end", "note_ending", "open_attempt", "close_intent", "save_attempt", "note_checkpoint",
+    "note_plan", "note_receipt",
+)  # fmt: skip
 
 
 class DyingLedger(Ledger):

@@ -25,13 +25,11 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     config = load_config(
         written(
             tmp_path,
-            "tax: {default: 0.19, one: 0}\nelectricity_usd_per_kwh: 0.31\nexposure_cap_usd: 50\n"
+            "tax: {default: 0.19, one: 0}\n"
             "default_providers: [one]\nregions: {one: [here, there]}\nproviders: {one: {ssh_port: 2222}}\n",
         )
     )
     assert (config.tax_for("one"), config.tax_for("two")) == (Decimal(0), Decimal("0.19"))
-    assert config.electricity_usd_per_kwh == Decimal("0.31")
-    assert config.exposure_cap_usd == Decimal(50)
     assert (config.default_providers, config.regions["one"]) == (("one",), ("here", "there"))
     assert config.providers["one"]["ssh_port"] == 2222
 

@@ -1,4 +1,4 @@
-"""Kill -9 of our process at every point there is: before and after every ledger write, cloud call, remote call and sleep."""
+"""Kill -9 of our process at every point: around every ledger write, cloud call and remote call, and before sleeps."""
 
 from contextlib import suppress
 from decimal import Decimal
