@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -55,11 +56,19 @@ class World:
         argv = [*self.shell, str(self.folder / "deadman"), str(self.guard), seconds, *end]
         with subprocess.Popen(argv, env=environment, pass_fds=[writer], stderr=subprocess.PIPE) as process:
             os.close(writer)
+            bound = threading.Timer(20, self.give_up, [process])
+            bound.start()
             assert process.stderr is not None
             with os.fdopen(reader) as open_ends:  # closed when the dead-man and all its ENDs are over
                 assert open_ends.read() == ""
             assert process.stderr.read() == b"", "not a word on standard error, whatever is missing"
+        bound.cancel()
         return (self.folder / "ends").read_text().count("end")
+
+    def give_up(self, process: subprocess.Popen[bytes]) -> None:
+        """A dead-man that hangs is a failure, and no END of it may stay."""
+        (self.folder / "hold").unlink(missing_ok=True)
+        process.kill()
 
     def number(self, name: str) -> int:
         return int((self.guard / name).read_text())

@@ -160,18 +160,49 @@ def test_after_a_killed_supervisor_status_tells_and_the_next_start_goes_on_from_
     assert (box.run / weights).read_bytes() == (other.run / weights).read_bytes()
 
 
+def test_a_second_supervisor_ends_what_the_first_one_left_running(box: Box) -> None:
+    once = """
+import os, pathlib, signal
+mark = pathlib.Path(os.environ["LAUNCH_RUN"], "once")
+if not mark.exists():
+    mark.write_text(str(os.getpid()))
+    signal.pause()
+state = pathlib.Path("/proc", mark.read_text(), "stat")
+assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z", "two jobs at once"
+"""
+    argv = ["{python}", "-c", once]
+    box.ship(steps=[{"name": "wait", "phase": "train", "argv": argv}])
+    first = box.start()
+    for _ in box.follow():
+        if (box.run / "once").exists():
+            os.kill(first, signal.SIGKILL)
+            break
+    left = box.status()["group"]
+    assert is_alive(left), "the job of a dead supervisor goes on"
+    box.start()
+    assert done(box.events()).outcome == "succeeded"
+    assert not is_alive(left)
+
+
+def is_alive(pid: int) -> bool:
+    stat_file = Path(f"/proc/{pid}/stat")
+    return stat_file.exists() and stat_file.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
 def test_what_a_step_leaves_running_ends_with_it(box: Box) -> None:
     leaver = "import os, subprocess, sys; p = subprocess.Popen(['sleep', '600'], start_new_session={}); print(p.pid)"
     steps = [
         {"name": str(own), "phase": "train", "argv": ["{python}", "-c", leaver.format(own)]} for own in (False, True)
     ]
-    box.ship(steps=steps)
+    look = "p = '/proc/' + open('../../job.log').read().split()[-1] + '/stat'\ntry: print(open(p).read().split()[2])\n"
+    look += "except OSError: print('gone')"
+    box.ship(steps=[*steps, {"name": "look", "phase": "train", "argv": ["{python}", "-c", look]}])
     box.start()
     assert done(box.events()).outcome == "succeeded"
-    pids = (box.run / "job.log").read_text().split()
-    assert len(pids) == 2
-    for pid in pids:
-        assert not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]
+    inside, outside, *looked = (box.run / "job.log").read_text().split()
+    assert looked[-1] in {"gone", "Z"}, "it is gone before the next step begins"
+    assert not is_alive(int(inside))
+    assert not is_alive(int(outside))
 
 
 def test_the_interpreter_that_the_install_step_chose_runs_the_next_steps(box: Box) -> None:
