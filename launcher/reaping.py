@@ -19,7 +19,10 @@ def text(found: Reaped) -> str:
         *(f"STILL THERE  {machine(one)}" for one in found.still_there),
         *(f"not asked    {one}" for one in found.unknown),
     ]
-    return "\n".join([*(lines or ["nothing of ours runs anywhere"]), "", "next  launch ps"])
+    if not (found.ended or found.still_there or found.taken_back or found.left_alone):
+        where = "anywhere" if not found.unknown else "where we could ask"
+        lines.insert(0, f"nothing of ours runs {where}")
+    return "\n".join([*lines, "", "next  launch ps"])
 
 
 def machine(one: Instance) -> str:

@@ -12,7 +12,7 @@ from launcher.records import RunRecord
 from launcher.run import Ending, Outcome, Run, State
 from launcher.teardown import PATIENCE_SECONDS
 from launcher.world import World
-from providers.base import AuthFailed, Instance, InstanceState, Leftover, NotFound, Provider, ProviderError
+from providers.base import Instance, InstanceState, Leftover, NotFound, Provider, ProviderError
 
 WORKING = (State.RUNNING, State.PULLING)
 """States in which a machine does useful work, or has results that only it holds."""
@@ -95,8 +95,6 @@ def _reap_at(name: str, world: World) -> Reaped:
     provider = world.provider(name)
     try:
         machines = provider.list()
-    except AuthFailed as error:
-        return Reaped() if not _has_open(name, world) else Reaped(unknown=(f"{name}: {error.text}",))
     except ProviderError as error:
         return Reaped(unknown=(f"{name}: {error.text}",))
     known = {record.id: record for record in world.ledger.runs()}
@@ -120,10 +118,6 @@ def _reap_at(name: str, world: World) -> Reaped:
         still_there=tuple(there),
         leftovers_removed=removed,
     )
-
-
-def _has_open(name: str, world: World) -> bool:
-    return any(record.provider == name for record in world.ledger.unfinished())
 
 
 def _works(record: RunRecord, machine: Instance, world: World) -> bool:
