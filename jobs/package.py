@@ -88,26 +88,35 @@ def deadman() -> str:
     return "\n".join([lines[0], *(line for line in bare if line)]) + "\n"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Whom a bundle is made for: the run, which of its attempts, and what the machine is told and trusted with."""
+
+    run_id: str
+    attempt: int
+    secrets: Sequence[str]
+    """Names only."""
+    notice: str
+    """The word of job.json for where a reclaim is announced: "imds", or "" for nowhere."""
+
+
 def pack(
     loaded: "LoadedSpec",
+    order: Order,
     *,
-    run_id: str,
-    attempt: int,
-    secrets: Sequence[str],
-    notice: str,
     into: Path,
     job_folder: Path = HERE / "qlora",
     environ: Mapping[str, str] | None = None,
 ) -> Bundle:
     """Write `into/bundle.tar.gz`: job code, data, a local base model, job.json; nothing else.
 
-    `secrets` are names only; their values (from `environ`) are looked for in what is shipped. `notice` is the word for
-    job.json ("imds" or ""). Raises `PackageError`: a secret in a file (with its line), too large, no steps.
+    The values of the order's secrets (from `environ`) are looked for in what is shipped. Raises `PackageError`: a
+    secret in a file (with its line), too large, no steps.
     """
     sources = _sources(loaded, job_folder)
     _refuse_too_large(sources)
-    _refuse_secrets(sources, _values(secrets, os.environ if environ is None else environ))
-    job = _job(loaded, run_id=run_id, attempt=attempt, secrets=secrets, notice=notice, steps=_steps(job_folder))
+    _refuse_secrets(sources, _values(order.secrets, os.environ if environ is None else environ))
+    job = _job(loaded, order, _steps(job_folder))
     job["sha256"] = {name: _sha256(path) for name, path in sorted(sources.items()) if not name.startswith("job/")}
     path = into / "bundle.tar.gz"
     aside = into / "bundle.tar.gz.part"
@@ -207,25 +216,17 @@ def _is_step(step: object) -> bool:
     )
 
 
-def _job(
-    loaded: "LoadedSpec",
-    *,
-    run_id: str,
-    attempt: int,
-    secrets: Sequence[str],
-    notice: str,
-    steps: list[dict[str, object]],
-) -> dict[str, object]:
+def _job(loaded: "LoadedSpec", order: Order, steps: list[dict[str, object]]) -> dict[str, object]:
     return {
         "schema": 1,
         "name": loaded.spec.name,
-        "run_id": run_id,
-        "attempt": attempt,
+        "run_id": order.run_id,
+        "attempt": order.attempt,
         "grace_seconds": GRACE_SECONDS,
         "save_seconds": SAVE_SECONDS,
-        "notice": notice,
+        "notice": order.notice,
         "steps": steps,
-        "secrets": sorted(secrets),
+        "secrets": sorted(order.secrets),
         "settings": loaded.spec.settings(),
         "seeds": {"seed": loaded.spec.train.seed},
     }

@@ -26,6 +26,7 @@ from launcher.steps import Ended, step_to
 from launcher.teardown import leaving, tear_down
 from launcher.watch import watch
 from launcher.world import World
+from pricing.offer import Market
 
 STEPS = {
     State.PLANNED: provision,
@@ -119,16 +120,8 @@ def _pack(run: Run, request: Request, priced: Priced, world: World) -> None:
     """Bundle the job now: what cannot be shipped must be known before anything costs money."""
     folder = world.run_folder(run.id)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    bundle = package.pack(
-        priced.loaded,
-        run_id=run.id,
-        attempt=1,
-        secrets=request.secrets,
-        notice=priced.notice,
-        into=folder,
-        job_folder=world.job_folder,
-        environ=world.environ,
-    )
+    order = package.Order(run_id=run.id, attempt=1, secrets=request.secrets, notice=priced.notice)
+    bundle = package.pack(priced.loaded, order, into=folder, job_folder=world.job_folder, environ=world.environ)
     (folder / "bundle.sha256").write_text(bundle.sha256)
     (folder / "settings.json").write_text(json.dumps(bundle.settings))
 
@@ -170,7 +163,7 @@ def _go_on_or_close(run: Run, world: World) -> None:
     """The machine is proven gone: another one from the last checkpoint, if that makes sense, or the end."""
     ending = run.ending
     world.ledger.note_spent(run, spent_usd(run, world.now()))
-    if ending is not None and ending.again and len(run.attempts) < MOST_ATTEMPTS and not world.interrupt.asked:
+    if ending is not None and ending.again and _may_try_again(run, world):
         attempt = run.attempt
         until = world.now() + timedelta(seconds=COOL_DOWN_SECONDS)
         world.ledger.note_refusal(attempt.offer.pool, until, ending.why)
@@ -180,6 +173,12 @@ def _go_on_or_close(run: Run, world: World) -> None:
             step_to(run, State.PROVISIONING, world)
             return
     step_to(run, State.TERMINATED, world)
+
+
+def _may_try_again(run: Run, world: World) -> bool:
+    """Another machine, within reason; one's own machine is not another one."""
+    owned = run.attempt.offer.market is Market.OWNED
+    return not owned and len(run.attempts) < MOST_ATTEMPTS and not world.interrupt.asked
 
 
 def _has_choice(run: Run, world: World) -> bool:

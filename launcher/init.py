@@ -125,7 +125,7 @@ def text(said: Answers, revision: str) -> str:
     """The file's text: `FORM` read as YAML, the answers set in it as data, and written again with its comments."""
     from io import StringIO  # here for start-up time, with the parser
 
-    from ruamel.yaml import YAML
+    from ruamel.yaml import YAML  # here for start-up time
 
     yaml = YAML(typ="rt")
     yaml.width = 120

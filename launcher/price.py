@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
+import jobs
 from jobs.spec import LoadedSpec
 from launcher import codec
 from launcher.books import spent_usd
@@ -79,7 +80,6 @@ def _job_path(request: Request) -> tuple[Path, tuple[str, ...]]:
         return request.job, ()
     if Path("launch.yaml").exists():
         return Path("launch.yaml"), ()
-    import jobs
 
     root = Path(jobs.__file__).parent
     for folder in (root.parent / EXAMPLE, root / EXAMPLE):

@@ -66,16 +66,16 @@ def error(failure: LaunchError, run: str, at: datetime) -> dict[str, Json]:
     }
 
 
-def usd(amount: Decimal) -> str:
+def usd(amount_usd: Decimal) -> str:
     """Money as an exact decimal string: at least two decimals, at most six, never an exponent."""
-    digits = f"{amount.quantize(FINEST, rounding=ROUND_HALF_UP):f}".rstrip("0")
+    digits = f"{amount_usd.quantize(FINEST, rounding=ROUND_HALF_UP):f}".rstrip("0")
     whole, _, decimals = digits.partition(".")
     return f"{whole}.{decimals.ljust(2, '0')}"
 
 
-def maybe_usd(amount: Decimal | None) -> str | None:
+def maybe_usd(amount_usd: Decimal | None) -> str | None:
     """As `usd`; null where nobody knows."""
-    return None if amount is None else usd(amount)
+    return None if amount_usd is None else usd(amount_usd)
 
 
 def instant(at: datetime) -> str:

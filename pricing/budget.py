@@ -107,9 +107,9 @@ class Cap:
         return billed if seconds >= minimum_left else 0
 
 
-def cost_usd(seconds: float, usd_per_hour_all_in: Decimal, billing: Billing) -> Decimal:
+def cost_usd(seconds: float, all_in_usd_per_hour: Decimal, billing: Billing) -> Decimal:
     """What `seconds` of machine life cost, rounded as the provider rounds time, and up to 0.0001 dollars."""
-    usd = Decimal(billing.billed_seconds(seconds)) * usd_per_hour_all_in / SECONDS_PER_HOUR
+    usd = Decimal(billing.billed_seconds(seconds)) * all_in_usd_per_hour / SECONDS_PER_HOUR
     return usd.quantize(SMALLEST_USD, rounding=ROUND_UP)
 
 

@@ -251,7 +251,7 @@ def _first(answer: Answer) -> Answer:
     rows = required(answer, "Instances", acts=True)
     if not rows:
         raise no_answer("AWS's answer to create names no machine", "incomplete", acts=True)
-    return rows[0]  # type: ignore[no-any-return]
+    return rows[0]  # type: ignore[no-any-return]  # checked to be a row above
 
 
 def _is_wanted(machine: MachineType, query: OfferQuery) -> bool:
@@ -285,20 +285,20 @@ def _on_demand_offer(
     return _offer(machine, place, price, None)
 
 
-def _offer(machine: MachineType, place: tuple[str, str], price: Seen, most: Decimal | None) -> Offer:
-    """A spot offer when `most` (its MaxPrice) is given, else on demand."""
+def _offer(machine: MachineType, place: tuple[str, str], price: Seen, most_usd: Decimal | None) -> Offer:
+    """A spot offer when `most_usd` (its MaxPrice, by the hour) is given, else on demand."""
     return Offer(
         provider=Aws.name,
         instance_type=machine.name,
         region=place[0],
         zone=place[1],
-        market=Market.ON_DEMAND if most is None else Market.SPOT,
+        market=Market.ON_DEMAND if most_usd is None else Market.SPOT,
         gpu=machine.gpu,
         gpu_count=machine.gpu_count,
         vcpus=machine.vcpus,
         ram_gib=machine.ram_gib,
         usd_per_hour=price.usd_per_hour,
-        worst_usd_per_hour=price.usd_per_hour if most is None else most,
+        worst_usd_per_hour=price.usd_per_hour if most_usd is None else most_usd,
         seen_at=price.at,
         source=price.source,
         guarded=TRAITS.guarded,

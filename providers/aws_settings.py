@@ -39,7 +39,7 @@ def read(raw: Mapping[str, object]) -> AwsSettings:
             raise _wrong(
                 key, f"is no setting; {'did you mean ' + close[0] if close else 'there are ' + ', '.join(READERS)}"
             )
-    return AwsSettings(**{key: READERS[key](key, value) for key, value in raw.items()})  # type: ignore[arg-type]
+    return AwsSettings(**{key: READERS[key](key, value) for key, value in raw.items()})  # type: ignore[arg-type]  # each reader gives its key's type
 
 
 def _wrong(key: str, text: str) -> NotSetUp:

@@ -45,7 +45,7 @@ class Metadata:
 
     def _fetch(self, path: str, method: str, header: str, value: str) -> bytes:
         name = "X-aws-ec2-metadata-token" + (f"-{header}" if header else "")
-        request = urllib.request.Request(self._address + path, method=method, headers={name: value})  # noqa: S310
+        request = urllib.request.Request(self._address + path, method=method, headers={name: value})  # noqa: S310 - a fixed http address
         with self._open(request, timeout=ANSWER_SECONDS) as answer:
             return bytes(answer.read(ANSWER_BYTES))
 

@@ -67,7 +67,7 @@ _OPTIONS = {
 }
 
 
-# Each verb imports what it needs and no more: a verb is a process of its own, and most are asked often.
+# What a verb needs is imported inside the functions: a verb is a process of its own, and most are asked often.
 
 
 def _probe(arguments: argparse.Namespace) -> dict[str, Any]:

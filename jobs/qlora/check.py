@@ -41,7 +41,7 @@ def prove(device: str) -> None:
 
 def environment() -> dict[str, object]:
     """What this machine is, for out/logs/environment.json."""
-    import torch
+    import torch  # late: what fails to load is this file's to explain
 
     cuda = torch.cuda.is_available()
     return {
@@ -75,7 +75,7 @@ def has_gpu_card() -> bool:
 
 def main() -> None:
     """Prove the machine, and record it."""
-    import torch
+    import torch  # late, as above
 
     job = read_job()
     device = "cuda" if torch.cuda.is_available() else "cpu"

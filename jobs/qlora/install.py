@@ -31,14 +31,14 @@ print(json.dumps({"version": list(sys.version_info[:2]), "torch": bool(u.find_sp
 class Interpreter:
     """One Python on this machine and what it has."""
 
-    def __init__(self, path: str, said: dict) -> None:  # type: ignore[type-arg]
+    def __init__(self, path: str, said: dict) -> None:  # type: ignore[type-arg]  # JSON; old Pythons start this file
         self.path = path
         self.torch = bool(said["torch"])
         self.packages = said["packages"]
         self.suits = OLDEST <= tuple(said["version"]) <= NEWEST
 
 
-def locked(lock: Path) -> dict:  # type: ignore[type-arg]
+def locked(lock: Path) -> dict:  # type: ignore[type-arg]  # JSON; old Pythons start this file
     """Version by name of the packages that this job imports, as the lock file pins them."""
     pins = dict(re.findall(r"(?m)^([a-z0-9-]+)==([^\s;\\]+)", lock.read_text(encoding="utf-8")))
     return {name: pins[name] for name in NAMES}
@@ -55,7 +55,7 @@ def look(path: str) -> Interpreter | None:
         return None
 
 
-def satisfied(one: Interpreter, wanted: dict) -> bool:  # type: ignore[type-arg]
+def satisfied(one: Interpreter, wanted: dict) -> bool:  # type: ignore[type-arg]  # JSON; old Pythons start this file
     """Whether it has torch and every locked version."""
     return one.suits and one.torch and one.packages == wanted
 

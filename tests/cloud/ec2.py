@@ -105,7 +105,7 @@ class Ec2:
             raise Refused("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
         text = f"You have requested more vCPU capacity than your current vCPU limit of {limit:.0f} allows for the "
         text += "instance bucket that the specified instance type belongs to. Please visit "
-        raise Refused("VcpuLimitExceeded", f"{text}http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.")  # fmt: skip  # noqa: E501
+        raise Refused("VcpuLimitExceeded", f"{text}http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.")  # fmt: skip  # noqa: E501 - AWS's own text
 
     def _check_price(self, call: Call, zone: str, instance_type: str) -> Decimal:
         market = self._world.scenario.spot_price(zone, instance_type)
@@ -215,7 +215,7 @@ class Ec2:
         for machine in (self._known(call, id) for id in call.many("InstanceId")):
             if machine.spot:
                 text = f"You can't stop the Spot Instance '{machine.id}' because it is associated with a one-time Spot "
-                raise Refused("UnsupportedOperation", f"{text}Instance request. You can only stop Spot Instances associated with persistent Spot Instance requests.")  # fmt: skip  # noqa: E501
+                raise Refused("UnsupportedOperation", f"{text}Instance request. You can only stop Spot Instances associated with persistent Spot Instance requests.")  # fmt: skip  # noqa: E501 - AWS's own text
         raise Refused("UnsupportedOperation", "the test cloud does not stop machines")
 
     def spot_requests(self, call: Call) -> Answer:

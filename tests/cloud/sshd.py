@@ -106,7 +106,7 @@ class Sshd:
         finally:
             inward.cancel()
             with contextlib.suppress(OSError):
-                child.stdin.close()  # type: ignore[union-attr]  # it was asked for as a pipe
+                child.stdin.close()  # type: ignore[union-attr]  # it was asked for as a pipe  # it was asked for as a pipe
 
     async def _outcome(self, process: Any, child: "subprocess.Popen[bytes]", outward: list[Any]) -> int | None:
         """The exit code once the child is over and its output is through; None when the line is cut before."""
@@ -128,9 +128,9 @@ class Sshd:
             while data := await self._typed(process, child.pid):
                 view = memoryview(data)
                 while view:
-                    view = view[await loop.run_in_executor(None, child.stdin.write, view) :]  # type: ignore[union-attr]
+                    view = view[await loop.run_in_executor(None, child.stdin.write, view) :]  # type: ignore[union-attr]  # it was asked for as a pipe
         with contextlib.suppress(OSError):
-            child.stdin.close()  # type: ignore[union-attr]
+            child.stdin.close()  # type: ignore[union-attr]  # it was asked for as a pipe
 
     async def _typed(self, process: Any, group: int, terminal: int | None = None) -> bytes:
         """The next bytes from the client; signals and window sizes are dealt with on the way."""

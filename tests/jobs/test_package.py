@@ -7,9 +7,10 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,24 +36,16 @@ def job(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pack(job: Path, tmp_path: Path) -> Pack:
-    def made(**changes: object) -> Bundle:
-        given: dict[str, object] = {
-            "run_id": "brave-otter-7f3a",
-            "attempt": 1,
-            "secrets": (),
-            "notice": "",
-            "into": tmp_path,
-            "job_folder": QUICK,
-            "environ": {},
-        }
-        return package.pack(spec.load(job), **{**given, **changes})  # type: ignore[arg-type]
+    def made(environ: Mapping[str, str] | None = None, job_folder: Path = QUICK, **changes: Any) -> Bundle:
+        order = package.Order(**{"run_id": "brave-otter-7f3a", "attempt": 1, "secrets": (), "notice": "", **changes})
+        return package.pack(spec.load(job), order, into=tmp_path, job_folder=job_folder, environ=environ or {})
 
     return made
 
 
 def contents(bundle: Bundle) -> dict[str, bytes]:
     with tarfile.open(bundle.path) as tar:
-        return {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+        return {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]  # all are files
 
 
 def test_a_bundle_holds_the_job_the_data_and_job_json_and_nothing_else(pack: Pack) -> None:
@@ -84,7 +77,8 @@ import sys
 from pathlib import Path
 from jobs import package, spec
 job, into, quick = map(Path, sys.argv[1:])
-bundle = package.pack(spec.load(job), run_id="r", attempt=1, secrets=["B", "A"], notice="", into=into, job_folder=quick)
+order = package.Order(run_id="r", attempt=1, secrets=["B", "A"], notice="")
+bundle = package.pack(spec.load(job), order, into=into, job_folder=quick)
 print(bundle.sha256)
 """
 

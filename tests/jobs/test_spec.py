@@ -24,7 +24,7 @@ def job(tmp_path: Path) -> Path:
 
 def load(folder: Path, text: str | bytes = GOOD, **flags: object) -> LoadedSpec:
     (folder / "launch.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
-    return spec.load(folder, **flags)  # type: ignore[arg-type]
+    return spec.load(folder, **flags)  # type: ignore[arg-type]  # flags of any kind
 
 
 def mistake(folder: Path, text: str | bytes = GOOD, **flags: object) -> SpecError:

@@ -69,7 +69,7 @@ def serving(home: Path, *, host_key: Path, client_key: str) -> Iterator[Server]:
 
 
 def _login(server: Server, client_key: str) -> Callable[[], asyncssh.SSHServer]:
-    class Login(asyncssh.SSHServer):  # type: ignore[misc]
+    class Login(asyncssh.SSHServer):  # type: ignore[misc]  # asyncssh has no types
         def connection_made(self, connection: Any) -> None:
             server.connections.append(connection)
             self._connection = connection
@@ -129,7 +129,7 @@ async def _shell(remote: Any, command: str, home: Path) -> None:
         await _blocking(child.wait)
         for end in (child.stdin, child.stdout, child.stderr):
             with suppress(OSError):
-                end.close()  # type: ignore[union-attr]
+                end.close()  # type: ignore[union-attr]  # it was asked for as a pipe
 
 
 async def _blocking(call: Callable[..., Any], *arguments: Any) -> Any:

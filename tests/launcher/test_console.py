@@ -160,7 +160,7 @@ def test_a_question_is_answered_as_typed(typed: str, default: bool, answer: bool
 
 def test_ctrl_c_at_the_question_leaves_at_once_even_while_a_run_listens_for_it() -> None:
     class Pressed(Terminal):
-        def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]
+        def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]  # typeshed's size is wider
             os.kill(os.getpid(), signal.SIGINT)
             return "y\n"
 

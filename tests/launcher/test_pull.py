@@ -288,7 +288,7 @@ def test_of_two_names_that_come_to_the_same_only_the_first_is_taken(into: Path, 
     content = {"first": b"1" * 10, "second": b"2" * 10}
     box = Box({first: content["first"]}, lies=())
     lies = Manifest(files=(announced(first, content["first"]), announced(second, content["second"])))
-    box.manifest = lambda under="out": lies  # type: ignore[method-assign]
+    box.manifest = lambda under="out": lies  # type: ignore[method-assign]  # a fake that lies
     pulled = brought(box, into)
     assert tree(into).keys() == {first, "manifest.json"}
     assert tree(into)[first] == content["first"]

@@ -110,14 +110,14 @@ def test_after_a_close_the_next_command_connects_anew(remote: SshRemote, server:
 def test_a_stream_comes_as_it_is_written(remote: SshRemote) -> None:
     chunks = remote.stream(["sh", "-c", "echo first; read never"])
     assert next(iter(chunks)) == b"first\n"
-    chunks.close()  # type: ignore[attr-defined]
+    chunks.close()  # type: ignore[attr-defined]  # a generator it is
 
 
 def test_closing_a_stream_ends_the_command(remote: SshRemote, server: Server) -> None:
     chunks = remote.stream(["sh", "-c", "echo first; exec tail -f /dev/null"])
     next(iter(chunks))
     assert not server.ended.is_set()
-    chunks.close()  # type: ignore[attr-defined]
+    chunks.close()  # type: ignore[attr-defined]  # a generator it is
     assert server.ended.wait(10)
 
 

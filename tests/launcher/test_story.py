@@ -60,7 +60,7 @@ def test_the_next_choice_follows_a_refusal(stage: Stage) -> None:
 
 @pytest.mark.parametrize("error", [NoCapacity("none left"), PriceTooLow("too low")])
 def test_no_machine_anywhere_is_a_refusal_that_cost_nothing(stage: Stage, error: Exception) -> None:
-    stage.provider.lies.refuse(error)  # type: ignore[arg-type]
+    stage.provider.lies.refuse(error)  # type: ignore[arg-type]  # parameters are errors of all kinds
     with pytest.raises(LaunchError) as caught:
         stage.launch()
     assert (caught.value.exit_code, caught.value.code) == (Exit.REFUSED, "no-capacity")
@@ -367,7 +367,7 @@ def _when(stage: Stage, *, seconds: float, do: object) -> None:
     def at(verb: str) -> None:
         if stage.clock() >= due and not done:
             done.append(True)
-            do()  # type: ignore[operator]
+            do()  # type: ignore[operator]  # parameters are objects
         before(verb)
 
     stage.cloud.before_call = at

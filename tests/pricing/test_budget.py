@@ -65,7 +65,7 @@ def cap(**changes: object) -> Cap:
         "billing": Billing(),
         "deadline_left_seconds": None,
     }
-    return Cap(**values | changes)  # type: ignore[arg-type]
+    return Cap(**values | changes)  # type: ignore[arg-type]  # changes of any kind
 
 
 @given(CAPS)

@@ -39,7 +39,7 @@ def cpu(provider: Local) -> object:
 
 
 def made(provider: Local, **changes: object) -> Instance:
-    return provider.create(request(cpu(provider), **changes))  # type: ignore[arg-type]
+    return provider.create(request(cpu(provider), **changes))  # type: ignore[arg-type]  # samples are loosely typed
 
 
 def sleeper(instance: Instance) -> subprocess.Popen[str]:
@@ -138,7 +138,7 @@ def test_a_job_that_outlives_its_dead_man_still_counts_as_a_running_machine(loca
 
 
 def test_a_create_cut_off_before_its_note_is_taken_up_by_the_same_request(local: Local, tmp_path: Path) -> None:
-    asked = request(cpu(local))  # type: ignore[arg-type]
+    asked = request(cpu(local))  # type: ignore[arg-type]  # samples are loosely typed
     first = local.create(asked)
     pid = (tmp_path / "machines" / first.id / "guard" / "pid").read_text()
     (tmp_path / "machines" / first.id / "machine.json").unlink()
@@ -149,7 +149,7 @@ def test_a_create_cut_off_before_its_note_is_taken_up_by_the_same_request(local:
 
 
 def test_the_same_nonce_with_another_lease_is_refused(local: Local) -> None:
-    asked = request(cpu(local))  # type: ignore[arg-type]
+    asked = request(cpu(local))  # type: ignore[arg-type]  # samples are loosely typed
     local.create(asked)
     with pytest.raises(ContractBroken):
         local.create(replace(asked, boot=boot(lease_seconds=7)))
