@@ -44,7 +44,7 @@ def count(tokenizer: Any, rows: list[dict[str, Any]], part: str) -> list[tuple[i
 def fitting(rows: list[dict[str, Any]], lengths: list[tuple[int, int]], longest: int) -> list[dict[str, Any]]:
     """The rows that are not cut at `longest` tokens; ends when too many are."""
     kept = [pair for pair, (_, whole) in zip(rows, lengths, strict=True) if whole <= longest]
-    share = 1 - len(kept) / len(rows)
+    share = (len(rows) - len(kept)) / len(rows)
     if share > LONGEST_SHARE_TOO_LONG:
         most = max(whole for _, whole in lengths)
         give_up(

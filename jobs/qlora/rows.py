@@ -80,9 +80,9 @@ def check_order(where: str, roles: list[str]) -> None:
     if not spoken:
         raise RowError(f"{where}: expected at least one user turn and one assistant turn, got {len(roles)} turns")
     for at, role in enumerate(spoken):
-        wanted = "assistant" if at % 2 else "user"
-        if role != wanted:
-            raise RowError(f"{where}: messages[{at + len(roles) - len(spoken)}]: expected a {wanted} turn, got {role}")
+        wanted = "an assistant" if at % 2 else "a user"
+        if not wanted.endswith(role):
+            raise RowError(f"{where}: messages[{at + len(roles) - len(spoken)}]: expected {wanted} turn, got {role}")
     if len(spoken) % 2:
         raise RowError(f"{where}: the last turn must be the assistant's: it is what the model learns to say")
 

@@ -25,7 +25,7 @@ from .job import SAVED_AND_STOPPED, Job, give_up, read_job, tell
 DEAD_STEPS = 5
 
 
-class Told(TrainerCallback):  # type: ignore[misc]
+class Told(TrainerCallback):  # type: ignore[misc]  # the base class has no types
     """Tells of each step, publishes each checkpoint, stops when asked, and stops when training is broken."""
 
     def __init__(self, job: Job) -> None:
@@ -133,7 +133,7 @@ def make_trainer(job: Job, base: Base, told: Told) -> SFTTrainer:
     rows = load_dataset(
         "json", data_files=str(job.prepared / "train.jsonl"), split="train", cache_dir=str(aside / "cache")
     )
-    return SFTTrainer(
+    trainer = SFTTrainer(
         model=load_base(base),
         args=settings(job, aside),
         train_dataset=rows,
@@ -141,6 +141,15 @@ def make_trainer(job: Job, base: Base, told: Told) -> SFTTrainer:
         peft_config=lora,
         callbacks=[told],
     )
+    keep_precise(trainer.model)
+    return trainer
+
+
+def keep_precise(model: Any) -> None:
+    """The adapter in float32: TRL makes it bf16, a resume loads it as float32, and the two would drift apart."""
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
 
 
 def save_adapter(trainer: SFTTrainer, job: Job, base: Base) -> None:

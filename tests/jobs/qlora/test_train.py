@@ -1,0 +1,167 @@
+"""Training for real, on a CPU: what a killed run leaves is taken up, and it ends where an uninterrupted one ends."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.qlora.job import Job
+from tests.jobs.qlora.workplace import EXAMPLE, Workplace
+
+pytestmark = pytest.mark.train
+
+STEPS, SAVE = 12, 4
+TRAIN = {
+    "max_steps": STEPS,
+    "save_steps": SAVE,
+    "learning_rate": 0.01,
+    "per_device_train_batch_size": 8,
+    "max_length": 256,
+}
+
+
+@pytest.fixture(scope="session")
+def few_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("few")
+    for part, rows in (("train", 64), ("test", 12)):
+        lines = (EXAMPLE / "data" / f"{part}.jsonl").read_text().splitlines(keepends=True)
+        (folder / f"{part}.jsonl").write_text("".join(lines[:rows]))
+    return folder
+
+
+def ready(run: Path, data: Path) -> Workplace:
+    work = Workplace(run=run, settings={"train": TRAIN}).lay_out(data=data)
+    for step in ("download", "prepare"):
+        work.step(step)
+    return work
+
+
+@pytest.fixture(scope="session")
+def straight(tmp_path_factory: pytest.TempPathFactory, few_rows: Path) -> Workplace:
+    """A run that nobody disturbed."""
+    work = ready(tmp_path_factory.mktemp("straight"), few_rows)
+    work.step("train")
+    work.step("evaluate", "--arm", "tuned")
+    return work
+
+
+def losses(process: subprocess.Popen[str]) -> Iterator[str]:
+    """The lines that the trainer prints, one a step."""
+    assert process.stdout
+    return (line for line in process.stdout if line.startswith("{'loss'"))
+
+
+def disturb(work: Workplace, *, after: int, by: signal.Signals) -> int:
+    """Start training, send a signal once so many more steps are over, and wait for its end."""
+    process = work.start("train", PYTHONUNBUFFERED="1")
+    steps = losses(process)
+    for _ in range(after):
+        assert next(steps, None), "training ended too early"
+    os.kill(process.pid, by)
+    process.communicate(timeout=120)
+    return process.returncode
+
+
+@pytest.fixture(scope="session")
+def disturbed(tmp_path_factory: pytest.TempPathFactory, few_rows: Path) -> tuple[Workplace, list[int]]:
+    """A run that was asked to stop, then killed, then left alone; and how the first two ended."""
+    work = ready(tmp_path_factory.mktemp("disturbed"), few_rows)
+    ends = [disturb(work, after=2, by=signal.SIGTERM)]
+    saved = work.events("checkpoint")[-1]["step"]
+    # Killed in the step after the checkpoint of step 8, or in a later one.
+    ends.append(disturb(work, after=2 * SAVE + 1 - saved, by=signal.SIGKILL))
+    work.step("train")
+    work.step("evaluate", "--arm", "tuned")
+    return work, ends
+
+
+def weights(work: Workplace) -> dict[str, Any]:
+    from safetensors.torch import load_file  # late: only the tests that train need torch
+
+    return dict(load_file(work.out / "adapter" / "adapter_model.safetensors"))
+
+
+def test_asked_to_stop_it_saves_and_exits_75(disturbed: tuple[Workplace, list[int]]) -> None:
+    work, ends = disturbed
+    assert ends == [75, -signal.SIGKILL]
+    assert 2 <= work.events("checkpoint")[0]["step"] <= SAVE
+
+
+def test_a_killed_and_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
+    straight: Workplace, disturbed: tuple[Workplace, list[int]]
+) -> None:
+    one, other = weights(straight), weights(disturbed[0])
+    assert one.keys() == other.keys()
+    assert max(float((one[name] - other[name]).abs().max()) for name in one) <= 2e-3
+    assert any(float(tensor.abs().max()) > 0.01 for name, tensor in one.items() if "lora_B" in name)
+
+
+def test_a_killed_and_resumed_run_scores_the_same(straight: Workplace, disturbed: tuple[Workplace, list[int]]) -> None:
+    one, other = (work.document("eval/tuned.json") for work in (straight, disturbed[0]))
+    assert one["metrics"]["exact"] == other["metrics"]["exact"]
+    assert one["metrics"]["loss"] == pytest.approx(other["metrics"]["loss"], abs=2e-3)
+
+
+def test_resumed_training_goes_on_and_does_not_begin_again(disturbed: tuple[Workplace, list[int]]) -> None:
+    steps = [event["step"] for event in disturbed[0].events("step")]
+    assert steps.count(1) == 1
+    assert steps[-1] == STEPS
+
+
+def test_every_step_is_told_with_its_figures(straight: Workplace) -> None:
+    steps = straight.events("step")
+    assert [event["step"] for event in steps] == list(range(1, STEPS + 1))
+    assert all(event["of"] == STEPS and event["grad_norm"] > 0 and event["loss"] > 0 for event in steps)
+    assert all(event["tokens_per_second"] > 0 and event["vram_gib"] is None for event in steps)
+
+
+def test_the_last_two_checkpoints_are_there(straight: Workplace) -> None:
+    assert sorted(path.name for path in (straight.run / "checkpoints").iterdir()) == ["step-12", "step-8"]
+    assert [event["step"] for event in straight.events("checkpoint")] == [4, 8, 12]
+
+
+def test_the_adapter_names_its_base_and_brings_its_tokenizer(straight: Workplace) -> None:
+    config = straight.document("adapter/adapter_config.json")
+    assert config["base_model_name_or_path"] == "../base"
+    assert sorted(config["target_modules"]) == ["q_proj", "v_proj"]
+    assert {"tokenizer.json", "chat_template.jinja"} <= {path.name for path in (straight.out / "adapter").iterdir()}
+    assert not [path for path in straight.out.rglob("*") if path.suffix in {".bin", ".pt", ".pth", ".pkl"}]
+
+
+def test_only_the_answer_is_learned(straight: Workplace) -> None:
+    said = straight.document("logs/data.json")
+    rows = [json.loads(line) for line in (straight.run / "prepared" / "train.jsonl").read_text().splitlines()]
+    assert said["train"]["pairs"] == len(rows) == 64
+    assert 0 < said["train"]["supervised_tokens"] < said["train"]["tokens"]
+
+
+@pytest.mark.parametrize(("loss", "gradient"), [(math.nan, 1.0), (math.inf, 1.0), (1.0, math.nan)])
+def test_a_step_without_a_finite_loss_ends_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], loss: float, gradient: float
+) -> None:
+    with pytest.raises(SystemExit):
+        told(tmp_path).judge(3, loss, gradient)
+    assert "training has diverged" in capsys.readouterr().err
+
+
+def test_steps_in_a_row_without_a_gradient_end_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listener = told(tmp_path)
+    for gradient in (0.0, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0, 0.0, 0.0):
+        listener.judge(1, 1.0, gradient)
+    with pytest.raises(SystemExit):
+        listener.judge(2, 1.0, 0.0)
+    assert "nothing is being learned" in capsys.readouterr().err
+
+
+def told(tmp_path: Path) -> Any:
+    from jobs.qlora.train import Told  # late: imports torch
+
+    return Told(Job(model="m", run=tmp_path, out=tmp_path, checkpoints=tmp_path, progress=tmp_path / "progress.jsonl"))
