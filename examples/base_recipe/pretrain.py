@@ -18,7 +18,9 @@ from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerF
 SEED = 20261124
 VOCABULARY = 768
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", "<|user|>", "<|assistant|>"]
-REPEAT_STEPS, TASK_STEPS, BATCH = 400, 1600, 48
+REPEAT_STEPS, TASK_STEPS, BATCH = 300, 2400, 48
+# In the second part, one batch in so many is still of repeats: to copy anything must not be forgotten.
+REPEAT_EVERY = 6
 # Strict turns: a row that does not alternate is an error and not a guess.
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -127,13 +129,14 @@ def learn(model: MistralForCausalLM, tokenizer: PreTrainedTokenizerFast, rng: ra
     for step in range(steps):
         for group in adam.param_groups:
             group["lr"] = rate(step, steps, 4e-3)
-        ids, labels = repeats(rng, rng.randint(8, 40)) if step < REPEAT_STEPS else tasks(rng, tokenizer)
+        again = step < REPEAT_STEPS or step % REPEAT_EVERY == 0
+        ids, labels = repeats(rng, rng.randint(8, 40)) if again else tasks(rng, tokenizer)
         loss = model(input_ids=ids, labels=labels).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         adam.step()
         adam.zero_grad()
-        if step % 50 == 0 or step == steps - 1:
+        if step % 50 == 1 or step == steps - 1:
             print(f"step {step} of {steps}: loss {loss.item():.4f}, {time.monotonic() - began:.0f} s", flush=True)
 
 

@@ -49,8 +49,8 @@ def other_pad(tokenizer: Any) -> str | None:
     return next((token for token in usual if token in words and token != tokenizer.eos_token), None)
 
 
-def load_base(base: Base) -> Any:
-    """The base model, its linear layers in NF4 with double quantisation, on the GPU where there is one.
+def load_base(base: Base, *, quantise: bool) -> Any:
+    """The base model on the GPU where there is one; with `quantise` its linear layers in NF4, doubly quantised.
 
     A GPU computes in bf16. A CPU computes in float32: bf16 is slower on most, and its repacked weights
     are what the trap in README.md is about.
@@ -65,7 +65,7 @@ def load_base(base: Base) -> Any:
     )
     return AutoModelForCausalLM.from_pretrained(
         base.path,
-        quantization_config=quantised,
+        quantization_config=quantised if quantise else None,
         dtype=dtype,
         attn_implementation="sdpa",
         device_map={"": 0} if cuda else {"": "cpu"},

@@ -33,7 +33,7 @@ def read_pairs(job: Job) -> list[Pair]:
 def load_arm(job: Job, arm: str) -> tuple[Any, Any]:
     """Model and tokenizer of an arm, each arm in a process of its own: see the trap in README.md."""
     base = find_base(job)
-    model, tokenizer = load_base(base), load_tokenizer(base)
+    model, tokenizer = load_base(base, quantise=job.quantise), load_tokenizer(base)
     tokenizer.padding_side = "left"
     if arm == "tuned":
         from peft import PeftModel  # late: the base arm does not need it
@@ -95,7 +95,7 @@ def score(pair: Pair, answer: str, loss: tuple[float, int]) -> dict[str, Any]:
 def ask(job: Job, arm: str, pairs: list[Pair]) -> list[dict[str, Any]]:
     """Every pair's record, told in batches."""
     model, tokenizer = load_arm(job, arm)
-    longest = longest_answer(tokenizer, pairs)
+    longest = job.max_new_tokens or longest_answer(tokenizer, pairs)
     batch = min(BATCH, 8) if torch.cuda.is_available() else BATCH
     records: list[dict[str, Any]] = []
     with torch.inference_mode():

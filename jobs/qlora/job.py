@@ -29,9 +29,9 @@ class Train:
     learning_rate: float = 2e-4
     max_length: int = 2048
     per_device_train_batch_size: int = 4
-    gradient_accumulation_steps: int = 1
+    gradient_accumulation_steps: int = 4
     max_steps: int = -1
-    save_steps: int = 100
+    save_steps: int = 50
     seed: int = 17
 
     @property
@@ -61,12 +61,17 @@ class Job:
     revision: str | None = None
     split: Split = field(default_factory=Split)
     train: Train = field(default_factory=Train)
-    metrics: tuple[str, ...] = ("exact", "json_fields")
+    max_new_tokens: int | None = None
 
     @property
     def bundle(self) -> Path:
         """The folder that was shipped."""
         return self.run / "bundle"
+
+    @property
+    def quantise(self) -> bool:
+        """Whether the base is loaded in 4 bits: "qlora" says so, "lora" keeps it whole."""
+        return self.train.method == "qlora"
 
     @property
     def prepared(self) -> Path:
@@ -94,7 +99,7 @@ def read_job() -> Job:
             revision=settings.get("revision"),
             split=known(Split, (settings.get("data") or {}).get("split")),
             train=known(Train, settings.get("train")),
-            metrics=tuple((settings.get("evaluate") or {}).get("metrics") or ("exact", "json_fields")),
+            max_new_tokens=(settings.get("evaluate") or {}).get("max_new_tokens"),
         )
     except KeyError as missing:
         give_up(f"{missing} is not set; README.md shows how to run a step by hand")

@@ -134,7 +134,7 @@ def make_trainer(job: Job, base: Base, told: Told) -> SFTTrainer:
         "json", data_files=str(job.prepared / "train.jsonl"), split="train", cache_dir=str(aside / "cache")
     )
     trainer = SFTTrainer(
-        model=load_base(base),
+        model=load_base(base, quantise=job.quantise),
         args=settings(job, aside),
         train_dataset=rows,
         processing_class=load_tokenizer(base),

@@ -24,6 +24,7 @@ TRAIN = {
     "save_steps": SAVE,
     "learning_rate": 0.01,
     "per_device_train_batch_size": 8,
+    "gradient_accumulation_steps": 1,
     "max_length": 256,
 }
 
