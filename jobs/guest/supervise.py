@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -191,11 +193,22 @@ class Supervisor:
         end_orphans(self._run.path)
         follow.mask_at_rest(self._run)
         keep.forget(self._run)
+        self._keep_log()
         for _ in range(DONE_TRIES):
             if self._tell.tell("done", **ending):
                 break
             time.sleep(1)
         self._tell.state(state="over", group=None, **{key: ending[key] for key in ("outcome", "exit_code", "text")})
+
+    def _keep_log(self) -> None:
+        """What the job printed is a result like the others; where the disk is full, the others go first."""
+        path = os.path.join(self._run.out, "logs", "job.log")
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            shutil.copyfile(self._run.log, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
 
 def _ending(outcome: str, code: int, step: str, text: str) -> dict[str, Any]:
