@@ -6,7 +6,7 @@ from launcher import flow
 from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
 from launcher.lock import is_carried
-from launcher.provision import look_for_machine
+from launcher.provision import adopt, look_for_machine
 from launcher.receipt import Receipt
 from launcher.records import RunRecord
 from launcher.run import Ending, Outcome, Run, State
@@ -101,6 +101,7 @@ def _reap_at(name: str, world: World) -> Reaped:
     ended, back, alone, there = [], [], [], []
     for machine in machines:
         record = known.get(machine.run_id)
+        _recognise(record, machine, world)
         if record is not None and is_carried(world.run_folder(record.id)):
             alone.append(f"{machine.run_id}: {machine.id} is watched by another process")
         elif record is not None and _works(record, machine, world):
@@ -118,6 +119,15 @@ def _reap_at(name: str, world: World) -> Reaped:
         still_there=tuple(there),
         leftovers_removed=removed,
     )
+
+
+def _recognise(record: RunRecord | None, machine: Instance, world: World) -> None:
+    """The machine of a create call whose answer was lost: known by its id, its end is read instead of waited for."""
+    if record is None or record.state is State.TERMINATED or is_carried(world.run_folder(record.id)):
+        return
+    run = world.ledger.load(record.id)
+    if run.attempts and run.attempt.instance is None and run.attempt.nonce == machine.nonce:
+        adopt(run, run.attempt, machine, world)
 
 
 def _works(record: RunRecord, machine: Instance, world: World) -> bool:
