@@ -31,6 +31,8 @@ class Aws:
         self._environ = threading.local()
         self.ec2 = Ec2(world, self._moto)
         self._verbs = self._table()
+        self.calls: list[Call] = []
+        """Every call since the last reset, also those that a fault befell."""
 
     def _table(self) -> dict[str, Verb]:
         ec2, world = self.ec2, self._world
@@ -54,6 +56,7 @@ class Aws:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         call = read_call(environ, body)
         self._environ.now, self._environ.body = environ, body
+        self.calls.append(call)
         fault = self._world.faults.take(call.operation, call.region)
         if fault is None:
             return send(self._answer(call), start_response)

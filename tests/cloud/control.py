@@ -28,6 +28,7 @@ class Control:
             "events": lambda asked: self._events(asked, 0.0),
             "wait": lambda asked: self._events(asked, float(asked.get("seconds", 1))),
             "fault": self._fault,
+            "calls": lambda asked: [one.form for one in aws.calls if one.operation == asked["operation"]],
             "faults": lambda asked: [asdict(one) for one in world.faults.all()],
             "capacity": self._capacity,
             "price": self._price,
@@ -131,6 +132,7 @@ class Control:
     def _reset(self, asked: Asked) -> object:
         self._world.reset()
         self._aws.ec2.forget()
+        self._aws.calls.clear()
         return {}
 
 

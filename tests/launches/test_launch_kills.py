@@ -1,0 +1,110 @@
+"""Kill -9 of the real process wherever a run can be, then what a person does next; the meter is the judge."""
+
+import pytest
+
+from launcher.run import State
+from tests.launches.laptop import Laptop
+
+pytestmark = pytest.mark.cloud
+
+SLOW_STEPS = {"steps": 12, "seconds": 0.25}
+
+
+@pytest.mark.parametrize("state", ["BOOTING", "SHIPPING", "TERMINATING"])
+def test_reap_ends_the_machine_of_a_run_that_was_killed(laptop: Laptop, state: str) -> None:
+    typed = laptop.launch()
+    typed.until_state(state)
+    typed.kill()
+    reaped = laptop.run("reap", "--json")
+    assert reaped.code == 0, reaped.err
+    laptop.all_quiet()
+    assert len(laptop.cloud.machines()) == 1
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "PULLING"])
+def test_reap_takes_a_run_back_that_was_killed_at_work_and_it_finishes(laptop: Laptop, state: str) -> None:
+    laptop.quick(**SLOW_STEPS)
+    typed = laptop.launch()
+    started = typed.until_state(state)
+    typed.kill()
+    reaped = laptop.run("reap", "--json").last
+    assert reaped["taken_back"] == [started["run"]]
+    assert reaped["ended"] == []
+    record = laptop.until_terminated()
+    assert str(record.outcome) == "succeeded"
+    assert (record.out_dir / "adapter" / "adapter_model.safetensors").is_file()
+    laptop.all_quiet()
+
+
+@pytest.mark.parametrize("applied", [True, False])
+def test_a_kill_while_the_create_call_is_open_leaves_an_intent_that_reap_settles(laptop: Laptop, applied: bool) -> None:
+    laptop.cloud.fault("RunInstances", "hang", applied=applied)
+    typed = laptop.launch()
+    typed.until(lambda event: event["event"] == "intent")
+    laptop.cloud.wait_for(laptop.cloud.fired)
+    typed.kill()
+    assert laptop.record().open_intents == 1
+    assert len(laptop.cloud.machines()) == int(applied)
+    if not applied:
+        # Nothing is there to be seen, and that is believed only after the settle window: minutes, which
+        # tests/launcher/test_kills.py lives through on a virtual clock.
+        return
+    assert laptop.run("reap", "--json").code == 0
+    laptop.all_quiet()
+
+
+def test_ps_tells_an_open_create_call_as_maybe_running(laptop: Laptop) -> None:
+    laptop.cloud.fault("RunInstances", "hang", applied=True)
+    typed = laptop.launch()
+    laptop.cloud.wait_for(laptop.cloud.fired)
+    typed.kill()
+    (run,) = laptop.run("ps", "--json").last["runs"]
+    assert run["open_intents"] == 1
+    assert run["maybe_usd_per_hour"] is not None
+
+
+@pytest.mark.parametrize("command", [("offers", "--gpu", "a10g"), ("estimate", "--gpu", "a10g", "--job", "job")])
+def test_the_next_command_that_talks_to_a_cloud_ends_a_machine_that_was_never_used(
+    laptop: Laptop, command: tuple[str, ...]
+) -> None:
+    typed = laptop.launch()
+    typed.until_state("BOOTING")
+    typed.kill()
+    assert laptop.cloud.meter().alive
+    said = laptop.run(*command)
+    assert said.code == 0, said.err
+    laptop.all_quiet()
+
+
+def test_the_next_command_leaves_a_job_alone_that_works(laptop: Laptop) -> None:
+    laptop.quick(steps=400, seconds=0.25)
+    typed = laptop.launch()
+    started = typed.until_state("RUNNING")
+    typed.kill()
+    said = laptop.run("offers", "--gpu", "a10g")
+    assert f"launch attach {started['run']}" in said.err
+    assert laptop.record().state is State.RUNNING
+    assert laptop.cloud.meter().alive
+
+
+def test_reap_of_another_laptop_touches_nothing_of_ours(laptop: Laptop) -> None:
+    laptop.quick(steps=400, seconds=0.25)
+    typed = laptop.launch()
+    typed.until_state("RUNNING")
+    stranger = laptop.run("reap", "--json", LAUNCH_HOME=str(laptop.folder / "stranger"))
+    assert stranger.code == 0, stranger.err
+    assert laptop.cloud.meter().alive
+
+
+def test_reap_ends_a_machine_whose_ledger_is_lost(laptop: Laptop) -> None:
+    laptop.quick(steps=400, seconds=0.25)
+    typed = laptop.launch()
+    typed.until_state("RUNNING")
+    typed.kill()
+    for file in laptop.home.glob("ledger.sqlite*"):
+        file.unlink()
+    reaped = laptop.run("reap", "--json")
+    assert reaped.code == 0, reaped.err
+    (ended,) = reaped.last["ended"]
+    assert ended["id"] == laptop.machine().id
+    assert laptop.cloud.meter().alive == ()
