@@ -24,6 +24,7 @@ def version(name):
         return None
 names = sys.argv[1:]
 print(json.dumps({"version": list(sys.version_info[:2]), "torch": bool(u.find_spec("torch")),
+                  "pip": bool(u.find_spec("pip")), "ensurepip": bool(u.find_spec("ensurepip")),
                   "packages": {n: version(n) for n in names}}))
 """
 
@@ -35,6 +36,7 @@ class Interpreter:
         self.path = path
         self.torch = bool(said["torch"])
         self.packages = said["packages"]
+        self.pip, self.ensurepip = bool(said["pip"]), bool(said["ensurepip"])
         self.suits = OLDEST <= tuple(said["version"]) <= NEWEST
 
 
@@ -66,12 +68,23 @@ def make(found: list[Interpreter], folder: Path) -> str:
     if not fitting:
         sys.exit("error: no Python 3.11 to 3.13 on this machine: the locked packages need one")
     below = next((one for one in fitting if one.torch), fitting[0])
-    shared = ["--system-site-packages"] if below.torch else []
-    run([below.path, "-m", "venv", *shared, str(folder)])
     python = str(folder / "bin" / "python")
+    pip = environment(below, folder, python)
     for lock in ([] if below.torch else ["torch.lock"]) + ["requirements.lock"]:
-        run([python, "-m", "pip", "install", "--require-hashes", "--no-input", "-q", "-r", str(HERE / lock)])
+        run([*pip, "install", "--require-hashes", "--no-input", "-q", "-r", str(HERE / lock)])
     return python
+
+
+def environment(below: Interpreter, folder: Path, python: str) -> list[str]:
+    """Make an empty environment; how to call pip for it. Debian and Ubuntu keep ensurepip in a package of its own."""
+    shared = ["--system-site-packages"] if below.torch else []
+    if below.ensurepip:
+        run([below.path, "-m", "venv", *shared, str(folder)])
+        return [python, "-m", "pip"]
+    if not below.pip:
+        sys.exit("error: " + below.path + " has neither ensurepip nor pip: install python3-venv, or take another image")
+    run([below.path, "-m", "venv", "--without-pip", *shared, str(folder)])
+    return [below.path, "-m", "pip", "--python", python]
 
 
 def run(command: list[str]) -> None:

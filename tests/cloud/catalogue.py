@@ -51,7 +51,7 @@ def parameter(world: World, call: Call) -> Answer | None:
     name = str(call.document.get("Name", ""))
     if not name.startswith("/aws/service/deeplearning/"):
         return None
-    if name != f"{DLAMI_PREFIX}base-oss-nvidia-driver-gpu-ubuntu-22.04{DLAMI_SUFFIX}":
+    if name != f"{DLAMI_PREFIX}base-oss-nvidia-driver-gpu-ubuntu-24.04{DLAMI_SUFFIX}":
         raise Refused("ParameterNotFound", f"Parameter {name} not found.")
     value = {"Name": name, "Type": "String", "Value": dlami_id(call.region), "Version": 42, "DataType": "text"}
     return as_json({"Parameter": value})

@@ -43,7 +43,7 @@ QUOTA_NAMES = {
 }
 
 DLAMI_OWNER = "898082745236"
-DLAMI_NAME = "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) 20261101"
+DLAMI_NAME = "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) 20261101"
 DLAMI_ROOT_GIB = 65
 
 GPU_LINES = {

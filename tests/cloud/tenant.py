@@ -14,7 +14,7 @@ from botocore.config import Config
 from tests.cloud.client import Cloud, Machine
 
 TYPE = "g5.xlarge"
-DLAMI = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"
+DLAMI = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
 
 
 @functools.cache

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from jobs.qlora.install import HERE, NAMES, Interpreter, choose, locked, look, make, satisfied
+from jobs.qlora.install import HERE, NAMES, Interpreter, choose, environment, locked, look, make, satisfied
 from tests.jobs.qlora.workplace import JOB, REPOSITORY, Workplace
 
 LOCKS = ("requirements.lock", "torch.lock")
@@ -62,7 +64,7 @@ def test_an_interpreter_that_is_not_there_or_not_python_is_passed_over() -> None
 @pytest.mark.parametrize("change", [{"trl": "0.1"}, {"trl": None}])
 def test_another_version_of_a_package_does_not_suit(change: dict[str, str | None]) -> None:
     wanted = locked(HERE / "requirements.lock")
-    said = {"version": [3, 12], "torch": True, "packages": wanted}
+    said = {"version": [3, 12], "torch": True, "pip": True, "ensurepip": True, "packages": wanted}
     assert satisfied(Interpreter("p", said), wanted)
     assert not satisfied(Interpreter("p", {**said, "packages": {**wanted, **change}}), wanted)
     assert not satisfied(Interpreter("p", {**said, "torch": False}), wanted)
@@ -70,7 +72,7 @@ def test_another_version_of_a_package_does_not_suit(change: dict[str, str | None
 
 
 def test_a_machine_without_a_python_that_suits_is_told_so(tmp_path: Path) -> None:
-    old = Interpreter("p", {"version": [3, 9], "torch": True, "packages": {}})
+    old = Interpreter("p", {"version": [3, 9], "torch": True, "pip": True, "ensurepip": True, "packages": {}})
     with pytest.raises(SystemExit, match=r"no Python 3\.11 to 3\.13"):
         make([old], tmp_path / "venv")
 
@@ -79,3 +81,21 @@ def test_the_install_step_can_be_read_by_python_3_9() -> None:
     for name in ("run.py", "install.py", "__init__.py"):
         ast.parse((JOB / name).read_text(), feature_version=(3, 9))
     assert set(NAMES) <= set(pins("requirements.lock"))
+
+
+def test_a_python_without_ensurepip_lends_its_own_pip(tmp_path: Path) -> None:
+    bare = Interpreter(
+        sys.executable, {"version": [3, 12], "torch": False, "pip": True, "ensurepip": False, "packages": {}}
+    )
+    python = str(tmp_path / "venv" / "bin" / "python")
+    pip = environment(bare, tmp_path / "venv", python)
+    said = subprocess.run([*pip, "list", "--format", "json"], capture_output=True, text=True, check=True)
+    assert json.loads(said.stdout) == []
+
+
+def test_a_python_with_neither_is_refused_with_what_to_install(tmp_path: Path) -> None:
+    bare = Interpreter(
+        sys.executable, {"version": [3, 12], "torch": False, "pip": False, "ensurepip": False, "packages": {}}
+    )
+    with pytest.raises(SystemExit, match="python3-venv"):
+        environment(bare, tmp_path / "venv", "")
