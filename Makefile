@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types imports docs cloud bench lock clean install
+.PHONY: help demo test check lint types imports docs cloud bench lock record clean install
 
 help:  ## these lines
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -46,6 +46,10 @@ bench: $(STAMP)  ## how fast: start-up, and the launch's own overhead against th
 
 lock: $(STAMP)  ## the hash-locked list for rented machines, anew
 	$(BIN)/python jobs/qlora/lock.py
+
+record: $(STAMP)  ## the transcripts that README.md shows, from two real runs
+	$(BIN)/python -m docs.record
+	$(BIN)/cog -r README.md
 
 clean:  ## everything that these targets made
 	rm -rf .venv .demo .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
