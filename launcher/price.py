@@ -197,7 +197,8 @@ def _matches(offer: Offer, wanted: OfferQuery) -> bool:
 
 def _title(loaded: LoadedSpec, workload: Workload) -> str:
     """`support-json · Mistral-7B · qlora r16 · 412 examples, 0.31 M tokens x 3 epochs · tests 100`."""
-    tokens = f"{workload.tokens_per_epoch / 1e6:.2f} M tokens x {workload.epochs:g} epochs"
+    guessed = "" if workload.tokens_are == "counted" else "about "
+    tokens = f"{guessed}{workload.tokens_per_epoch / 1e6:.2f} M tokens x {workload.epochs:g} epochs"
     parts = (
         loaded.spec.name,
         workload.shape.name,
