@@ -10,15 +10,16 @@ help:  ## these lines
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
 
 $(STAMP): pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[local,dev]'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12")'
+	@echo "making .venv from the package registry; the first time takes some minutes"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[local,dev]'
 	@touch $@
 
 install: $(STAMP)  ## the environment (.venv), from the package registry
 
 demo: $(STAMP)  ## a real QLoRA fine-tuning run on this machine's CPU, from plan to receipt
-	$(BIN)/launch --provider local --job examples/support-json --out .demo/run --yes
+	@$(BIN)/launch --provider local --job examples/support-json --out .demo/run --yes
 
 test: $(STAMP)  ## the whole suite: no account, no GPU, no root
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
@@ -39,10 +40,10 @@ docs: $(STAMP)  ## README and docs say what the program really prints
 check: lint types imports docs test  ## everything that CI does
 
 cloud: $(STAMP)  ## a test cloud on this machine, to try the whole product without an account
-	$(BIN)/python -m tests.cloud
+	@$(BIN)/python -m tests.cloud
 
 bench: $(STAMP)  ## how fast: start-up, and the launch's own overhead against the test cloud
-	$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench
 
 lock: $(STAMP)  ## the hash-locked list for rented machines, anew
 	$(BIN)/python jobs/qlora/lock.py
