@@ -202,21 +202,20 @@ def attach(session: Session, reference: str | None) -> int:
 
 
 @click.command(
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-    epilog="\b\nExamples:\n  launch ssh\n  launch ssh brave-otter -- nvidia-smi\n",
+    cls=options.Relaying,
+    epilog="\b\nExamples:\n  launch ssh\n  launch ssh -- nvidia-smi\n  launch ssh brave-otter -- nvidia-smi -l\n",
 )
 @options.speaking
 @RUN
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD]")
 @pass_session
-def ssh(session: Session, reference: str | None, command: tuple[str, ...]) -> int:
+def ssh(session: Session, reference: str | None) -> int:
     """Open a shell on the run's machine, with its pinned key; or run CMD there."""
     from launcher.look import machine_of
 
     world = session.world()
     record = world.ledger.find(reference)
     with machine_of(record.id, world) as (_, remote, _):
-        return remote.interactive(command)
+        return remote.interactive(options.relayed())
 
 
 @click.command()

@@ -192,6 +192,26 @@ class Setting(click.ParamType[str]):
         return str(value)
 
 
+class Relaying(click.Command):
+    """A command whose words behind `--` are for another program: none of them is read as a run or an option of ours."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put them aside first."""
+        at = args.index("--") if "--" in args else len(args)
+        ctx.meta[__name__] = tuple(args[at + 1 :])
+        return super().parse_args(ctx, args[:at])
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """As click's, with those words."""
+        return [*super().collect_usage_pieces(ctx), "[-- CMD]"]
+
+
+def relayed() -> tuple[str, ...]:
+    """The words behind `--` of the command that runs."""
+    words: tuple[str, ...] = click.get_current_context().meta[__name__]
+    return words
+
+
 def applied(command: Command, *options: Callable[[Command], Command]) -> Command:
     """The command with the options, shown in this order."""
     for option in reversed(options):
