@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -69,8 +70,8 @@ def driver() -> str | None:
 
 
 def has_gpu_card() -> bool:
-    """Whether the driver lists a card, whatever torch can see."""
-    return driver() is not None
+    """Whether the driver lists a card, whatever torch can see; one that the machine hides on purpose does not count."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES") != "" and driver() is not None
 
 
 def main() -> None:
