@@ -28,6 +28,7 @@ def test_a_run_in_the_background_can_be_looked_at_logged_in_to_and_stopped(lapto
     assert (shown["id"], shown["state"], shown["instance_id"]) == (run, "RUNNING", laptop.machine().id)
     hello = laptop.run("ssh", run, "--", "echo", "hello from", "$LAUNCH_BOX")
     assert (hello.code, hello.out.split()) == (0, ["hello", "from", laptop.machine().id]), hello.err
+    assert laptop.run("ssh", "--", "false").code == 1
     logs = laptop.type("logs", run, "-f")
     logs.until_line("step 3 of 2000")
     logs.interrupt()

@@ -81,7 +81,9 @@ MISTAKES = {
         words=A10G, code=4, says=("VPC", "subnet"), before=lambda laptop: laptop.cloud.knobs(default_vpc=False)
     ),
     "no quota": Mistake(words=A10G, code=4, says=("L-", "0 vCPU", "quota"), before=_no_quota),
-    "no capacity": Mistake(words=(*A10G, "--on-demand", "--region", "us-east-2"), code=3, says=("--wait-capacity",), before=_no_capacity),
+    "no capacity": Mistake(
+        words=(*A10G, "--on-demand", "--region", "us-east-2"), code=3, says=("--wait-capacity",), before=_no_capacity
+    ),
     "a model that does not fit": Mistake(
         words=(*A10G, "--model", "meta-llama/Llama-2-70b-hf"), code=3, says=("GiB", "A10G")
     ),
