@@ -201,7 +201,7 @@ def _(event: Forecast, now: datetime, width: int = 80) -> str:
 
 @text.register
 def _(event: Warned, now: datetime, width: int = 80) -> str:
-    return _stamped(event, now, f"warning: {event.text}", width)
+    return _stamped(event, now, event.text if event.code in NEWS else f"warning: {event.text}", width)
 
 
 @text.register
@@ -216,6 +216,8 @@ def _(event: Settled, now: datetime, width: int = 80) -> str:
     return receipt(event.receipt, width=width, zone=now.tzinfo)
 
 
+NEWS = frozenset({"note", "unguarded", "detached", "resumed", "saving", "unwatched"})
+"""Codes of `Warned` that tell what goes on, and are nothing to worry about."""
 WORDS = {
     State.PLANNED: "planned",
     State.PROVISIONING: "provisioning",

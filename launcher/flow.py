@@ -48,9 +48,9 @@ def launch(request: Request, world: World) -> Receipt | None:
     """
     _must_have_a_budget(request, world)
     priced = price(request, world)
-    world.console.tell(PlanMade(run="", at=world.now(), plan=priced.plan, title=priced.title))
     for note in priced.notes:
         world.console.tell(Warned(run="", at=world.now(), code="note", text=note))
+    world.console.tell(PlanMade(run="", at=world.now(), plan=priced.plan, title=priced.title))
     consent(priced.plan, request, world)
     run = open_run(request, priced, world)
     if not request.detach:
