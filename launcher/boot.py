@@ -15,6 +15,8 @@ from pricing.plan import Plan
 from providers.base import EndReason, Instance, InstanceState, NotFound, ProviderError
 
 LOOK_SECONDS = 1.0
+LOGIN_SECONDS = 0.3
+"""Between tries to log in: a machine that answers is paid for, and should not wait for us."""
 EARLY_SECONDS = 120.0
 """How long after the create call "not found" may mean "not listed yet"."""
 VRAM_TOLERANCE = 0.93
@@ -128,7 +130,7 @@ def _wait_for_login(run: Run, attempt: Attempt, remote: Remote, world: World) ->
         if seen is not None:
             _must_be_alive(seen)
         _must_be_in_time(attempt, limit_seconds, f"no login ({trouble})", world)
-        world.sleep(LOOK_SECONDS)
+        world.sleep(LOGIN_SECONDS)
 
 
 def _must_be_as_rented(attempt: Attempt, probe: Probe) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +19,7 @@ BUNDLE = f"{RUN}/bundle.tar.gz"
 _ANSWER_BYTES = 256 * 1024
 _MANIFEST_BYTES = 4 * 1024 * 1024
 _SLOWEST_BYTES_PER_SECOND = 25_000  # of an upload that we still wait for
+_SMALL_BYTES = 1024 * 1024
 _LOG_IDLE_SECONDS = 24 * 3600.0  # a job may print nothing for hours; ssh itself notices a dead connection
 
 # Written aside, checked, renamed: an upload that was cut off is never taken for the program.
@@ -187,10 +188,16 @@ class Guest:
         named = ["--under", under, "--path", path, "--offset", str(offset)]
         return self._stream("send", "--run", RUN, *named, idle_seconds=60)
 
+    def send_all(self, under: str, paths: Sequence[str]) -> Iterator[bytes]:
+        """Raw bytes of several files, one after the other with nothing between them."""
+        named = [word for path in paths for word in ("--path", path)]
+        return self._stream("send", "--run", RUN, "--under", under, *named, idle_seconds=60)
+
     def _put(self, path: Path, there: str, sha256: str) -> None:
         named = ["--path", there, "--sha256", sha256]
         size = path.stat().st_size
-        have = self._ask("received", *named).whole("have")
+        # To ask what is there already pays only where much may be.
+        have = self._ask("received", *named).whole("have") if size > _SMALL_BYTES else 0
         offset = have if have <= size else 0
         with path.open("rb") as file:
             file.seek(offset)

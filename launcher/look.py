@@ -10,6 +10,7 @@ from launcher.guest import Guest
 from launcher.pull import RESULT_CAPS, pull
 from launcher.remote import Remote
 from launcher.run import Run
+from launcher.small_files import SmallFiles
 from launcher.world import World
 from providers.base import InstanceState
 
@@ -38,7 +39,7 @@ def machine_of(run_id: str, world: World) -> Iterator[tuple[Run, Remote, Guest]]
 def pull_now(run_id: str, world: World) -> Pulled:
     """Fetch what the machine has by now, verified; the run goes on."""
     with machine_of(run_id, world) as (run, _, guest):
-        haul = pull(guest, "out", run.out_dir, RESULT_CAPS, world.now())
+        haul = pull(SmallFiles(guest), "out", run.out_dir, RESULT_CAPS, world.now())
     event = Pulled(
         run=run_id,
         at=world.now(),

@@ -12,6 +12,7 @@ from launcher.pull import CHECKPOINT_CAPS, RESULT_CAPS, pull
 from launcher.pull import Pulled as Haul
 from launcher.remote import RemoteError
 from launcher.run import Ending, Outcome, Run
+from launcher.small_files import SmallFiles
 from launcher.steps import Ended
 from launcher.world import World
 
@@ -49,7 +50,7 @@ def _pull_seconds(run: Run, world: World) -> float:
 def _try_pull(run: Run, guest: Guest, world: World) -> str:
     """One try; what stood in its way, "" when everything is home."""
     try:
-        haul = pull(guest, "out", run.out_dir, RESULT_CAPS, world.now())
+        haul = pull(SmallFiles(guest), "out", run.out_dir, RESULT_CAPS, world.now())
     except NoRoom as error:
         return f"no room on this disk: {error}"
     except (RemoteError, PullError) as error:
@@ -88,7 +89,7 @@ def bring_checkpoint(run: Run, guest: Guest, name: str, world: World) -> None:
     """Fetch one checkpoint; from then on a new machine can go on from it. A failure costs nothing but the try."""
     folder = world.run_folder(run.id) / "checkpoints"
     try:
-        haul = pull(guest, f"checkpoints/{name}", folder / name, CHECKPOINT_CAPS, world.now())
+        haul = pull(SmallFiles(guest), f"checkpoints/{name}", folder / name, CHECKPOINT_CAPS, world.now())
     except (RemoteError, PullError) as error:
         text = f"{name} could not be fetched ({error}); the machine still has it"
         world.console.tell(Warned(run=run.id, at=world.now(), code="checkpoint", text=text))

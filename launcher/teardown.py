@@ -18,13 +18,15 @@ from providers.base import Instance, InstanceState, NotFound, Provider, Provider
 
 LOOKS = 3
 """How many agreeing looks prove an end."""
-SEEN_DEAD_SECONDS = 0.5
+SEEN_DEAD_SECONDS = 0.3
 """Between looks that read a terminal state: the provider says so itself."""
 NOT_SEEN_SECONDS = 10.0
 """Between looks that merely do not find the machine: lists lag and have gaps."""
 PATIENCE_SECONDS = 900.0
 """How long we stand and ask, before a person is told that it is still there."""
 ASK_AGAIN_SECONDS = 10.0
+FIRST_WAIT_SECONDS = 0.2
+"""Before the second look; each wait for a machine that is still there is longer than the one before."""
 
 
 @contextmanager
@@ -40,6 +42,8 @@ def leaving(run: Run, world: World) -> Iterator[None]:
 
 def _end_after(error: Exception, run: Run, world: World) -> None:
     """A bug of ours, a full disk: the machine goes first, the books follow if they can."""
+    if run.state is State.TERMINATED:
+        return  # proven gone already; what went wrong concerns the books
     ending = Ending(outcome=Outcome.FAILED, why=str(error) or type(error).__name__, code="bug")
     with suppress(sqlite3.Error):
         if run.state not in (State.TERMINATING, State.TERMINATED):
@@ -77,7 +81,7 @@ class _Ending:
 
     def see_through(self) -> None:
         """Ask, look, ask again, until `LOOKS` looks agree."""
-        agreed, wait = 0, 0.5
+        agreed, wait = 0, FIRST_WAIT_SECONDS
         while agreed < LOOKS:
             look = self._look()
             agreed = agreed + 1 if look.certain and not look.alive else 0

@@ -183,17 +183,23 @@ class _Watch:
             self.interrupted, chunk = True, b""
         if chunk:
             self.silent_seconds = 0.0
-            for line in self.splitter.feed(chunk):
-                self._take(progress.parse(line))
+            self._take_all([progress.parse(line) for line in self.splitter.feed(chunk)])
             self._tell_progress()
         if self._is_due("forecast", FORECAST_SECONDS):
             self._tell_forecast()
 
+    def _take_all(self, events: list[progress.Event]) -> None:
+        """In order. Of several checkpoints the newest is worth its way home, and none once the results are there."""
+        for event in events:
+            self._take(event)
+        checkpoints = [event for event in events if isinstance(event, progress.Checkpoint)]
+        over = self.tracker.done is not None and self.tracker.done.outcome == "succeeded"
+        if checkpoints and not over:
+            self._bring_home(checkpoints[-1])
+
     def _take(self, event: progress.Event) -> None:
         self.tracker.take(event, self.world.now())
         match event:
-            case progress.Checkpoint():
-                self._bring_home(event)
             case progress.Warned():
                 self._warn(event.code, event.text)
             case progress.Notice():

@@ -19,9 +19,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 def folder(run: Run) -> str:
     """The memory folder where there is one, else a hidden one in the run's."""
-    if os.path.isdir("/dev/shm"):  # noqa: S108 - shared memory on purpose: a folder of our own in it, of mode 0700 - made below with mode 0700, and refused when it is somebody else's
+    if os.path.isdir("/dev/shm"):  # noqa: S108 - made below with mode 0700, and refused when it is somebody else's
         name = f"launch-{os.getuid()}-{hashlib.sha256(run.path.encode()).hexdigest()[:16]}"
-        return os.path.join("/dev/shm", name)  # noqa: S108 - shared memory on purpose: a folder of our own in it, of mode 0700
+        return os.path.join("/dev/shm", name)  # noqa: S108 - as above
     return os.path.join(run.path, ".secrets")
 
 

@@ -43,6 +43,8 @@ def _parser() -> argparse.ArgumentParser:
 def _add(parser: argparse.ArgumentParser, option: str) -> None:
     if option == "follow":
         parser.add_argument("--follow", action="store_true")
+    elif option == "paths":
+        parser.add_argument("--path", dest="paths", action="append", required=True)
     elif option in ("offset", "seconds"):
         parser.add_argument("--" + option, type=int, default=0)
     else:
@@ -63,7 +65,7 @@ _OPTIONS = {
     "stop": ("run",),
     "lease": ("guard", "seconds"),
     "manifest": ("run", "under"),
-    "send": ("run", "under", "path", "offset"),
+    "send": ("run", "under", "paths", "offset"),
 }
 
 
@@ -161,7 +163,9 @@ def _manifest(arguments: argparse.Namespace) -> dict[str, Any]:
 def _send(arguments: argparse.Namespace) -> None:
     from .transfer import send
 
-    send(Run(arguments.run), arguments.under, arguments.path, arguments.offset, sys.stdout.buffer)
+    run, out = Run(arguments.run), sys.stdout.buffer
+    for number, path in enumerate(arguments.paths):
+        send(run, arguments.under, path, arguments.offset if number == 0 else 0, out)
     sys.stdout.buffer.flush()
 
 

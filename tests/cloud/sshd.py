@@ -106,7 +106,7 @@ class Sshd:
         finally:
             inward.cancel()
             with contextlib.suppress(OSError):
-                child.stdin.close()  # type: ignore[union-attr]  # it was asked for as a pipe  # it was asked for as a pipe
+                child.stdin.close()  # type: ignore[union-attr]  # it was asked for as a pipe
 
     async def _outcome(self, process: Any, child: "subprocess.Popen[bytes]", outward: list[Any]) -> int | None:
         """The exit code once the child is over and its output is through; None when the line is cut before."""

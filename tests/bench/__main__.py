@@ -1,0 +1,116 @@
+"""`make bench`: one table of how fast the program starts, and of what it adds to a job, each beside its target."""
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.bench import overhead, startup
+from tests.bench.overhead import Overhead
+from tests.cloud.client import REPOSITORY, running
+
+HELP_TIMES, PS_TIMES, SECONDS = 8.0, 10.0, 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One measurement; a target is the most that it may be, in its own unit."""
+
+    what: str
+    value: float
+    unit: str
+    target: float | None = None
+    note: str = ""
+
+    def cells(self) -> tuple[str, ...]:
+        """As the table shows it."""
+        target = "" if self.target is None else f"<= {self.target:g} {self.unit}"
+        verdict = "" if self.target is None else "ok" if self.value <= self.target else "over"
+        return (self.what, f"{self.value:.2f} {self.unit}", target, verdict, self.note)
+
+
+HEAD = ("what", "measured", "target", "", "")
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows below each other, as wide as they need."""
+    lines = [HEAD, *(row.cells() for row in rows)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(HEAD))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def starting(rounds: int, environ: dict[str, str]) -> list[Row]:
+    """Start-up, as a ratio to a Python that does nothing."""
+    commands = (startup.NOTHING, startup.launch("--help"), startup.launch("ps"))
+    nothing, helped, listed = startup.medians(commands, rounds, environ)
+    return [
+        Row(what="python -c pass", value=nothing * 1000, unit="ms", note=f"median of {rounds} rounds"),
+        Row(what="launch --help", value=helped / nothing, unit="x", target=HELP_TIMES, note=f"{helped * 1000:.0f} ms"),
+        Row(what="launch ps", value=listed / nothing, unit="x", target=PS_TIMES, note=f"{listed * 1000:.0f} ms"),
+    ]
+
+
+def adding(had: Sequence[Overhead]) -> list[Row]:
+    """The launch's own time, the median of all launches."""
+    before = statistics.median(one.before_seconds for one in had)
+    after = statistics.median(one.after_seconds for one in had)
+    provider = statistics.median(one.provider_seconds for one in had)
+    count = f"median of {len(had)} launches" if len(had) > 1 else "one launch"
+    return [
+        Row(what="SSH answers to the job's first line", value=before, unit="s", target=SECONDS, note=count),
+        Row(
+            what="the job's last line to TERMINATED",
+            value=after, unit="s", target=SECONDS, note=f"{count}; less the provider's own {provider:.2f} s",
+        ),
+    ]  # fmt: skip
+
+
+def where_from() -> str:
+    """Machine, day, commit and command, without which no figure means anything."""
+    commit = subprocess.run(
+        ("git", "rev-parse", "--short", "HEAD"), cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    machine = f"{platform.system()} {platform.machine()}, {_cpus()} CPUs, {python}"
+    return f"{machine}; {datetime.now(UTC):%Y-%m-%d %H:%M} UTC; commit {commit.stdout.strip() or 'unknown'}; make bench"
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def main() -> int:
+    """Measure and print; 0 whatever the figures are: a shared computer decides no build."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--fast", action="store_true", help="few rounds and one launch: only to see that it works")
+    parser.add_argument("--steps", action="store_true", help="also where the time of each launch went")
+    asked = parser.parse_args()
+    had: list[Overhead] = []
+    environ: Mapping[str, str] = {}
+    with running() as cloud, tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        for number in range(1 if asked.fast else 3):
+            cloud.reset()
+            one, environ = overhead.launched(cloud, Path(folder) / str(number))
+            had.append(one)
+        rows = [*starting(3 if asked.fast else 21, dict(environ)), *adding(had)]
+    print(where_from(), "", table(rows), sep="\n")
+    if asked.steps:
+        print("\nseconds from the first answer of SSH on:", *(_steps(one) for one in had), sep="\n")
+    return 0
+
+
+def _steps(one: Overhead) -> str:
+    return "  " + "  ".join(f"{name} {seconds:.2f}" for name, seconds in one.steps)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
