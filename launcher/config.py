@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 from pathlib import Path
 
 from launcher.errors import Exit, LaunchError
@@ -120,6 +119,8 @@ class _Reader:
         if key in LATER:
             what = f"`{key}` is not supported by this version; it would be ignored, so it is refused"
             raise self._bad(top, key, what, f"remove `{key}` from {self._path}")
+        from difflib import get_close_matches  # here for start-up time: only for a wrong key
+
         near = get_close_matches(key, [*self._keys], n=1)
         known = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(self._keys)}"
         raise self._bad(top, key, f"unknown key `{key}`", known)

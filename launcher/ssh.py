@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -75,6 +76,14 @@ _MEANINGS: tuple[tuple[str, type[RemoteError]], ...] = (
 """Texts of OpenSSH's own log when it ends with 255, the more alarming first; all others mean `RemoteUnreachable`."""
 
 
+@dataclass(kw_only=True)
+class _Log:
+    """What one ssh says of itself: the file that it writes to, and, once it is over, the words."""
+
+    path: Path
+    said: str = ""
+
+
 class SshRemote:
     """A `Remote` by OpenSSH. All commands share one connection, which lives on for half a minute after the last one."""
 
@@ -90,36 +99,36 @@ class SshRemote:
 
     def run(self, argv: Sequence[str], *, stdin: bytes | BinaryIO = b"", timeout_seconds: float = 60) -> Completed:
         """See `Remote.run`. Exit code 255 always counts as ssh's own."""
-        log = self._new_log()
-        try:
-            done = piped.complete(self._program(argv, log), stdin, timeout_seconds)
-        except TimeoutError as late:
-            self._hang_up()
-            raise CommandTimeout(f"no end of the command within {timeout_seconds:g} s") from late
-        except OSError as broken:
-            raise _no_ssh(broken) from broken
-        finally:
-            said = _taken(log)
-        if done.exit_code == _SSH_FAILED:
-            raise self._failure(said)
-        return done
+        with self._logged(CommandTimeout(f"no end of the command within {timeout_seconds:g} s")) as log:
+            done = piped.complete(self._program(argv, log.path), stdin, timeout_seconds)
+        return self._spoken(done, log)
 
     def stream(self, argv: Sequence[str], *, idle_seconds: float = 60) -> Iterator[bytes]:
         """See `Remote.stream`."""
-        log = self._new_log()
+        with self._logged(RemoteUnreachable(f"nothing came for {idle_seconds:g} s")) as log:
+            done = yield from piped.stream(self._program(argv, log.path), idle_seconds)
+        if self._spoken(done, log).exit_code != 0:
+            raise CommandFailed(f"the command ended with {done.exit_code}", exit_code=done.exit_code)
+
+    @contextmanager
+    def _logged(self, silence: RemoteError) -> Iterator["_Log"]:
+        """A log for one ssh, read when it is over; `silence` is raised where it took too long."""
+        log = _Log(path=self._new_log())
         try:
-            done = yield from piped.stream(self._program(argv, log), idle_seconds)
+            yield log
         except TimeoutError as late:
             self._hang_up()
-            raise RemoteUnreachable(f"nothing came for {idle_seconds:g} s") from late
+            raise silence from late
         except OSError as broken:
             raise _no_ssh(broken) from broken
         finally:
-            said = _taken(log)
+            log.said = _taken(log.path)
+
+    def _spoken(self, done: Completed, log: "_Log") -> Completed:
+        """How the command ended; raises where it was ssh that failed."""
         if done.exit_code == _SSH_FAILED:
-            raise self._failure(said)
-        if done.exit_code != 0:
-            raise CommandFailed(f"the command ended with {done.exit_code}", exit_code=done.exit_code)
+            raise self._failure(log.said)
+        return done
 
     def interactive(self, argv: Sequence[str]) -> int:
         """See `Remote.interactive`; ssh speaks to the person itself."""

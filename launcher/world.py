@@ -1,10 +1,10 @@
 """Everything outside that the story touches, in one value; `real_world` is the only place where it is put together."""
 
+import os
 import sqlite3
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -129,7 +129,7 @@ def owner_id(state: Path) -> str:
     try:
         return file.read_text().strip()
     except FileNotFoundError:
-        fresh = uuid.uuid4().hex
+        fresh = os.urandom(16).hex()
     try:
         with file.open("x") as handle:
             handle.write(fresh + "\n")
