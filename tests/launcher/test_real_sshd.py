@@ -4,8 +4,10 @@ import getpass
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import select
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -115,6 +117,22 @@ def test_a_stream_tells_how_its_command_ended(remote: SshRemote) -> None:
     with pytest.raises(CommandFailed) as told:
         list(remote.stream(["sh", "-c", "echo x; exit 3"]))
     assert told.value.exit_code == 3
+
+
+def test_closing_a_stream_ends_its_command_and_leaves_the_others_their_connection(
+    machine: tuple[Sshd, Path], remote: SshRemote
+) -> None:
+    _, login = machine
+    os.mkfifo(login / "alive")
+    reader = os.open(login / "alive", os.O_RDONLY | os.O_NONBLOCK)
+    chunks = remote.stream(["sh", "-c", "exec 9> alive; while echo x; do :; done"])
+    assert next(iter(chunks)).startswith(b"x")
+    cast("Generator[bytes]", chunks).close()
+    # A pipe with a writer is silent, one without is at its end.
+    assert select.select([reader], [], [], 20)[0]
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+    assert remote.run(["true"]).exit_code == 0
 
 
 def test_the_supervisor_is_installed_fed_followed_and_emptied_through_it(
