@@ -19,7 +19,12 @@ def main() -> None:
     """Run both, keep what was printed and the receipt."""
     RUNS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        own = {**os.environ, "LAUNCH_HOME": str(Path(folder) / "home"), "COLUMNS": "100", "NO_COLOR": "1"}
+        own = {
+            **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ},
+            "LAUNCH_HOME": str(Path(folder) / "home"),
+            "COLUMNS": "90",
+            "NO_COLOR": "1",
+        }
         record("local", ["--provider", "local"], own, Path(folder))
         with running() as cloud:
             record("aws", ["--budget", "5", "--gpu", "a10g"], {**own, **cloud.environ()}, Path(folder))
@@ -31,8 +36,10 @@ def record(name: str, words: list[str], environ: Mapping[str, str], folder: Path
     command = [sys.executable, "-m", "launcher", *words, "--yes"]
     place = folder / name / EXAMPLE.name
     done = subprocess.run(
-        command, cwd=place, env=dict(environ), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True
+        command, cwd=place, env=dict(environ), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
+    if done.returncode != 0:
+        sys.exit(done.stdout)
     said = done.stdout.replace(str(place) + "/", "")
     (RUNS / f"{name}.txt").write_text(f"$ launch {' '.join(words)}\n{said.rstrip()}\n")
     (receipt,) = place.glob("runs/*/receipt.json")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -61,8 +62,16 @@ def counted(folder: Path) -> tuple[int, int, bool]:
     return len(sound), sum(path.stat().st_size for path in sound), bool(rows) and len(sound) == len(rows)
 
 
-def write(folder: Path, receipt: Mapping[str, object]) -> tuple[Path, ...]:
-    """Write `report.html` and, where an adapter came home, `try.py`; what was written. Raises `ReportError`."""
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """The model that an adapter belongs to: a name of the Hub, or a folder of this computer."""
+
+    model: str
+    revision: str | None
+
+
+def write(folder: Path, receipt: Mapping[str, object], base: Base) -> tuple[Path, ...]:
+    """Write `report.html` and, where an adapter came home, `try.py` with its `try.json`. Raises `ReportError`."""
     if not folder.is_dir():
         raise ReportError(f"{folder} is gone, and the results with it", "launch ps")
     page = report_page.page(
@@ -73,6 +82,7 @@ def write(folder: Path, receipt: Mapping[str, object]) -> tuple[Path, ...]:
     )
     written = [_put(folder / "report.html", page)]
     if _is_plain(folder / "adapter" / "adapter_config.json"):
+        _put(folder / "try.json", json.dumps(asdict(base)) + "\n")
         written.append(_put(folder / "try.py", Path(__file__).with_name("try_adapter.py").read_text(encoding="utf-8")))
     return tuple(written)
 

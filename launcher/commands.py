@@ -303,12 +303,12 @@ def _receipt_of(record: "RunRecord") -> str:
 def report(session: Session, reference: str | None) -> int:
     """Write report.html and try.py beside the results of a run."""
     from jobs.report import write
-    from launcher import kept, wire
+    from launcher import kept, look, wire
     from launcher.mistakes import mistaken
 
     record = session.world().ledger.find(reference)
     with mistaken():
-        pages = write(record.out_dir, kept.parsed(_receipt_of(record)))
+        pages = write(record.out_dir, kept.parsed(_receipt_of(record)), look.base_of(record.id, session.world()))
     text = "\n".join(f"{page}" for page in pages)
     head = wire.head("report", session.world().now(), record.id)
     session.say(text, lambda: {**head, "files": [str(page) for page in pages]})

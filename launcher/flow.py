@@ -123,7 +123,9 @@ def _pack(run: Run, request: Request, priced: Priced, world: World) -> None:
     order = package.Order(run_id=run.id, attempt=1, secrets=request.secrets, notice=priced.notice)
     bundle = package.pack(priced.loaded, order, into=folder, job_folder=world.job_folder, environ=world.environ)
     (folder / "bundle.sha256").write_text(bundle.sha256)
-    (folder / "settings.json").write_text(json.dumps(bundle.settings))
+    base = priced.loaded.model_folder
+    settings = {**bundle.settings, "model_folder": None if base is None else str(base.resolve())}
+    (folder / "settings.json").write_text(json.dumps(settings))
 
 
 def carry(run: Run, world: World) -> Receipt:

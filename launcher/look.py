@@ -1,8 +1,10 @@
 """Looking at a run from outside: its machine's voice, for `logs`, `ssh` and `pull`."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from jobs.report import Base
 from launcher.boot import connect, guest_of, look
 from launcher.errors import Exit, LaunchError
 from launcher.events import Pulled
@@ -34,6 +36,20 @@ def machine_of(run_id: str, world: World) -> Iterator[tuple[Run, Remote, Guest]]
         yield run, remote, guest_of(run, remote)
     finally:
         remote.close()
+
+
+def base_of(run_id: str, world: World) -> Base:
+    """The base model of a run, from what we wrote down ourselves before anything was rented."""
+    try:
+        settings = json.loads((world.run_folder(run_id) / "settings.json").read_text())
+        return Base(model=settings.get("model_folder") or settings["model"], revision=settings.get("revision"))
+    except (OSError, ValueError, KeyError) as error:
+        raise LaunchError(
+            f"what {run_id} was started with is not on this computer any more ({error})",
+            code="no-settings",
+            exit_code=Exit.USAGE,
+            hint="launch ps",
+        ) from error
 
 
 def pull_now(run_id: str, world: World) -> Pulled:

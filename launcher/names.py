@@ -12,7 +12,7 @@ RESULT_SUFFIXES = frozenset(
 _DEEPEST = 6
 _PART_BYTES = 120
 _SIGNS = frozenset("._-+=@")
-_OURS = frozenset({"manifest.json", "receipt.json", "report.html", "keys"})
+_OURS = frozenset({"manifest.json", "receipt.json", "report.html", "try.json", "keys"})
 _DEVICES = frozenset({"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)})
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from jobs import report
-from jobs.report import ReportError, counted, read_scores, write
+from jobs.report import Base, ReportError, counted, read_scores, write
 from jobs.report_page import wilson
 
+BASE = Base(model="someone/model", revision="abc123")
 RECEIPT: dict[str, Any] = {
     "run": "brave-otter-7f3a", "name": "support-json", "at": "2026-11-24T20:57:10Z", "outcome": "succeeded", "why": "",
     "provider": "somewhere", "region": "r", "zone": "z", "instance_type": "t", "market": "spot", "attempts": 1,
@@ -130,7 +131,7 @@ def whole(folder: Path) -> str:
     (folder / "adapter").mkdir()
     (folder / "adapter" / "adapter_config.json").write_text("{}")
     phases = [*RECEIPT["phases"], {"name": EVIL, "seconds": 1.0, "usd": EVIL, "planned_seconds": 2.0}]
-    paths = write(folder, RECEIPT | {"name": EVIL, "why": EVIL, "gate": [EVIL], "phases": phases, "zone": EVIL})
+    paths = write(folder, RECEIPT | {"name": EVIL, "why": EVIL, "gate": [EVIL], "phases": phases, "zone": EVIL}, BASE)
     assert [path.name for path in paths] == ["report.html", "try.py"]
     return paths[0].read_text()
 
@@ -164,14 +165,14 @@ def test_a_planted_link_is_replaced_and_not_written_through(tmp_path: Path) -> N
     results.mkdir()
     (results / "report.html").symlink_to(victim)
     (results / ".report.html.part").symlink_to(victim)
-    write(results, RECEIPT)
+    write(results, RECEIPT, BASE)
     assert victim.read_text() == "mine"
     assert not (results / "report.html").is_symlink()
 
 
 def test_a_folder_that_is_gone_is_said(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="is gone"):
-        write(tmp_path / "none", RECEIPT)
+        write(tmp_path / "none", RECEIPT, BASE)
 
 
 def test_the_script_to_try_the_adapter_is_python(tmp_path: Path) -> None:
