@@ -188,17 +188,34 @@ def attach(session: Session, reference: str | None) -> int:
     """Watch a run again, and carry it on if nobody does; Ctrl-C only lets go."""
     from launcher import flow
     from launcher.interrupt import LetGo
+    from launcher.lock import is_carried
 
     world = session.world()
     record = world.ledger.find(reference)
     try:
         with world.interrupt.listening(lets_go=True):
+            if is_carried(world.run_folder(record.id)):
+                return _told_by_another(session, record.id)
             return ended(flow.attach(record.id, world))
     except LetGo:
         session.notes(
             [f"let go; {record.id} goes on, unwatched (launch attach {record.id}, or launch stop {record.id})"]
         )
         return 0
+
+
+def _told_by_another(session: Session, run_id: str) -> int:
+    """Show what the process that carries the run tells; the run's own exit code, once there is one."""
+    import json  # all here for start-up time
+
+    from launcher import look
+
+    out, exit_code = session.streams().out, 0
+    for told in look.story(run_id, session.world()):
+        out.write(told.document if session.as_json else told.text)
+        if told.event == "receipt":
+            exit_code = int(json.loads(told.document)["exit_code"])
+    return exit_code
 
 
 @click.command(

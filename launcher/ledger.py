@@ -36,7 +36,8 @@ CREATE TABLE IF NOT EXISTS intents (
     parameters_sha256 TEXT NOT NULL, deadline TEXT NOT NULL, cap_usd_per_hour TEXT NOT NULL,
     opened_at TEXT NOT NULL, closed_at TEXT, answer TEXT);
 CREATE TABLE IF NOT EXISTS events (
-    id INTEGER PRIMARY KEY, run TEXT NOT NULL, at TEXT NOT NULL, event TEXT NOT NULL, document TEXT NOT NULL);
+    id INTEGER PRIMARY KEY, run TEXT NOT NULL, at TEXT NOT NULL, event TEXT NOT NULL, document TEXT NOT NULL,
+    text TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS refusals (pool TEXT PRIMARY KEY, until TEXT NOT NULL, reason TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS prices (
     offer TEXT NOT NULL, usd_per_hour TEXT NOT NULL, seen_at TEXT NOT NULL, source TEXT NOT NULL,
@@ -57,6 +58,16 @@ class Intent:
     kind: str
     nonce: str
     opened_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """One event as it was shown: its JSON document, and its words."""
+
+    event: str
+    document: str
+    text: str
+    number: int = 0
 
 
 class Ledger:
@@ -301,17 +312,18 @@ class Ledger:
 
     # Events
 
-    def note_event(self, run_id: str, at: datetime, event: str, document: str) -> None:
-        """Append one event's document."""
+    def note_event(self, run_id: str, at: datetime, told: Told) -> None:
+        """Append one event."""
         with self._transaction() as db:
             db.execute(
-                "INSERT INTO events (run, at, event, document) VALUES (?,?,?,?)", (run_id, _text(at), event, document)
+                "INSERT INTO events (run, at, event, document, text) VALUES (?,?,?,?,?)",
+                (run_id, _text(at), told.event, told.document, told.text),
             )
 
-    def events(self, run_id: str, after: int = 0) -> list[tuple[int, str]]:
-        """Documents with their numbers, in order, those after number `after`."""
-        rows = self._db.execute("SELECT id, document FROM events WHERE run=? AND id>? ORDER BY id", (run_id, after))
-        return [(row["id"], row["document"]) for row in rows]
+    def events(self, run_id: str, after: int = 0) -> list[Told]:
+        """What was told of a run, in order; those after number `after`."""
+        rows = self._db.execute("SELECT * FROM events WHERE run=? AND id>? ORDER BY id", (run_id, after))
+        return [Told(event=row["event"], document=row["document"], text=row["text"], number=row["id"]) for row in rows]
 
     # Reading
 

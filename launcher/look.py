@@ -9,12 +9,16 @@ from launcher.boot import connect, guest_of, look
 from launcher.errors import Exit, LaunchError
 from launcher.events import Pulled
 from launcher.guest import Guest
+from launcher.ledger import Told
+from launcher.lock import is_carried
 from launcher.pull import RESULT_CAPS, pull
 from launcher.remote import Remote
 from launcher.run import Run
 from launcher.small_files import SmallFiles
 from launcher.world import World
 from providers.base import InstanceState
+
+LOOK_SECONDS = 0.5
 
 
 @contextmanager
@@ -36,6 +40,19 @@ def machine_of(run_id: str, world: World) -> Iterator[tuple[Run, Remote, Guest]]
         yield run, remote, guest_of(run, remote)
     finally:
         remote.close()
+
+
+def story(run_id: str, world: World) -> Iterator[Told]:
+    """What another process of ours tells of a run, from the beginning on, until that process is over."""
+    seen = 0
+    while True:
+        is_over = not is_carried(world.run_folder(run_id))
+        for told in world.ledger.events(run_id, after=seen):
+            seen = told.number
+            yield told
+        if is_over:
+            return
+        world.sleep(LOOK_SECONDS)
 
 
 def base_of(run_id: str, world: World) -> Base:

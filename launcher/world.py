@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 import jobs
-from launcher import wire
+from launcher import display, wire
 from launcher.config import Config, home, load_config
 from launcher.connect import connect
 from launcher.errors import LaunchError
@@ -22,7 +22,7 @@ from launcher.events import Forecast, Happened, Progressed
 from launcher.feed import Feed, GuestFeed
 from launcher.guest import Guest
 from launcher.interrupt import Interrupt
-from launcher.ledger import Ledger
+from launcher.ledger import Ledger, Told
 from launcher.remote import Keys, Remote
 from providers import registry
 from providers.base import Access, Provider, Surroundings
@@ -168,8 +168,10 @@ class Recorder:
         """Write down, then show."""
         if event.run and self._is_kept(event):
             document = wire.document(event)
+            words = display.text(event, event.at)
+            told = Told(event=str(document["event"]), document=wire.text(document), text=words)
             with suppress(sqlite3.Error):  # a full disk loses an event, and must not lose the run
-                self._ledger.note_event(event.run, event.at, str(document["event"]), wire.text(document))
+                self._ledger.note_event(event.run, event.at, told)
         self._console.tell(event)
 
     def _is_kept(self, event: Happened) -> bool:

@@ -14,6 +14,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -311,7 +312,8 @@ class World:
         """One look at a box: its uptime, and whether it wants to be off."""
         if machine.box is None or machine.state != "running" or machine.box.over:
             return
-        machine.box.refresh()
+        with suppress(OSError):  # a full disk for a moment must not stop this world's clock, and its bills
+            machine.box.refresh()
         if (words := machine.box.shutdown_note()) is not None:
             delay = stubs.shutdown_delay(words)
             machine.off_at = None if delay is None else self.clock.seconds() + delay

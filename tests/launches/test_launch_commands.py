@@ -41,13 +41,12 @@ def test_a_run_in_the_background_can_be_looked_at_logged_in_to_and_stopped(lapto
     laptop.all_quiet()
 
 
-def test_a_second_carrier_of_one_run_is_refused_and_disturbs_nothing(laptop: Laptop) -> None:
+def test_attach_beside_the_carrier_watches_the_run_to_its_receipt_and_disturbs_nothing(laptop: Laptop) -> None:
     laptop.quick(steps=30, seconds=0.2)
     typed = laptop.launch()
     run = typed.until_state("RUNNING")["run"]
     attached = laptop.run("attach", run, "--json")
-    assert attached.code == 2
-    assert f"launch logs -f {run}" in attached.last["hint"]
+    assert (attached.code, attached.last["event"]) == (0, "receipt")
     assert typed.ended().code == 0
     laptop.all_quiet()
 
