@@ -51,7 +51,7 @@ class Gpu:
         return not self.architecture.startswith("CDNA")
 
 
-class UnknownGpu(LookupError):  # noqa: N818 - the name is part of the room's interface
+class UnknownGpu(LookupError):
     """No card of that name; `nearest` are names that are close to it, best first."""
 
     def __init__(self, name: str, nearest: tuple[str, ...]) -> None:

@@ -16,8 +16,8 @@ IMAGE_NAMES = (
     "base-oss-nvidia-driver-gpu-ubuntu-24.04",
     "base-oss-nvidia-driver-ubuntu-24.04",
 )
-"""AWS's pages show both spellings of the Deep Learning base image's parameter; the first that exists is taken. Not 22.04:
-its Python is 3.10, and the job's locked packages need 3.11."""
+"""AWS's pages show both spellings of the Deep Learning base image's parameter; the first that exists is taken. Not
+22.04: its Python is 3.10, and the job's locked packages need 3.11."""
 IMAGE_OWNER = "898082745236"
 IMAGE_PATTERN = "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) *"
 MACHINES = {"x86_64": "x86_64", "aarch64": "arm64"}

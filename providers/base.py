@@ -13,8 +13,6 @@ Promises (each has a contract test that runs against every provider, in `tests/p
 7. Prices say when and where they were seen; `Instance.billed_usd_per_hour` is compared with the plan after create.
 """
 
-# ruff: noqa: N818 - the errors are named for what happened (`NoCapacity`), as a person would say it
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -45,7 +45,7 @@ class Answer:
     content_type: str = "text/xml;charset=UTF-8"
 
 
-class Refused(Exception):  # noqa: N818  it is what AWS does, and reads so where it is raised
+class Refused(Exception):
     """AWS says no, with its own code and text."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
