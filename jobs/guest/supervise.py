@@ -202,6 +202,8 @@ class Supervisor:
 
     def _keep_log(self) -> None:
         """What the job printed is a result like the others; where the disk is full, the others go first."""
+        if not os.path.isfile(self._run.log):
+            return  # what is no file may have no end
         path = os.path.join(self._run.out, "logs", "job.log")
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
