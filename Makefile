@@ -45,8 +45,13 @@ cloud: $(STAMP)  ## a test cloud on this machine, to try the whole product witho
 bench: $(STAMP)  ## how fast: start-up, and the launch's own overhead against the test cloud
 	@$(BIN)/python -m tests.bench
 
-lock: $(STAMP)  ## the hash-locked list for rented machines, anew
-	$(BIN)/python jobs/qlora/lock.py
+UV = $(CURDIR)/$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11
+TORCHES = $$(grep -oE '^(torch|triton|setuptools|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)' torch.lock | sed 's/^/--no-emit-package /')
+lock: $(STAMP)  ## the hash-locked lists for rented machines, anew
+	$(BIN)/pip install --quiet uv
+	cd jobs/qlora && $(UV) requirements.in torch.in -o $(CURDIR)/.venv/all.lock
+	cd jobs/qlora && $(UV) torch.in -c $(CURDIR)/.venv/all.lock -o torch.lock
+	cd jobs/qlora && $(UV) requirements.in -c $(CURDIR)/.venv/all.lock $(TORCHES) -o requirements.lock
 
 record: $(STAMP)  ## the transcripts that README.md shows, from two real runs
 	$(BIN)/python -m docs.record
