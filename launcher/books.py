@@ -6,14 +6,18 @@ from decimal import ROUND_UP, Decimal
 
 from launcher.run import Attempt, Run
 from launcher.world import World
-from pricing.budget import Cap, expected_usd_per_hour, reserve_for
+from pricing.budget import UNCAPPED_LEASE_SECONDS, Cap, expected_usd_per_hour, reserve_for
 from pricing.plan import Choice, Plan
-from providers.base import Instance
+from providers.base import Instance, Traits
 
 UNSEEN_SECONDS = 120.0
 """A stretch longer than this without a look at the price counts at the worst rate: it may have risen and fallen."""
+SURELY_SEEN_SECONDS = 900.0
+"""A machine that no list shows so soon after its create call never was; later it may have lived, unseen by us."""
 SECONDS_PER_HOUR = 3600
 CENT_PART_USD = Decimal("0.0001")
+MOST_BYTES = 2**50
+"""Of traffic that costs nothing."""
 
 
 def attempt_usd(attempt: Attempt, now: datetime) -> Decimal:
@@ -48,11 +52,12 @@ def cap(run: Run, choice: Choice, plan: Plan, world: World) -> Cap:
     """The hard cap as it stands now, for a machine of `choice`, running or about to be made."""
     now, offer = world.now(), choice.offer
     running = bool(run.attempts) and run.attempt.gone_at is None
+    worst = max(choice.worst_usd_per_hour, run.attempt.rate_usd_per_hour if running else Decimal(0))
     guard_delay_seconds = world.provider(offer.provider).traits.guard_delay_seconds
     return Cap(
         budget_usd=run.budget_usd,
         spent_usd=spent_usd(run, now),
-        worst_usd_per_hour=choice.worst_usd_per_hour,
+        worst_usd_per_hour=worst,
         reserve=reserve_for(offer, plan.workload, guard_delay_seconds, plan.terms.tax_fraction),
         billing=offer.billing,
         deadline_left_seconds=None if run.deadline_at is None else (run.deadline_at - now).total_seconds(),
@@ -71,18 +76,59 @@ def deadline(now: datetime, seconds: int) -> datetime:
 
 
 def note_rate(attempt: Attempt, instance: Instance, plan: Plan, now: datetime) -> bool:
-    """Meter up to now, and go on at the rate that is billed; True when that is above what was agreed."""
-    billed = attempt.offer.usd_per_hour if instance.billed_usd_per_hour is None else instance.billed_usd_per_hour
+    """Meter up to now, and go on at the rate that is billed; True when that is above what was agreed.
+
+    A rate that nobody tells counts as the worst; a rise may have begun some time before the look that shows it.
+    """
     offer = attempt.offer
+    billed = offer.worst_usd_per_hour if instance.billed_usd_per_hour is None else instance.billed_usd_per_hour
     seen = replace(offer, usd_per_hour=billed, worst_usd_per_hour=max(billed, offer.worst_usd_per_hour))
     rate = expected_usd_per_hour(seen, attempt.choice.disk_gib, plan.terms.tax_fraction)
     if attempt.ended_at is None:
-        attempt.metered_usd += _stretch_usd(attempt, rate, now)
+        attempt.metered_usd += _stretch_usd(attempt, rate, now) + _late_usd(attempt, rate, now)
         attempt.metered_at, attempt.rate_usd_per_hour = now, rate
     return billed > offer.worst_usd_per_hour
 
 
+def _late_usd(attempt: Attempt, rate_usd_per_hour: Decimal, now: datetime) -> Decimal:
+    rise = rate_usd_per_hour - attempt.rate_usd_per_hour
+    seconds = min(UNSEEN_SECONDS, attempt.seconds(now))
+    return _usd(seconds, rise) if attempt.metered_at is not None and rise > 0 else Decimal(0)
+
+
+def note_absent(attempt: Attempt, traits: Traits, now: datetime) -> None:
+    """Nothing is there, and nobody ever saw a machine: it never was, or, seen too late, it counts as if it had been."""
+    late = attempt.unanswered_seconds(now) > traits.settle_seconds + SURELY_SEEN_SECONDS
+    last = attempt.deadline + timedelta(seconds=traits.guard_delay_seconds)
+    attempt.never_was, attempt.gone_at = not late, now
+    attempt.ended_at = attempt.ended_at or (min(now, last) if attempt.offer.guarded else now)
+
+
+def pull_limits(run: Run, plan: Plan, world: World) -> tuple[int, float]:
+    """How many bytes may leave the provider now, and for how long, so that the end of the machine is still paid for."""
+    now_cap = cap(run, run.attempt.choice, plan, world)
+    reserve, fee = now_cap.reserve, _egress_fee(run.attempt, plan.terms.tax_fraction)
+    last_seconds = reserve.teardown_seconds + reserve.guard_seconds
+    if now_cap.budget_usd is None:
+        return MOST_BYTES, max(reserve.pull_seconds, now_cap.lease_seconds - reserve.teardown_seconds)
+    spare = (
+        now_cap.budget_usd - now_cap.spent_usd - _usd(last_seconds + reserve.pull_seconds, now_cap.worst_usd_per_hour)
+    )
+    egress_usd = max(Decimal(0), spare / 2)
+    seconds = reserve.pull_seconds + float(_seconds(egress_usd, now_cap.worst_usd_per_hour))
+    if now_cap.deadline_left_seconds is not None:
+        seconds = min(seconds, max(reserve.pull_seconds, now_cap.deadline_left_seconds - last_seconds))
+    return MOST_BYTES if fee == 0 else min(MOST_BYTES, int(egress_usd / fee * 2**30)), seconds
+
+
+def _seconds(usd: Decimal, usd_per_hour: Decimal) -> Decimal:
+    return usd * SECONDS_PER_HOUR / usd_per_hour if usd_per_hour else Decimal(UNCAPPED_LEASE_SECONDS)
+
+
 def note_egress(attempt: Attempt, size_bytes: int, tax_fraction: Decimal) -> None:
     """Count what left the provider's network: results and checkpoints that came home."""
-    fee = attempt.offer.fees.egress_usd_per_gib * (1 + tax_fraction)
-    attempt.egress_usd += fee * size_bytes / 2**30
+    attempt.egress_usd += _egress_fee(attempt, tax_fraction) * size_bytes / 2**30
+
+
+def _egress_fee(attempt: Attempt, tax_fraction: Decimal) -> Decimal:
+    return attempt.offer.fees.egress_usd_per_gib * (1 + tax_fraction)

@@ -1,5 +1,7 @@
 """From a machine that exists to one that works: reachable, verified, armed, as sold; then the job is shipped to it."""
 
+from dataclasses import replace
+
 from jobs import package
 from launcher import books, keys
 from launcher.codec import load
@@ -9,7 +11,7 @@ from launcher.price import current_plan, secrets_of
 from launcher.remote import HostKeyMismatch, LoginRefused, Remote, RemoteError
 from launcher.request import Request
 from launcher.run import Attempt, Ending, Outcome, Run, State
-from launcher.steps import Ended, step_to
+from launcher.steps import Ended, step_to, turn_round_if_asked
 from launcher.world import World
 from pricing.plan import Plan
 from providers.base import EndReason, Instance, InstanceState, NotFound, ProviderError
@@ -57,29 +59,35 @@ def guest_of(run: Run, remote: Remote) -> Guest:
 def look(run: Run, world: World) -> Instance | None:
     """The machine as the provider shows it now; None when this look says nothing."""
     attempt = run.attempt
-    if attempt.instance is None:
-        return None
-    try:
-        seen = world.provider(attempt.offer.provider).get(attempt.instance)
-    except NotFound:
-        age_seconds = (world.now() - attempt.started_at).total_seconds()
-        return None if age_seconds < EARLY_SECONDS else _unseen(run, attempt, world)
-    except ProviderError:
-        return None
-    if seen != attempt.instance:
+    seen = shown(attempt, world)
+    if seen is not None and seen != attempt.instance:
         attempt.instance = seen
         world.ledger.save_attempt(run, attempt)
     return seen
 
 
-def _unseen(run: Run, attempt: Attempt, world: World) -> Instance | None:
-    """Unknown by its id: only a list that does not show it either makes that believable, and teardown proves it."""
+def shown(attempt: Attempt, world: World) -> Instance | None:
+    """The same, for those who do not carry the run and must not write in its books."""
+    if attempt.instance is None:
+        return None
+    try:
+        return world.provider(attempt.offer.provider).get(attempt.instance)
+    except NotFound:
+        return None if attempt.unanswered_seconds(world.now()) < EARLY_SECONDS else _unseen(attempt, world)
+    except ProviderError:
+        return None
+
+
+def _unseen(attempt: Attempt, world: World) -> Instance | None:
+    """Unknown by its id, perhaps by the list too: then its state is one that nobody knows, until teardown proves it."""
     try:
         listed = world.provider(attempt.offer.provider).list(attempt.offer.region)
     except ProviderError:
         return None
     found = [one for one in listed if one.nonce == attempt.nonce]
-    return found[0] if found else None
+    if found or attempt.instance is None:
+        return found[0] if found else None
+    return replace(attempt.instance, state=InstanceState.UNKNOWN)
 
 
 def _wait_for_address(run: Run, attempt: Attempt, plan: Plan, world: World) -> Instance:
@@ -94,6 +102,7 @@ def _wait_for_address(run: Run, attempt: Attempt, plan: Plan, world: World) -> I
             if instance.state is InstanceState.RUNNING and instance.access is not None:
                 return instance
         _must_be_in_time(attempt, limit_seconds, "no address", world)
+        turn_round_if_asked(run, world)
         world.sleep(LOOK_SECONDS)
 
 
@@ -120,8 +129,7 @@ def _wait_for_login(run: Run, attempt: Attempt, remote: Remote, world: World) ->
             guest.install(package.guest_zipapp())
             return guest.probe()
         except HostKeyMismatch as error:
-            why = f"somebody else answers at the machine's address: {error}"
-            raise Ended(Ending(outcome=Outcome.FAILED, why=why, code="host-key-mismatch")) from error
+            raise Ended(stranger(error)) from error
         except LoginRefused:
             trouble = "login refused"
         except (RemoteError, GuestError) as error:
@@ -130,7 +138,14 @@ def _wait_for_login(run: Run, attempt: Attempt, remote: Remote, world: World) ->
         if seen is not None:
             _must_be_alive(seen)
         _must_be_in_time(attempt, limit_seconds, f"no login ({trouble})", world)
+        turn_round_if_asked(run, world)
         world.sleep(LOGIN_SECONDS)
+
+
+def stranger(error: HostKeyMismatch) -> Ending:
+    """A security stop, wherever it shows: nothing more is said to that address, and no other machine is tried."""
+    why = f"somebody else answers at the machine's address: {error}"
+    return Ending(outcome=Outcome.FAILED, why=why, code="host-key-mismatch", pull=False)
 
 
 def _must_be_as_rented(attempt: Attempt, probe: Probe) -> None:
@@ -158,6 +173,8 @@ def ship(run: Run, world: World) -> None:
     remote = connect(run, instance, world)
     try:
         _send_all(run, guest_of(run, remote), world)
+    except HostKeyMismatch as error:
+        raise Ended(stranger(error)) from error
     except (RemoteError, GuestError) as error:
         raise Ended(Ending(outcome=Outcome.LOST, why=f"shipping failed: {error}", code="ship", again=True)) from error
     finally:

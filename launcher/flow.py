@@ -1,6 +1,9 @@
 """The story: price, rent, ship, watch, pull, tear down, and say what it came to."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +16,7 @@ from launcher.consent import consent
 from launcher.errors import Exit, LaunchError
 from launcher.events import PlanMade, Warned
 from launcher.interrupt import Interrupted
-from launcher.lock import HeldElsewhere, sole_writer
+from launcher.lock import HeldElsewhere, is_carried, sole_writer
 from launcher.price import Priced, kept, plan_again, price
 from launcher.provision import COOL_DOWN_SECONDS, provision
 from launcher.pulling import pull_results
@@ -21,8 +24,8 @@ from launcher.receipt import Receipt
 from launcher.request import Request
 from launcher.run import Ending, Outcome, Run, State
 from launcher.run_names import run_name
-from launcher.settle import never_started, settle
-from launcher.steps import Ended, step_to
+from launcher.settle import EXIT_OF, never_started, settle
+from launcher.steps import Ended, step_to, turn_round_if_asked
 from launcher.teardown import leaving, tear_down
 from launcher.watch import watch
 from launcher.world import World
@@ -37,6 +40,8 @@ STEPS = {
     State.PULLING: pull_results,
 }
 DETACH_LOOK_SECONDS = 0.5
+BEGIN_SECONDS = 60.0
+"""How long a run may be carried by nobody before the process that should begin with it counts as dead."""
 MOST_ATTEMPTS = 12
 """Machines that one run may try: a bound for a market gone mad; the budget usually ends it first."""
 
@@ -75,20 +80,52 @@ def _must_have_a_budget(request: Request, world: World) -> None:
 def detach(run: Run, world: World) -> None:
     """Hand the run to a background process of ours; returns once the job runs. Its failure on the way there is ours."""
     world.spawn(run.id)
+    carried_at = world.now()
     while True:
-        record = world.ledger.find(run.id)
-        if record.state in (State.RUNNING, State.PULLING):
+        now = world.ledger.load(run.id)
+        if now.state in (State.RUNNING, State.PULLING):
             text = f"{run.id} runs in the background"
             world.console.tell(Warned(run=run.id, at=world.now(), code="detached", text=text))
             return
-        if record.state is State.TERMINATED:
-            raise _ended_early(run.id, world)
+        if now.state is State.TERMINATED:
+            _told_early(now)
+            return
+        if is_carried(world.run_folder(run.id)):
+            carried_at = world.now()
+        elif (world.now() - carried_at).total_seconds() > BEGIN_SECONDS:
+            raise _died(now)
+        _look_again(run, world)
+
+
+def _look_again(run: Run, world: World) -> None:
+    """A Ctrl-C meant the run, which another process carries: that one turns round, and we wait for its end."""
+    try:
         world.sleep(DETACH_LOOK_SECONDS)
+    except Interrupted:
+        world.ledger.ask_stop(run.id, "save")
 
 
-def _ended_early(run_id: str, world: World) -> LaunchError:
-    ending = world.ledger.load(run_id).ending or Ending(outcome=Outcome.LOST, why="it ended before the job ran")
-    return never_started(run_id, ending)
+def _told_early(run: Run) -> None:
+    """It is over before it was seen to run. Raises `LaunchError` unless it went well."""
+    ending = run.ending or Ending(outcome=Outcome.LOST, why="it ended before the job ran")
+    if all(attempt.never_was for attempt in run.attempts):
+        raise never_started(run.id, ending)
+    if ending.outcome is not Outcome.SUCCEEDED:
+        exit_code = EXIT_OF[ending.outcome] if ending.exit_code is None else Exit(ending.exit_code)
+        raise LaunchError(
+            f"{run.id}: {ending.why}", code=ending.code or "ended", exit_code=exit_code, hint=f"launch receipt {run.id}"
+        )
+
+
+def _died(run: Run) -> LaunchError:
+    started = any(attempt.gone_at is None for attempt in run.attempts)
+    what = "; a machine may still be running" if started else ", before anything was rented"
+    return LaunchError(
+        f"the background process of {run.id} died{what}",
+        code="background-died",
+        exit_code=Exit.MAY_BE_RUNNING if started else Exit.OUR_BUG,
+        hint=f"launch attach {run.id}     # or launch stop {run.id}; why: {run.id}/carrier.log in LAUNCH_HOME/runs",
+    )
 
 
 def open_run(request: Request, priced: Priced, world: World) -> Run:
@@ -128,27 +165,46 @@ def _pack(run: Run, request: Request, priced: Priced, world: World) -> None:
     (folder / "settings.json").write_text(json.dumps(settings))
 
 
-def carry(run: Run, world: World) -> Receipt:
-    """Take a run from wherever it is to TERMINATED, and settle it. Entering anywhere is all of recovery."""
+def carry(run: Run, world: World, *, ending: Ending | None = None) -> Receipt:
+    """Take a run from wherever it is to TERMINATED, and settle it. Entering anywhere is all of recovery.
+
+    With `ending` it only ends: nothing more is worked, nothing more is rented. Where the run is, the ledger says once
+    the run is held: another process may have carried it on since `run` was read.
+    """
+    with _held(run.id, world):
+        return _carry(world.ledger.load(run.id), world, ending)
+
+
+@contextmanager
+def _held(run_id: str, world: World) -> Iterator[None]:
     try:
-        with sole_writer(world.run_folder(run.id)), leaving(run, world):
-            while run.state is not State.TERMINATED:
-                if run.state is not State.TERMINATING:
-                    _work(run, world)
-                tear_down(run, world)
-                _go_on_or_close(run, world)
-            return settle(run, world)
+        with sole_writer(world.run_folder(run_id)):
+            yield
     except HeldElsewhere as error:
         raise LaunchError(
-            f"another process carries {run.id}", code="held", exit_code=Exit.USAGE, hint=f"launch logs -f {run.id}"
+            f"another process carries {run_id}", code="held", exit_code=Exit.USAGE, hint=f"launch logs -f {run_id}"
         ) from error
+
+
+def _carry(run: Run, world: World, ending: Ending | None = None) -> Receipt:
+    with leaving(run, world):
+        if ending is not None and run.state is not State.TERMINATED:
+            known = run.ending if run.state is State.TERMINATING else None
+            world.ledger.end(run, replace(known or ending, again=False), world.now())
+        while run.state is not State.TERMINATED:
+            if run.state is not State.TERMINATING:
+                _work(run, world)
+            tear_down(run, world)
+            _go_on_or_close(run, world)
+        return settle(run, world)
 
 
 def _work(run: Run, world: World) -> None:
     """One machine's work, step by step, until it says how it ended."""
     try:
         while True:
-            world.interrupt.check()
+            if run.state not in (State.RUNNING, State.PULLING):  # these two turn round by themselves, and lose nothing
+                turn_round_if_asked(run, world)
             STEPS[run.state](run, world)
     except Ended as end:
         ending = end.ending
@@ -180,7 +236,8 @@ def _go_on_or_close(run: Run, world: World) -> None:
 def _may_try_again(run: Run, world: World) -> bool:
     """Another machine, within reason; one's own machine is not another one."""
     owned = run.attempt.offer.market is Market.OWNED
-    return not owned and len(run.attempts) < MOST_ATTEMPTS and not world.interrupt.asked
+    stopped = world.interrupt.asked or world.ledger.stop_asked(run.id)
+    return not owned and len(run.attempts) < MOST_ATTEMPTS and not stopped
 
 
 def _has_choice(run: Run, world: World) -> bool:
@@ -202,9 +259,17 @@ def attach(run_id: str, world: World) -> Receipt:
 
 def resume(run_id: str, budget_usd: Decimal, world: World) -> Receipt:
     """Go on with a run that ended, from its last verified checkpoint, under a new total budget."""
-    run = world.ledger.load(run_id)
-    _must_be_resumable(run, budget_usd, world)
-    world.ledger.note_budget(run, budget_usd, None)
+    with _held(run_id, world):
+        run = world.ledger.load(run_id)
+        _must_be_resumable(run, budget_usd, world)
+        run.budget_usd, run.deadline_at = budget_usd, None
+        _must_have_a_choice(run, budget_usd, world)
+        world.ledger.note_budget(run, budget_usd, None)
+        step_to(run, State.PROVISIONING, world)
+        return _carry(run, world)
+
+
+def _must_have_a_choice(run: Run, budget_usd: Decimal, world: World) -> None:
     if not plan_again(run, world).choices:
         raise LaunchError(
             f"a budget of {budget_usd} does not finish {run.id}: {spent_usd(run, world.now())} of it is spent already",
@@ -212,8 +277,6 @@ def resume(run_id: str, budget_usd: Decimal, world: World) -> Receipt:
             exit_code=Exit.REFUSED,
             hint=f"launch resume {run.id} --budget {budget_usd * 2}",
         )
-    step_to(run, State.PROVISIONING, world)
-    return carry(run, world)
 
 
 def _must_be_resumable(run: Run, budget_usd: Decimal, world: World) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -118,6 +118,8 @@ class Guest:
 
     def __init__(self, remote: Remote, guard_dir: str) -> None:
         self._remote, self._guard_dir = remote, guard_dir
+        self.received_bytes = 0
+        """Of all streams, whole or broken off: the provider counts them too."""
 
     def install(self, guest_zip: bytes) -> None:
         """Put the program there; needs only python3. Repeating it does no harm."""
@@ -210,7 +212,14 @@ class Guest:
         return ["--run", RUN, "--guard", self._guard_dir]
 
     def _stream(self, *words: str, idle_seconds: float) -> Iterator[bytes]:
-        return self._remote.stream(["python3", GUEST, *words], idle_seconds=idle_seconds)
+        chunks = self._remote.stream(["python3", GUEST, *words], idle_seconds=idle_seconds)
+        try:
+            for chunk in chunks:
+                self.received_bytes += len(chunk)
+                yield chunk
+        finally:
+            if isinstance(chunks, Generator):
+                chunks.close()  # which ends the command
 
     def _ask(
         self, *words: str, stdin: bytes | BinaryIO = b"", timeout_seconds: float = 60, limit: int = _ANSWER_BYTES

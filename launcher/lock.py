@@ -1,9 +1,14 @@
 """One writer for a run: a lock on a file, which the kernel opens again when its holder dies."""
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
+
+TRIES, TRY_SECONDS = 25, 0.02
+"""Somebody who only asks whether the run is carried holds the file for a moment."""
 
 
 class HeldElsewhere(Exception):
@@ -13,19 +18,30 @@ class HeldElsewhere(Exception):
 @contextmanager
 def sole_writer(run_folder: Path) -> Iterator[None]:
     """Hold the run for the length of the block. Raises `HeldElsewhere`."""
-    run_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (run_folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise HeldElsewhere(run_folder.name) from None
+    with _file(run_folder) as file:
+        for _ in range(TRIES):
+            if _is_free(file, fcntl.LOCK_EX):
+                break
+            time.sleep(TRY_SECONDS)
+        else:
+            raise HeldElsewhere(run_folder.name)
         yield
 
 
 def is_carried(run_folder: Path) -> bool:
     """Whether a living process holds the run."""
+    with _file(run_folder) as file:
+        return not _is_free(file, fcntl.LOCK_SH)
+
+
+def _file(run_folder: Path) -> TextIO:
+    run_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return (run_folder / "lock").open("w")
+
+
+def _is_free(file: TextIO, kind: int) -> bool:
     try:
-        with sole_writer(run_folder):
-            return False
-    except HeldElsewhere:
-        return True
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from jobs.report import Base
-from launcher.boot import connect, guest_of, look
+from launcher.boot import connect, guest_of, shown
 from launcher.errors import Exit, LaunchError
 from launcher.events import Pulled
 from launcher.guest import Guest
@@ -27,7 +27,7 @@ def machine_of(run_id: str, world: World) -> Iterator[tuple[Run, Remote, Guest]]
     run = world.ledger.load(run_id)
     instance = run.attempt.instance if run.attempts and run.attempt.gone_at is None else None
     if instance is not None:
-        instance = look(run, world) or instance
+        instance = run.attempt.instance = shown(run.attempt, world) or instance
     if instance is None or instance.access is None or instance.state is not InstanceState.RUNNING:
         raise LaunchError(
             f"{run_id} has no machine to speak with ({run.state})",

@@ -13,7 +13,8 @@ from launcher.mistakes import from_provider
 from launcher.price import current_plan, plan_again
 from launcher.request import Request
 from launcher.run import Attempt, Ending, Outcome, Run, State
-from launcher.steps import Ended, step_to
+from launcher.steps import Ended, step_to, turn_round_if_asked
+from launcher.teardown import PATIENCE_SECONDS
 from launcher.world import World
 from pricing.plan import Choice, Plan
 from providers.base import (
@@ -24,7 +25,6 @@ from providers.base import (
     Instance,
     InstanceRequest,
     NotSetUp,
-    Provider,
     ProviderError,
     QuotaExceeded,
     Throttled,
@@ -42,26 +42,37 @@ def provision(run: Run, world: World) -> None:
     """Get one machine, from the best choice that is to be had; the run goes on to BOOTING."""
     if run.state is State.PLANNED:
         step_to(run, State.PROVISIONING, world)
-    is_open = bool(world.ledger.open_intents(run.id))
-    created = find_machine(run, world) if is_open else _from_choices(run, world)
+    if world.ledger.open_intents(run.id):
+        created = find_machine(run, world)
+    else:
+        created = _has_machine(run) or _from_choices(run, world)
     if created:
         step_to(run, State.BOOTING, world)
 
 
+def _has_machine(run: Run) -> bool:
+    """A process that died right after the answer has left it to us."""
+    return bool(run.attempts) and run.attempt.gone_at is None and run.attempt.instance is not None
+
+
 def find_machine(run: Run, world: World) -> bool:
     """The machine of a create call without an answer, or the proof (over the settle window) that there is none."""
-    attempt = run.attempt
+    attempt, began = run.attempt, world.now()
     wait_seconds = 1.0
-    while not look_for_machine(run, attempt, world):
-        if attempt.never_was:
-            return False
+    while attempt.gone_at is None and not look_for_machine(run, attempt, world):
+        turn_round_if_asked(run, world)
+        if (world.now() - began).total_seconds() > PATIENCE_SECONDS:
+            why = f"{attempt.offer.provider} does not say whether a machine was created"
+            raise Ended(Ending(outcome=Outcome.LOST, why=why, code="create-unclear"))
         world.sleep(wait_seconds)
         wait_seconds = min(wait_seconds * 1.5, 15.0)
-    return True
+    if attempt.gone_at is not None:  # also where a process died between the two notes of it
+        world.ledger.close_intent(run.id, attempt.number, "absent", world.now())
+    return attempt.gone_at is None
 
 
 def look_for_machine(run: Run, attempt: Attempt, world: World) -> bool:
-    """One look. True: found and adopted. `attempt.never_was` turns true with enough looks over the settle window."""
+    """One look. True: found and adopted. `attempt.gone_at` is set by enough looks in vain over the settle window."""
     provider = world.provider(attempt.offer.provider)
     try:
         found = [one for one in provider.list(attempt.offer.region) if one.nonce == attempt.nonce]
@@ -71,9 +82,12 @@ def look_for_machine(run: Run, attempt: Attempt, world: World) -> bool:
         adopt(run, attempt, found[0], world)
         return True
     attempt.looks += 1
-    age_seconds = (world.now() - attempt.started_at).total_seconds()
-    if attempt.looks >= LEAST_LOOKS and age_seconds >= provider.traits.settle_seconds:
-        close_absent(run, attempt, "absent", world)
+    now = world.now()
+    settled = attempt.unanswered_seconds(now) >= provider.traits.settle_seconds
+    if attempt.looks >= LEAST_LOOKS and settled:
+        books.note_absent(attempt, provider.traits, now)
+        world.ledger.save_attempt(run, attempt)
+        world.ledger.close_intent(run.id, attempt.number, "absent", now)
     else:
         world.ledger.save_attempt(run, attempt)
     return False
@@ -87,7 +101,7 @@ def adopt(run: Run, attempt: Attempt, instance: Instance, world: World) -> None:
 
 
 def close_absent(run: Run, attempt: Attempt, answer: str, world: World) -> None:
-    """Nothing came of the create call, for certain."""
+    """The create call was refused: nothing came of it, for certain."""
     attempt.never_was, attempt.ended_at, attempt.gone_at = True, world.now(), world.now()
     world.ledger.save_attempt(run, attempt)
     world.ledger.close_intent(run.id, attempt.number, answer, world.now())
@@ -97,6 +111,7 @@ def _from_choices(run: Run, world: World) -> bool:
     request = load(Request, world.ledger.request(run.id))
     until = world.now() + timedelta(seconds=request.wait_capacity_seconds)
     while not _try_choices(run, current_plan(run, world), world):
+        turn_round_if_asked(run, world)
         if world.now() >= until:
             raise Ended(_nothing_to_be_had(run))
         world.sleep(COOL_DOWN_SECONDS / 6)
@@ -117,6 +132,7 @@ def _nothing_to_be_had(run: Run) -> Ending:
 def _try_choices(run: Run, plan: Plan, world: World) -> bool:
     barred: dict[tuple[str, ...], ProviderError] = {}
     for choice in plan.choices:
+        turn_round_if_asked(run, world)
         if world.ledger.refused(choice.offer.pool, world.now()) or any(scope in barred for scope in _scopes(choice)):
             continue
         try:
@@ -151,9 +167,8 @@ def _create(run: Run, choice: Choice, plan: Plan, world: World) -> bool:
         return False
     attempt = _write_intent(run, choice, lease, world)
     request = instance_request(run, attempt, world)
-    provider = world.provider(choice.offer.provider)
     try:
-        instance = _call(provider, request, world)
+        instance = _call(run, request, world)
     except (Ambiguous, Unavailable, ContractBroken) as error:
         return _after_no_clear_answer(run, request, error, world)
     except ProviderError as error:
@@ -218,14 +233,25 @@ def _sha256(request: InstanceRequest) -> str:
     return hashlib.sha256(dump(public).encode()).hexdigest()
 
 
-def _call(provider: Provider, request: InstanceRequest, world: World) -> Instance:
+def _call(run: Run, request: InstanceRequest, world: World) -> Instance:
     """`create`, repeated only where the provider says that nothing was done."""
     for seconds in THROTTLE_SECONDS:
         try:
-            return provider.create(request)
+            return _ask(run, request, world)
         except Throttled:
             world.sleep(seconds)
-    return provider.create(request)
+    return _ask(run, request, world)
+
+
+def _ask(run: Run, request: InstanceRequest, world: World) -> Instance:
+    """One create call; when it was made is on disk before it, since the settle window counts from the last one."""
+    attempt = run.attempt
+    attempt.asked_at = world.now()
+    world.ledger.save_attempt(run, attempt)
+    try:
+        return world.provider(request.offer.provider).create(request)
+    finally:
+        attempt.asked_at = world.now()  # an answer may be waited for in vain, and the call be served at the end of it
 
 
 def _after_no_clear_answer(run: Run, request: InstanceRequest, error: ProviderError, world: World) -> bool:
@@ -235,7 +261,7 @@ def _after_no_clear_answer(run: Run, request: InstanceRequest, error: ProviderEr
     provider = world.provider(request.offer.provider)
     if provider.traits.idempotent_create:
         try:
-            adopt(run, run.attempt, provider.create(request), world)
+            adopt(run, run.attempt, _ask(run, request, world), world)
         except ProviderError:
             return find_machine(run, world)
         return True

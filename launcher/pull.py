@@ -49,8 +49,9 @@ CHECKPOINT_CAPS = Caps(files=200, bytes=20 * 2**30, seconds=3600.0)
 class Pulled:
     """What lies here now. `files` and `bytes` are of the files whose hash was checked, whenever they came.
 
-    `verified`: every file that was announced and wanted is here. `refused` says which others there were, and why;
-    `replaced` says what of an earlier pull, or of somebody else, stood at the same place, and where it went.
+    `verified`: every file that was announced is here, but for names that we never take. `refused` says which did not
+    come, and why; `replaced` says what of an earlier pull, or of somebody else, stood at the same place, and where
+    it went.
     """
 
     files: int
@@ -71,7 +72,7 @@ def pull(
     Raises `RemoteError`s, and `PullError`s: `NoRoom` before the first byte, where that can be known.
     """
     end = clock() + caps.seconds
-    files, refused = _wanted(guest.manifest(under).files, under, caps)
+    files, refused, beyond = _wanted(guest.manifest(under).files, under, caps)
     with Landing(into) as landing:
         fetch = _Fetch(guest, under, landing, lambda: clock() >= end)
         record = _Record(landing, now) if under == "out" else None
@@ -83,29 +84,30 @@ def pull(
     return Pulled(
         files=len(fetch.here),
         bytes=sum(file.bytes for file in fetch.here),
-        verified=not fetch.failed,
-        refused=_shown([*refused, *fetch.failed]),
+        verified=not fetch.failed and not beyond,
+        refused=_shown([*beyond, *refused, *fetch.failed]),
         replaced=_shown(fetch.replaced),
     )
 
 
-def _wanted(files: Sequence[RemoteFile], under: str, caps: Caps) -> tuple[list[RemoteFile], list[str]]:
-    """The files to take, in the order of their worth, and why not the others."""
+def _wanted(files: Sequence[RemoteFile], under: str, caps: Caps) -> tuple[list[RemoteFile], list[str], list[str]]:
+    """The files to take, the worthiest first; why not the others: by their names, and as too much."""
     # A checkpoint travels from machine to machine through here, as named files that nothing here ever opens.
     names = Names(RESULT_SUFFIXES) if under == "out" else Names(None, frozenset())
     wanted: list[RemoteFile] = []
     refused: list[str] = []
+    beyond: list[str] = []
     total = 0
     for file in sorted(files, key=lambda one: _FIRST.get(one.path.partition("/")[0], _OTHERS)):
         why = names.refuse(file.path)
-        if not why and (len(wanted) >= caps.files or total + file.bytes > caps.bytes):
-            why = f"{file.path}: beyond the limit of {caps.files} files and {caps.bytes} bytes"
         if why:
             refused.append(why)
+        elif len(wanted) >= caps.files or total + file.bytes > caps.bytes:
+            beyond.append(f"{file.path}: beyond the limit of {caps.files} files and {caps.bytes} bytes")
         else:
             wanted.append(file)
             total += file.bytes
-    return wanted, refused
+    return wanted, refused, beyond
 
 
 class _Fetch:

@@ -1,23 +1,27 @@
 """Bringing things home: checkpoints while the job runs, results at its end, verified before the machine may go."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from launcher import books
-from launcher.boot import connect, guest_of
+from launcher.boot import connect, guest_of, stranger
 from launcher.events import Pulled, Warned
 from launcher.guest import Guest
+from launcher.interrupt import Interrupted
 from launcher.landing import NoRoom, PullError
 from launcher.price import current_plan
-from launcher.pull import CHECKPOINT_CAPS, RESULT_CAPS, pull
+from launcher.pull import CHECKPOINT_CAPS, RESULT_CAPS, Caps, pull
 from launcher.pull import Pulled as Haul
-from launcher.remote import RemoteError
-from launcher.run import Ending, Outcome, Run
+from launcher.remote import HostKeyMismatch, RemoteError
+from launcher.run import Ending, Outcome, Run, State
 from launcher.small_files import SmallFiles
 from launcher.steps import Ended
 from launcher.world import World
 
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0)
 KEPT_CHECKPOINTS = 2
+NOT_PULLED = "not-pulled"
+"""The code of an ending whose results stayed on the machine, all or in part."""
 
 
 def pull_results(run: Run, world: World) -> None:
@@ -34,28 +38,66 @@ def pull_results(run: Run, world: World) -> None:
                 raise Ended(ending)
             if wait is None or (world.now() - began).total_seconds() + wait > limit:
                 raise Ended(_without_results(ending, trouble))
-            world.sleep(wait)
+            _wait(wait, world)
+    except HostKeyMismatch as error:
+        raise Ended(stranger(error)) from error
     finally:
         run.attempt.phases["pull"] = (world.now() - began).total_seconds()
         remote.close()
 
 
+def rescue(run: Run, world: World) -> None:
+    """One try to bring home what there is, where our own bug or disk is why the machine must go now."""
+    instance = run.attempt.instance if run.attempts else None
+    if run.state not in (State.RUNNING, State.PULLING) or instance is None:
+        return
+    remote = connect(run, instance, world)
+    try:
+        _try_pull(run, guest_of(run, remote), world)
+    finally:
+        remote.close()
+
+
+def _wait(seconds: float, world: World) -> None:
+    """Whoever wants the run to stop wants its results all the same: the pull goes on."""
+    try:
+        world.sleep(seconds)
+    except Interrupted:
+        world.sleep(seconds)
+
+
 def _pull_seconds(run: Run, world: World) -> float:
-    """What the reserve gives; the machine's own lease stands behind it."""
-    plan = current_plan(run, world)
-    now_cap = books.cap(run, run.attempt.choice, plan, world)
-    return max(now_cap.reserve.pull_seconds, now_cap.lease_seconds - now_cap.reserve.teardown_seconds)
+    """What the budget gives; the machine's own lease stands behind it."""
+    return books.pull_limits(run, current_plan(run, world), world)[1]
+
+
+def _within_budget(caps: Caps, run: Run, world: World) -> Caps:
+    """What leaves the provider is paid for, and so is the time that it takes."""
+    most_bytes, seconds = books.pull_limits(run, current_plan(run, world), world)
+    return replace(caps, bytes=min(caps.bytes, most_bytes), seconds=min(caps.seconds, seconds))
+
+
+def _haul(run: Run, guest: Guest, caps: Caps, world: World, *, under: str, into: Path) -> Haul:
+    """`pull`, within the budget, and in the books whatever becomes of it."""
+    limits, before = _within_budget(caps, run, world), guest.received_bytes
+    try:
+        return pull(SmallFiles(guest), under, into, limits, world.now(), clock=lambda: world.now().timestamp())
+    finally:
+        _count(run, guest.received_bytes - before, world)
 
 
 def _try_pull(run: Run, guest: Guest, world: World) -> str:
     """One try; what stood in its way, "" when everything is home."""
     try:
-        haul = pull(SmallFiles(guest), "out", run.out_dir, RESULT_CAPS, world.now())
+        haul = _haul(run, guest, RESULT_CAPS, world, under="out", into=run.out_dir)
+    except HostKeyMismatch:
+        raise
     except NoRoom as error:
         return f"no room on this disk: {error}"
     except (RemoteError, PullError) as error:
         return str(error)
-    _count(run, haul, world)
+    if not haul.files and run.ending is not None and run.ending.outcome is Outcome.SUCCEEDED:
+        return "the machine has none"
     if not haul.verified:
         return f"not all files came home whole: {'; '.join(haul.refused[:3])}"
     world.console.tell(
@@ -72,8 +114,8 @@ def _try_pull(run: Run, guest: Guest, world: World) -> str:
     return ""
 
 
-def _count(run: Run, haul: Haul, world: World) -> None:
-    books.note_egress(run.attempt, haul.bytes, current_plan(run, world).terms.tax_fraction)
+def _count(run: Run, size_bytes: int, world: World) -> None:
+    books.note_egress(run.attempt, size_bytes, current_plan(run, world).terms.tax_fraction)
     world.ledger.save_attempt(run, run.attempt)
 
 
@@ -82,14 +124,14 @@ def _without_results(ending: Ending, trouble: str) -> Ending:
     why = f"{ending.why}; " if ending.why else ""
     why += f"the results could not be pulled ({trouble})"
     outcome = Outcome.LOST if ending.outcome is Outcome.SUCCEEDED else ending.outcome
-    return Ending(outcome=outcome, why=why, code="not-pulled", again=ending.again, pull=False)
+    return Ending(outcome=outcome, why=why, code=NOT_PULLED, again=ending.again, pull=False)
 
 
 def bring_checkpoint(run: Run, guest: Guest, name: str, world: World) -> None:
     """Fetch one checkpoint; from then on a new machine can go on from it. A failure costs nothing but the try."""
     folder = world.run_folder(run.id) / "checkpoints"
     try:
-        haul = pull(SmallFiles(guest), f"checkpoints/{name}", folder / name, CHECKPOINT_CAPS, world.now())
+        haul = _haul(run, guest, CHECKPOINT_CAPS, world, under=f"checkpoints/{name}", into=folder / name)
     except (RemoteError, PullError) as error:
         text = f"{name} could not be fetched ({error}); the machine still has it"
         world.console.tell(Warned(run=run.id, at=world.now(), code="checkpoint", text=text))
@@ -97,7 +139,6 @@ def bring_checkpoint(run: Run, guest: Guest, name: str, world: World) -> None:
     if not haul.verified:
         return
     world.ledger.note_checkpoint(run, name)
-    _count(run, haul, world)
     _forget_old(folder, name)
     world.console.tell(
         Pulled(

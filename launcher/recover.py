@@ -1,5 +1,6 @@
 """After a death: open intents are settled, machines without an owner are ended, runs that still work are taken back."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from launcher import flow
@@ -10,7 +11,7 @@ from launcher.provision import adopt, look_for_machine
 from launcher.receipt import Receipt
 from launcher.records import RunRecord
 from launcher.run import Ending, Outcome, Run, State
-from launcher.teardown import PATIENCE_SECONDS
+from launcher.teardown import LOOKS, NOT_SEEN_SECONDS, PATIENCE_SECONDS, SEEN_DEAD_SECONDS
 from launcher.world import World
 from providers.base import Instance, InstanceState, Leftover, NotFound, Provider, ProviderError
 
@@ -41,6 +42,8 @@ def settle_open(world: World) -> None:
         if is_carried(world.run_folder(record.id)):
             continue
         run = world.ledger.load(record.id)
+        if _only_begins(run, world):
+            continue
         if run.state in WORKING:
             _tell(run, "unwatched", f"{run.id} runs without anybody watching: launch attach {run.id}", world)
         elif _still_open(run, world):
@@ -54,6 +57,12 @@ def settle_open(world: World) -> None:
             _end(run, world)
 
 
+def _only_begins(run: Run, world: World) -> bool:
+    """Written down a moment ago: the process that will carry it is on its way."""
+    age_seconds = (world.now() - run.created_at).total_seconds()
+    return run.state is State.PLANNED and not run.attempts and age_seconds < flow.BEGIN_SECONDS
+
+
 def _still_open(run: Run, world: World) -> bool:
     """One look after an open create call; True while the answer is still open."""
     if not world.ledger.open_intents(run.id) or run.attempt.instance is not None:
@@ -64,13 +73,14 @@ def _still_open(run: Run, world: World) -> bool:
         return True
 
 
-def _end(run: Run, world: World) -> Receipt | None:
-    """Take a dead run to its end; a run that never had a machine just closes."""
-    if run.state is not State.TERMINATING:
-        why = "the process that carried it died before the job ran"
-        world.ledger.end(run, Ending(outcome=Outcome.LOST, why=why, code="died"), world.now())
+DIED = Ending(outcome=Outcome.LOST, why="the process that carried it died before the job ran", code="died")
+STOPPED = Ending(outcome=Outcome.CANCELLED, why="stopped, as asked", code="cancelled")
+
+
+def _end(run: Run, world: World, ending: Ending = DIED) -> Receipt | None:
+    """Take a dead run to its end; a run that never had a machine just closes. Never to another machine."""
     try:
-        return flow.carry(run, world)
+        return flow.carry(run, world, ending=ending)
     except LaunchError as error:
         if error.exit_code is Exit.MAY_BE_RUNNING:
             raise
@@ -80,9 +90,10 @@ def _end(run: Run, world: World) -> Receipt | None:
 def reap(world: World) -> Reaped:
     """End what should not run, take back what should, at every provider; from what the clouds list, ledger or not."""
     found = [_reap_at(name, world) for name in world.provider_names]
-    for record in world.ledger.unfinished():
-        if not is_carried(world.run_folder(record.id)):
-            _close_book(world.ledger.load(record.id), world)
+    troubles = [_close_book(record, world) for record in world.ledger.unfinished()]
+    trouble = next((one for one in troubles if one is not None), None)
+    if trouble is not None:
+        raise trouble
     return Reaped(
         **{
             field: tuple(one for part in found for one in getattr(part, field))
@@ -92,8 +103,8 @@ def reap(world: World) -> Reaped:
 
 
 def _reap_at(name: str, world: World) -> Reaped:
-    provider = world.provider(name)
     try:
+        provider = world.provider(name)
         machines = provider.list()
     except ProviderError as error:
         return Reaped(unknown=(f"{name}: {error.text}",))
@@ -102,7 +113,7 @@ def _reap_at(name: str, world: World) -> Reaped:
     for machine in machines:
         record = known.get(machine.run_id)
         _recognise(record, machine, world)
-        if record is not None and is_carried(world.run_folder(record.id)):
+        if record is not None and is_carried(world.run_folder(record.id)) and not _is_over(machine, world):
             alone.append(f"{machine.run_id}: {machine.id} is watched by another process")
         elif record is not None and _works(record, machine, world):
             world.spawn(record.id)
@@ -130,6 +141,12 @@ def _recognise(record: RunRecord | None, machine: Instance, world: World) -> Non
         adopt(run, run.attempt, machine, world)
 
 
+def _is_over(machine: Instance, world: World) -> bool:
+    """Whether its attempt was held to be gone, or never to have been: who carries the run will not end it soon."""
+    attempts = world.ledger.load(machine.run_id).attempts
+    return any(one.nonce == machine.nonce and one.gone_at is not None for one in attempts)
+
+
 def _works(record: RunRecord, machine: Instance, world: World) -> bool:
     """Whether this machine does a run's work inside its budget, so that it may go on."""
     if record.state not in WORKING or machine.state is not InstanceState.RUNNING:
@@ -140,27 +157,33 @@ def _works(record: RunRecord, machine: Instance, world: World) -> bool:
 
 def _end_machine(provider: Provider, machine: Instance, world: World) -> bool:
     """Terminate until it is read as gone, or not found any more by both doors; False when patience ends."""
-    began, wait, agreed = world.now(), 0.5, 0
-    while agreed < 3:
+    began, wait, agreed = world.now(), SEEN_DEAD_SECONDS, 0
+    while agreed < LOOKS:
         if (world.now() - began).total_seconds() > PATIENCE_SECONDS:
             return False
-        try:
-            agreed = agreed + 1 if _is_gone(provider, machine) else 0
-            if agreed == 0:
+        if agreed == 0:
+            with suppress(ProviderError):
                 provider.terminate(machine)
-        except ProviderError:
-            agreed = 0
-        if agreed < 3:
+        gone, spacing = _look(provider, machine)
+        agreed = agreed + 1 if gone else 0
+        wait = spacing if gone else min(wait * 1.5, NOT_SEEN_SECONDS)
+        if agreed < LOOKS:
             world.sleep(wait)
-            wait = min(wait * 1.5, 10.0) if agreed == 0 else wait
     return True
 
 
-def _is_gone(provider: Provider, machine: Instance) -> bool:
+def _look(provider: Provider, machine: Instance) -> tuple[bool, float]:
+    """Whether it is gone, and how long to wait for the next look: longer where it is merely not seen."""
     try:
-        return provider.get(machine).state is InstanceState.GONE
+        return provider.get(machine).state is InstanceState.GONE, SEEN_DEAD_SECONDS
     except NotFound:
-        return all(one.id != machine.id for one in provider.list(machine.region))
+        pass
+    except ProviderError:
+        return False, SEEN_DEAD_SECONDS
+    try:
+        return all(one.id != machine.id for one in provider.list(machine.region)), NOT_SEEN_SECONDS
+    except ProviderError:
+        return False, SEEN_DEAD_SECONDS
 
 
 def _remove_leftovers(provider: Provider, in_use: set[str]) -> tuple[str, ...]:
@@ -180,11 +203,18 @@ def _remove_leftovers(provider: Provider, in_use: set[str]) -> tuple[str, ...]:
     return tuple(removed)
 
 
-def _close_book(run: Run, world: World) -> None:
+def _close_book(record: RunRecord, world: World) -> LaunchError | None:
     """A run that the ledger holds open, and that nobody carries: proven and settled, unless its machine works."""
+    run = world.ledger.load(record.id)
+    if is_carried(world.run_folder(record.id)) or _only_begins(run, world):
+        return None
     if run.state in WORKING and run.attempts and world.now() < run.attempt.deadline:
-        return
-    _end(run, world)
+        return None
+    try:
+        _end(run, world)
+    except LaunchError as error:
+        return error
+    return None
 
 
 def stop(run_id: str, world: World, *, now: bool) -> Receipt | None:
@@ -193,9 +223,7 @@ def stop(run_id: str, world: World, *, now: bool) -> Receipt | None:
     run = world.ledger.load(run_id)
     if run.state is State.TERMINATED or is_carried(world.run_folder(run_id)):
         return None
-    if run.state not in WORKING:
-        return _end(run, world)
-    return flow.carry(run, world)
+    return flow.carry(run, world) if run.state in WORKING else _end(run, world, STOPPED)
 
 
 def _tell(run: Run, code: str, text: str, world: World) -> None:

@@ -81,6 +81,8 @@ class Attempt:
     """What it has cost up to `metered_at`, at the rates that were seen."""
     metered_at: datetime | None = None
     """None until the provider was first asked for the rate: then it counts from `started_at`."""
+    asked_at: datetime | None = None
+    """When create was last called: from then on a machine may still turn up; None: at `started_at`."""
     instance: Instance | None = None
     ended_at: datetime | None = None
     """When the provider first said that it ends, or proved that it was never there."""
@@ -95,6 +97,10 @@ class Attempt:
     def offer(self) -> Offer:
         """What was rented."""
         return self.choice.offer
+
+    def unanswered_seconds(self, now: datetime) -> float:
+        """How long ago a machine was last asked for."""
+        return (now - (self.asked_at or self.started_at)).total_seconds()
 
     def seconds(self, now: datetime) -> float:
         """How long it has been billed, counted from our side: never too short."""

@@ -10,6 +10,7 @@ from launcher.books import attempt_usd, spent_usd
 from launcher.errors import Exit, LaunchError
 from launcher.events import Settled, Warned
 from launcher.gate import wanting
+from launcher.pulling import NOT_PULLED
 from launcher.receipt import Receipt, ReceiptPhase, Results, Score, Terminated
 from launcher.remote import Keys
 from launcher.run import Attempt, Ending, Outcome, Run
@@ -100,7 +101,7 @@ def _receipt(run: Run, had: list[Attempt], ending: Ending, left: tuple[str, ...]
             looks=last.looks,
         ),
         leftovers=left,
-        results=_results(run),
+        results=_results(run, ending),
         scores=scores,
         gate=failed_gate,
     )
@@ -110,7 +111,10 @@ def _spent_is(had: list[Attempt]) -> str:
     if all(one.choice.worst_usd_per_hour == 0 for one in had):
         return "nothing is billed for this machine"
     rates = ", ".join(dict.fromkeys(f"{one.rate_usd_per_hour:.4f}" for one in had))
-    return f"metered by us from the create call to the confirmed end, at the rates seen, all in, last {rates}/h"
+    text = f"metered by us from the create call to the confirmed end, at the rates seen, all in, last {rates}/h"
+    if any(one.instance is None for one in had):
+        text += "; whether a create call without an answer made a machine is unknown, and counted as if it had"
+    return text
 
 
 def _phases(had: list[Attempt], now: datetime) -> tuple[ReceiptPhase, ...]:
@@ -137,9 +141,11 @@ def _phases(had: list[Attempt], now: datetime) -> tuple[ReceiptPhase, ...]:
     )
 
 
-def _results(run: Run) -> Results:
+def _results(run: Run, ending: Ending) -> Results:
+    """What lies here. Sound files are not verified results where the last pull did not bring all that there was."""
     files, size, verified = counted(run.out_dir)
-    return Results(folder=run.out_dir, files=files, bytes=size, verified=verified)
+    whole = verified and ending.code != NOT_PULLED
+    return Results(folder=run.out_dir, files=files, bytes=size, verified=whole)
 
 
 def _scores(run: Run, world: World) -> tuple[Score, ...]:

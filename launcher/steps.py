@@ -1,6 +1,7 @@
 """What the steps of the story share: how a step says that the machine's work is over, and how a new state is told."""
 
 from launcher.events import StateChanged
+from launcher.interrupt import Interrupted
 from launcher.run import Ending, Run, State
 from launcher.world import World
 
@@ -17,6 +18,13 @@ def step_to(run: Run, state: State, world: World) -> None:
     """Write the new state down, then tell it."""
     world.ledger.advance(run, state, world.now())
     tell_state(run, world)
+
+
+def turn_round_if_asked(run: Run, world: World) -> None:
+    """Raise `Interrupted` where there is nothing to save, and somebody wants the run to stop, here or elsewhere."""
+    world.interrupt.check()
+    if world.ledger.stop_asked(run.id):
+        raise Interrupted
 
 
 def tell_state(run: Run, world: World) -> None:

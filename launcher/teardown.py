@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from launcher import books
 from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
 from launcher.interrupt import Interrupted
+from launcher.pulling import rescue
 from launcher.run import Attempt, Ending, Outcome, Run, State
 from launcher.steps import tell_state
 from launcher.world import World
@@ -41,9 +43,11 @@ def leaving(run: Run, world: World) -> Iterator[None]:
 
 
 def _end_after(error: Exception, run: Run, world: World) -> None:
-    """A bug of ours, a full disk: the machine goes first, the books follow if they can."""
+    """A bug of ours, a full disk: what there is comes home if it can, the machine goes, the books follow."""
     if run.state is State.TERMINATED:
         return  # proven gone already; what went wrong concerns the books
+    with suppress(Exception):
+        rescue(run, world)
     ending = Ending(outcome=Outcome.FAILED, why=str(error) or type(error).__name__, code="bug")
     with suppress(sqlite3.Error):
         if run.state not in (State.TERMINATING, State.TERMINATED):
@@ -56,9 +60,14 @@ def _end_after(error: Exception, run: Run, world: World) -> None:
 
 def tear_down(run: Run, world: World) -> None:
     """End every machine of the run and prove it. Raises `LaunchError` (exit 7) when the provider does not let go."""
-    tell_state(run, world)
-    for attempt in [one for one in run.attempts if one.gone_at is None]:
-        _Ending(run, attempt, world).see_through()
+    with suppress(Exception):  # a bug in what is shown must not keep a machine
+        tell_state(run, world)
+    while (attempt := next((one for one in run.attempts if one.gone_at is None), None)) is not None:
+        try:
+            ending = _Ending(run, attempt, world)
+        except ProviderError as error:
+            raise still_there(attempt, ()) from error
+        ending.see_through()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +109,7 @@ class _Ending:
         """Both doors: the machine by its id, and the list of what is ours there."""
         try:
             listed = [one for one in self.provider.list(self.attempt.offer.region) if one.run_id == self.run.id]
+            self._turned_up(listed)
             listed = [one for one in listed if one.nonce == self.attempt.nonce]
             known, read = self._known(listed)
         except ProviderError:
@@ -107,6 +117,15 @@ class _Ending:
         alive = {one.id: one for one in (*listed, *known) if one.state is not InstanceState.GONE}
         self._note(alive.values().__iter__(), read)
         return Look(alive=tuple(alive.values()), read=read, certain=self._settled() or read)
+
+    def _turned_up(self, listed: list[Instance]) -> None:
+        """A machine of an earlier attempt that was held to be gone, or never to have been: its end is to be seen to."""
+        for other in self.run.attempts:
+            found = next((one for one in listed if one.nonce == other.nonce), None)
+            if found is not None and other.gone_at is not None:
+                other.instance, other.never_was, other.ended_at, other.gone_at = found, False, None, None
+                with suppress(sqlite3.Error):
+                    self.world.ledger.save_attempt(self.run, other)
 
     def _known(self, listed: list[Instance]) -> tuple[list[Instance], bool]:
         instance = self.attempt.instance or (listed[0] if listed else None)
@@ -123,8 +142,7 @@ class _Ending:
 
     def _settled(self) -> bool:
         """Not seeing a machine proves nothing while a fresh one may still be invisible."""
-        age_seconds = (self.world.now() - self.attempt.started_at).total_seconds()
-        return age_seconds >= self.provider.traits.settle_seconds
+        return self.attempt.unanswered_seconds(self.world.now()) >= self.provider.traits.settle_seconds
 
     def _note(self, alive: Iterator[Instance], read: bool) -> None:
         """Billing is over from the moment at which the provider says that the machine is ending."""
@@ -166,7 +184,7 @@ class _Ending:
     def _proven(self) -> None:
         now = self.world.now()
         if self.attempt.instance is None:
-            self.attempt.never_was = True
+            books.note_absent(self.attempt, self.provider.traits, now)
         self.attempt.ended_at = self.attempt.ended_at or now
         self.attempt.gone_at = now
         self._save()
@@ -179,7 +197,8 @@ class _Ending:
             self.world.ledger.save_attempt(self.run, self.attempt)
 
     def _warn(self, text: str) -> None:
-        self.world.console.tell(Warned(run=self.run.id, at=self.world.now(), code="teardown", text=text))
+        with suppress(Exception):  # as above
+            self.world.console.tell(Warned(run=self.run.id, at=self.world.now(), code="teardown", text=text))
 
     def _still_there(self, alive: tuple[Instance, ...]) -> LaunchError:
         return still_there(self.attempt, alive)

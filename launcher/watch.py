@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from jobs import progress
 from launcher import books
-from launcher.boot import connect, guest_of, look
+from launcher.boot import connect, guest_of, look, stranger
 from launcher.events import Forecast, Progressed, Warned
 from launcher.feed import Feed
 from launcher.guest import Guest, GuestError
@@ -27,7 +27,7 @@ LOOK_SECONDS = 15.0
 LEASE_SECONDS = 60.0
 """Between renewals of the machine's lease."""
 LEASE_STEP_SECONDS = 60
-"""A lease is renewed when it would grow by more than this."""
+"""A lease is renewed when it would change by more than this."""
 FORECAST_SECONDS = 10.0
 SILENT_SECONDS = 900.0
 """A machine that the provider shows, and that cannot be heard for so long, is given up. Time in which the provider did
@@ -78,7 +78,7 @@ def _over(view: View) -> Decision | None:
     if instance is not None and instance.state in (InstanceState.ENDING, InstanceState.GONE):
         return Decision(act=Act.STOP, ending=_machine_ending(instance))
     if view.done is not None:
-        return Decision(act=Act.STOP, ending=_job_ending(view.done, noticed=view.noticed))
+        return Decision(act=Act.STOP, ending=_job_ending(view.done, view))
     return None
 
 
@@ -99,20 +99,24 @@ def _out_of_money(view: View) -> Decision | None:
 
 
 def _silent(view: View) -> Decision | None:
-    if view.supervisor_alive is False:
+    dead = view.supervisor_alive is False
+    if dead:
         why = "the supervisor on the machine died"
     elif view.silent_seconds > SILENT_SECONDS:
         why = f"nothing was heard of the machine for {view.silent_seconds:.0f} s"
     else:
         return None
-    ending = Ending(outcome=Outcome.LOST, why=why, code="silent", again=True, pull=False)
+    # Where only the supervisor is dead the machine can be spoken with, and what lies on it is worth a try.
+    ending = Ending(outcome=Outcome.LOST, why=why, code="silent", again=True, pull=dead)
     return Decision(act=Act.STOP, ending=ending)
 
 
-def _job_ending(done: progress.Done, *, noticed: bool) -> Ending:
+def _job_ending(done: progress.Done, view: View) -> Ending:
     if done.outcome == "succeeded":
         return Ending(outcome=Outcome.SUCCEEDED)
-    if done.outcome == "stopped" and noticed:
+    if done.outcome == "stopped" and (view.stop_asked or view.interrupted):
+        return Ending(outcome=Outcome.CANCELLED, why="stopped, as asked")
+    if done.outcome == "stopped" and view.noticed:
         return Ending(outcome=Outcome.PREEMPTED, why="the provider wanted the machine back", again=True)
     if done.outcome == "stopped":
         why = "the machine's lease ran short, and the job saved and stopped"
@@ -177,8 +181,7 @@ class _Watch:
             chunk = feed.read(LISTEN_SECONDS)
             self.world.interrupt.check()
         except HostKeyMismatch as error:
-            why = f"somebody else answers at the machine's address: {error}"
-            raise Ended(Ending(outcome=Outcome.FAILED, why=why, code="host-key-mismatch")) from error
+            raise Ended(stranger(error)) from error
         except Interrupted:
             self.interrupted, chunk = True, b""
         if chunk:
@@ -233,13 +236,14 @@ class _Watch:
         """How long we have listened in vain, while the provider did show the machine."""
         now = self.world.now()
         if self.provider_answers:
-            self.silent_seconds += min((now - self.ticked_at).total_seconds(), TICK_SECONDS)
+            self.silent_seconds += min(max(0.0, (now - self.ticked_at).total_seconds()), TICK_SECONDS)
         self.ticked_at = now
         return self.silent_seconds
 
     def _is_due(self, what: str, every_seconds: float) -> bool:
         now = self.world.now()
-        if now < self.due.get(what, now):
+        wait_seconds = (self.due.get(what, now) - now).total_seconds()
+        if 0 < wait_seconds <= every_seconds:  # longer: the clock was set back
             return False
         self.due[what] = now + timedelta(seconds=every_seconds)
         return True
@@ -253,10 +257,10 @@ class _Watch:
         self.world.ledger.note_spent(self.run, books.spent_usd(self.run, self.world.now()))
 
     def _renew_lease(self) -> None:
-        """Less was spent than the worst case: the machine may live longer. If we vanish, the last lease stands."""
+        """Less was spent than the worst case: it may live longer; more: shorter. If we vanish, the last one stands."""
         attempt, now = self.run.attempt, self.world.now()
         seconds = books.lease_seconds(self.run, attempt.choice, self.plan, self.world)
-        if seconds - (attempt.deadline - now).total_seconds() < LEASE_STEP_SECONDS:
+        if abs(seconds - (attempt.deadline - now).total_seconds()) < LEASE_STEP_SECONDS:
             return
         try:
             self.guest.lease(seconds)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -77,7 +77,7 @@ def real_world(environ: Mapping[str, str], console: Console) -> World:
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     config = load_config(environ)
     ledger = Ledger(state / "ledger.sqlite")
-    interrupt = Interrupt()
+    interrupt, clock = Interrupt(), SteadyClock()
     return World(
         environ=environ,
         home=state,
@@ -85,10 +85,10 @@ def real_world(environ: Mapping[str, str], console: Console) -> World:
         ledger=ledger,
         console=Recorder(console, ledger),
         interrupt=interrupt,
-        now=utc_now,
+        now=clock,
         sleep=lambda seconds: _sleep(seconds, interrupt),
         provider_names=registry.names(),
-        provider=_providers(environ, state, config),
+        provider=_providers(environ, state, config, clock),
         remote=lambda access, keys: connect(access, keys, environ),
         feed=GuestFeed,
         job_folder=Path(jobs.__file__).parent / "qlora",
@@ -101,6 +101,25 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class SteadyClock:
+    """The time that money is counted by: this computer's clock, but for being set back, which would lose time.
+
+    It goes forward with the computer's clock (a laptop that slept has lost the hours), and never slower than the
+    monotonic one.
+    """
+
+    def __init__(self, wall: Callable[[], datetime] = utc_now, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._wall, self._monotonic = wall, monotonic
+        self._last, self._at = wall(), monotonic()
+
+    def __call__(self) -> datetime:
+        """Now, as an aware instant."""
+        at = self._monotonic()
+        self._last = max(self._wall(), self._last + timedelta(seconds=at - self._at))
+        self._at = at
+        return self._last
+
+
 def _sleep(seconds: float, interrupt: Interrupt) -> None:
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
@@ -109,14 +128,16 @@ def _sleep(seconds: float, interrupt: Interrupt) -> None:
     interrupt.check()
 
 
-def _providers(environ: Mapping[str, str], state: Path, config: Config) -> Callable[[str], Provider]:
+def _providers(
+    environ: Mapping[str, str], state: Path, config: Config, clock: Callable[[], datetime]
+) -> Callable[[str], Provider]:
     @cache
     def provider(name: str) -> Provider:
         settings = dict(config.providers.get(name, {}))
         if name in config.regions:
             settings.setdefault("regions", list(config.regions[name]))
         surroundings = Surroundings(
-            environ=environ, state_dir=state, owner_id=owner_id(state), now=utc_now, settings=settings
+            environ=environ, state_dir=state, owner_id=owner_id(state), now=clock, settings=settings
         )
         return registry.connect(name, surroundings)
 

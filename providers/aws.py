@@ -64,7 +64,8 @@ BILLING = Billing(granularity_seconds=1, minimum_seconds=60)
 BOOT_SECONDS = 90.0
 UNCAPPED_FACTOR = Decimal("1.5")
 """A spot offer whose on-demand price nobody tells is capped at this many times its current price."""
-RATE_KEPT_FOR = timedelta(minutes=10)
+RATE_KEPT_FOR = timedelta(seconds=60)
+"""Shorter than what the launcher counts as a look at the price (`books.UNSEEN_SECONDS`)."""
 WORKERS = 8
 DISABLED = ("AuthFailure", "OptInRequired")
 """How a region that the account has not enabled answers, while others accept the same keys."""

@@ -5,12 +5,14 @@
     world = World(..., remote=site.remote, feed=site.feed)
 
 Knobs on `site`: `unreachable` (ids that nobody reaches), `wrong_host_key`, `unarmed`, `probe` (fields to overrule),
-`lost_pulls` (the next n sends break off in the middle), `stop_is_ignored`. On `Work`: see its fields.
+`lost_pulls` (the next n sends break off in the middle), `unsendable` (a file that always breaks off),
+`trickle_seconds` (what each chunk that is sent takes), `stop_is_ignored`; `sent_bytes` counts what was sent.
+On `Work`: see its fields.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -39,7 +41,10 @@ class Work:
     evaluate_seconds: float = 20
     save_every: int = 5
     outcome: str = "succeeded"
+    """How it ends; "vanished": the supervisor dies at the end, without a last word."""
     exact: float = 0.93
+    weights_bytes: int = 7000
+    makes_nothing: bool = False
 
 
 @dataclass
@@ -80,12 +85,17 @@ class Started:
         at += timedelta(seconds=work.evaluate_seconds)
         yield at, {"event": "result", "arm": "tuned", "metrics": {"exact": work.exact}, "n": 200}
         yield at, {**_phase("evaluate", "end"), "seconds": work.evaluate_seconds}
+        if work.outcome == "vanished":
+            return
         failed = work.outcome == "failed"
         yield at, {"event": "done", "outcome": work.outcome, "exit_code": 1 if failed else 0,
                    "step": "evaluate" if failed else "", "text": "out of luck" if failed else ""}  # fmt: skip
 
     def is_over(self, now: datetime) -> bool:
-        return any(event["event"] == "done" for _, event in self.lines(now))
+        lines = self.lines(now)
+        last = lines[-1][1] if lines else {}
+        vanished = self.work.outcome == "vanished" and last.get("phase") == "evaluate" and last.get("state") == "end"
+        return vanished or any(event["event"] == "done" for _, event in lines)
 
     def steps_done(self, now: datetime) -> int:
         return max((int(str(e["step"])) for _, e in self.lines(now) if e["event"] == "step"), default=self.first_step)
@@ -119,6 +129,9 @@ class Site:
     unarmed: bool = False
     probe: dict[str, object] = field(default_factory=dict)
     lost_pulls: int = 0
+    unsendable: str = ""
+    trickle_seconds: float = 0
+    sent_bytes: int = 0
     stop_is_ignored: bool = False
     secrets_seen: list[bytes] = field(default_factory=list)
     argv_seen: list[tuple[str, ...]] = field(default_factory=list)
@@ -130,7 +143,11 @@ class Site:
 
     def feed(self, guest: Guest) -> "FakeFeed":
         """Progress without a thread: a read passes virtual time."""
-        return FakeFeed(guest, self.clock)
+        return FakeFeed(guest, self.clock, self._vanished)
+
+    def _vanished(self) -> bool:
+        jobs = self.started.values()
+        return any(job.work.outcome == "vanished" and job.is_over(self.clock()) for job in jobs)
 
     def preempt_with_notice(self, machine_id: str, notice_seconds: float) -> None:
         """The provider announces that it takes the machine back; the supervisor asks the job to save."""
@@ -142,8 +159,8 @@ class Site:
 class FakeFeed:
     """See `launcher.feed.Feed`."""
 
-    def __init__(self, guest: Guest, clock: VirtualClock) -> None:
-        self._guest, self._clock, self._offset = guest, clock, 0
+    def __init__(self, guest: Guest, clock: VirtualClock, vanished: Callable[[], bool]) -> None:
+        self._guest, self._clock, self._vanished, self._offset = guest, clock, vanished, 0
         self.over, self.trouble = False, ""
 
     def read(self, timeout_seconds: float) -> bytes:
@@ -156,7 +173,7 @@ class FakeFeed:
             return b""
         self.trouble = ""
         self._offset += len(data)
-        self.over = b'"done"' in data or self.over
+        self.over = b'"done"' in data or self._vanished() or self.over
         return data
 
     def close(self) -> None:
@@ -188,12 +205,25 @@ class FakeRemote:
         machine = self._alive()
         options = dict(zip(argv[3::2], argv[4::2], strict=False))
         content = self._content(machine, argv[2], options)[int(options.get("--offset", "0")) :]
-        if argv[2] == "send" and self._site.lost_pulls > 0:
-            self._site.lost_pulls -= 1
-            yield content[: len(content) // 2]
-            raise RemoteUnreachable("connection reset")
+        if argv[2] == "send":
+            yield from self._sent(content, options["--path"])
+            return
         for start in range(0, len(content), 1000):
             yield content[start : start + 1000]
+
+    def _sent(self, content: bytes, path: str) -> Iterator[bytes]:
+        site, breaks = self._site, path == self._site.unsendable
+        if site.lost_pulls > 0:
+            site.lost_pulls, breaks = site.lost_pulls - 1, True
+        whole = content[: len(content) // 2] if breaks else content
+        size = max(1000, len(content) // 100)
+        for start in range(0, len(whole), size):
+            site.clock.sleep(site.trickle_seconds)
+            self._alive()
+            site.sent_bytes += len(whole[start : start + size])
+            yield whole[start : start + size]
+        if breaks:
+            raise RemoteUnreachable("connection reset")
 
     def interactive(self, argv: Sequence[str]) -> int:
         """No terminal in here."""
@@ -281,9 +311,11 @@ class FakeRemote:
         job, now = self._site.started[machine.id], self._site.clock()
         if under.startswith("checkpoints/"):
             return {"manifest.json": _checkpoint_bytes(int(under.rpartition("-")[2]))}
+        if job.work.makes_nothing:
+            return {}
         files = {"logs/data.json": b"{}"}
         if job.is_over(now) and any(e["event"] == "result" for _, e in job.lines(now)):
-            files["adapter/adapter_model.safetensors"] = b"weights" * 1000
+            files["adapter/adapter_model.safetensors"] = b"w" * job.work.weights_bytes
             files["adapter/adapter_config.json"] = b"{}"
             for arm, exact in (("base", 0.02), ("tuned", job.work.exact)):
                 summary = {"arm": arm, "n": 200, "metrics": {"exact": exact}}

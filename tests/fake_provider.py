@@ -19,6 +19,7 @@ Knobs, on `provider.lies` (counters count down, one for each time they fire; `pr
     forgotten_seconds                       how long after its end `get` still knows a machine (then NotFound)
     rate_factor                             what is billed, as a factor of the offered price (and told truly)
     tells_rate                              False: `billed_usd_per_hour` is None
+    rate_seen_late_seconds                  how long a new rate is billed before it is told
     leaves_volume                           an ended machine leaves a billed volume behind, until it is removed
 On the cloud: `preempt(id)`, `extend(id, lease_seconds)` (what the dead-man is told), `reprice(id, usd_per_hour)`,
 `alive()`, `billed_usd()`, `most_at_once(run_id)`, and `before_call` / `after_call`: called with "create", "list" and
@@ -98,6 +99,7 @@ class Lies:
     forgotten_seconds: float = HOUR
     rate_factor: Decimal = Decimal(1)
     tells_rate: bool = True
+    rate_seen_late_seconds: float = 0
     leaves_volume: bool = False
     refusals: list[Refusal] = field(default_factory=list)
 
@@ -346,8 +348,12 @@ class FakeProvider:
             deadline=request.deadline,
             access=None if state is InstanceState.PENDING else self.cloud.access(machine),
             end_reason=machine.reason,
-            billed_usd_per_hour=machine.rates[-1][1] if self.lies.tells_rate else None,
+            billed_usd_per_hour=self._told_rate(machine) if self.lies.tells_rate else None,
         )
+
+    def _told_rate(self, machine: Machine) -> Decimal:
+        known_until = self.cloud.clock() - timedelta(seconds=self.lies.rate_seen_late_seconds)
+        return [rate for at, rate in machine.rates if at <= known_until or at == machine.rates[0][0]][-1]
 
 
 def _ssh(machine: Machine) -> Access:

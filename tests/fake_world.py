@@ -85,9 +85,11 @@ class Stage:
         self.provider: FakeProvider = self.cloud.provider("fake", self.offers, traits=traits or fake_traits())
         self.site = Site(self.cloud, self.clock)
         self.heard = Heard()
+        self.workload = workload()
         self.spawned: list[str] = []
         self.die_at: int | None = None
         self.points: list[str] = []
+        self.at_point: Callable[[str], None] = lambda name: None
         self.dead = False
         self.cloud.before_call = lambda verb: self.point(f"before {verb}")
         self.cloud.after_call = lambda verb: self.point(f"after {verb}")
@@ -97,6 +99,7 @@ class Stage:
         if self.dead:
             raise Killed
         self.points.append(name)
+        self.at_point(name)
         if self.die_at is not None and len(self.points) > self.die_at:
             self.dead = True
             raise Killed
@@ -137,7 +140,7 @@ class Stage:
             budget_usd=Decimal(budget), tax_fraction=Decimal(0), now=self.clock(), deadline_seconds=deadline_seconds,
             accept_unguarded=True, interactive=False, guard_delay_seconds={"fake": 30.0},
         )  # fmt: skip
-        plan = kept(make_plan(self.provider.catalogue, workload(), terms))
+        plan = kept(make_plan(self.provider.catalogue, self.workload, terms))
         run = Run(
             id="brave-otter-0001", name="test", created_at=self.clock(), budget_usd=Decimal(budget),
             deadline_at=None if deadline_seconds is None else self.clock() + timedelta(seconds=deadline_seconds),
@@ -166,6 +169,8 @@ class Stage:
         if revived:
             self.revive()
         world = self.laptop()
+        if any(record.state is State.PLANNED for record in world.ledger.unfinished()):
+            self.clock.sleep(flow.BEGIN_SECONDS + 1)
         recover.reap(world)
         results: Receipt | LaunchError | None = None
         for run_id in dict.fromkeys(self.spawned):
