@@ -281,7 +281,7 @@ def resume(session: Session, reference: str | None, budget_usd: Any) -> int:
     """Go on with a run that ended early, from its last verified checkpoint, under a new total budget."""
     from launcher import flow
 
-    world = session.world()
+    world = _settled(session)
     record = world.ledger.find(reference)
     return carried(world, lambda: flow.resume(record.id, budget_usd, world), record.id)
 
@@ -360,7 +360,7 @@ def doctor(session: Session, providers: tuple[str, ...]) -> int:
     from launcher import tables, wire
     from providers.base import Level
 
-    world = session.world()
+    world = _settled(session)
     names = options.checked_providers(providers, world) or world.config.default_providers or world.provider_names
     found = [(name, finding) for name in names for finding in world.provider(name).check()]
     session.say(tables.findings(found, session.width()), lambda: wire.findings(found, world.now()))
