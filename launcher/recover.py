@@ -45,7 +45,7 @@ def settle_open(world: World) -> None:
         if _only_begins(run, world):
             continue
         if run.state in WORKING:
-            _tell(run, "unwatched", f"{run.id} runs without anybody watching: launch attach {run.id}", world)
+            _tell(run, "unwatched", _unwatched(run, world), world)
         elif _still_open(run, world):
             _tell(
                 run,
@@ -55,6 +55,12 @@ def settle_open(world: World) -> None:
             )
         else:
             _end(run, world)
+
+
+def _unwatched(run: Run, world: World) -> str:
+    if world.now() < run.attempt.deadline:
+        return f"{run.id} runs without anybody watching: launch attach {run.id}"
+    return f"{run.id} was left unwatched until its machine's time was over: launch reap"
 
 
 def _only_begins(run: Run, world: World) -> bool:
@@ -68,7 +74,7 @@ def _still_open(run: Run, world: World) -> bool:
     if not world.ledger.open_intents(run.id) or run.attempt.instance is not None:
         return False
     try:
-        return not look_for_machine(run, run.attempt, world) and not run.attempt.never_was
+        return not look_for_machine(run, run.attempt, world) and run.attempt.gone_at is None
     except ProviderError:
         return True
 

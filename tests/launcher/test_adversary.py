@@ -600,6 +600,7 @@ def test_a_machine_that_nobody_ever_saw_is_not_said_to_have_cost_nothing(stage: 
     stage.clock.sleep(timedelta(days=7).total_seconds())
     receipt = flow.attach(run.id, stage.laptop())
     assert stage.cloud.billed_usd() <= receipt.spent_usd <= BUDGET
+    assert stage.cloud.calls.count("create") == 1
     assert "unknown" in receipt.spent_is
     stage.all_quiet()
 
@@ -709,3 +710,102 @@ def test_a_background_run_that_succeeded_before_anybody_looked_is_no_failure(sta
     run = stage.open_run(world)
     flow.detach(run, replace(world, spawn=_carried_at_once(stage)))
     assert _state(stage) is State.TERMINATED
+
+
+def test_a_run_whose_machine_has_outlived_its_lease_is_not_said_to_run(stage: Stage) -> None:
+    stage.die_at = 120
+    with pytest.raises(Killed):
+        stage.launch()
+    stage.revive()
+    stage.clock.sleep(timedelta(days=3).total_seconds())
+    recover.settle_open(stage.laptop())
+    said = [event.text for event in stage.heard.of(Warned) if event.code == "unwatched"]
+    assert len(said) == 1
+    assert "runs without" not in said[0]
+    assert "launch reap" in said[0]
+
+
+def test_one_gap_in_a_list_long_after_a_lost_answer_does_not_prove_that_there_is_no_machine(folder: Path) -> None:
+    stage = Stage(folder, traits=fake_traits(idempotent_create=False))
+    world = stage.laptop()
+    run = stage.open_run(world)
+    stage.cloud.after_call = lambda verb: stage.kill() if verb == "create" else None
+    with pytest.raises(Killed):
+        flow.carry(run, world)
+    stage.revive()
+    stage.cloud.after_call = lambda verb: None
+    stage.clock.sleep(300)
+    stage.provider.lies.list_gaps = 1
+    assert flow.attach(run.id, stage.laptop()).outcome is Outcome.SUCCEEDED
+    assert len(stage.cloud.machines()) == 1
+    stage.all_quiet()
+
+
+def test_a_machine_that_only_the_list_shows_is_ended_all_the_same(stage: Stage) -> None:
+    stage.provider.lies.early_not_found_seconds = 100_000
+    assert stage.launch().outcome is Outcome.SUCCEEDED
+    assert stage.provider.cloud.calls.count("terminate") >= 1
+    stage.all_quiet()
+
+
+def test_a_price_that_rose_and_fell_while_nobody_looked_is_in_the_books(stage: Stage) -> None:
+    stage.site.work = Work(steps=40)
+    world = stage.laptop()
+    run = stage.open_run(world)
+    _when(stage, _after(stage, 200), stage.kill)
+    with pytest.raises(Killed):
+        flow.carry(run, world)
+    stage.revive()
+    stage.cloud.reprice("m-0001", Decimal("0.95"))
+    stage.clock.sleep(1200)
+    stage.cloud.reprice("m-0001", Decimal("0.50"))
+    assert flow.attach(run.id, stage.laptop()).spent_usd >= stage.cloud.billed_usd()
+
+
+def test_a_first_price_above_the_expected_one_is_paid_for_from_the_beginning(stage: Stage) -> None:
+    stage.provider.lies.rate_factor = Decimal("1.9")
+    stage.provider.lies.reads_down = 80
+    assert stage.launch().spent_usd >= stage.cloud.billed_usd()
+
+
+def test_a_machine_taken_back_while_it_saves_for_an_interrupt_is_not_replaced(stage: Stage) -> None:
+    stage.site.work = Work(steps=100)
+    stage.site.stop_is_ignored = True
+    world = stage.laptop()
+    run = stage.open_run(world)
+    _when(stage, _after(stage, 100), world.interrupt.ask)
+    _when(stage, _after(stage, 130), lambda: stage.cloud.preempt("m-0001"))
+    flow.carry(run, world)
+    assert stage.cloud.calls.count("create") == 1
+    stage.all_quiet()
+
+
+def test_the_next_machine_is_chosen_from_the_market_as_it_is_then(stage: Stage) -> None:
+    stage.site.work = Work(steps=40)
+    world = stage.laptop()
+    run = stage.open_run(world)
+    fresh = replace(fake_offer("f2.fresh", usd="0.60"), provider="fake")
+    _when(stage, _after(stage, 240), lambda: setattr(stage.provider, "catalogue", (fresh,)))
+    _when(stage, _after(stage, 250), lambda: stage.cloud.preempt("m-0001"))
+    assert flow.carry(run, world).instance_type == "f2.fresh"
+
+
+def test_a_place_without_capacity_is_not_asked_again_every_half_minute(stage: Stage) -> None:
+    stage.provider.lies.refuse(NoCapacity("none left"))
+    with pytest.raises(LaunchError):
+        stage.launch(wait_capacity_seconds=600.0)
+    assert stage.cloud.calls.count("create") <= 10
+
+
+def test_a_market_gone_mad_ends_after_a_dozen_machines(folder: Path) -> None:
+    stage = Stage(folder, offers=tuple(fake_offer(zone=f"north-{n}a") for n in range(14)))
+    stage.site.unarmed = True
+    stage.launch(budget="100")
+    assert len(stage.cloud.machines()) == flow.MOST_ATTEMPTS
+    stage.all_quiet()
+
+
+def test_a_place_that_gave_a_bad_machine_is_left_alone_for_a_while(stage: Stage) -> None:
+    stage.site.unreachable.add("m-0001")
+    receipt = stage.launch()
+    assert (receipt.attempts, receipt.instance_type) == (2, "f1.large")
