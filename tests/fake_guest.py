@@ -6,6 +6,7 @@
 
 Knobs on `site`: `unreachable` (ids that nobody reaches), `wrong_host_key`, `unarmed`, `probe` (fields to overrule),
 `lost_pulls` (the next n sends break off in the middle), `unsendable` (a file that always breaks off),
+`spoiled` (a file that comes with other bytes than were announced),
 `trickle_seconds` (what each chunk that is sent takes), `stop_is_ignored`; `sent_bytes` counts what was sent.
 On `Work`: see its fields.
 """
@@ -130,6 +131,7 @@ class Site:
     probe: dict[str, object] = field(default_factory=dict)
     lost_pulls: int = 0
     unsendable: str = ""
+    spoiled: str = ""
     trickle_seconds: float = 0
     sent_bytes: int = 0
     stop_is_ignored: bool = False
@@ -216,6 +218,7 @@ class FakeRemote:
         if site.lost_pulls > 0:
             site.lost_pulls, breaks = site.lost_pulls - 1, True
         whole = content[: len(content) // 2] if breaks else content
+        whole = whole[::-1] if path == site.spoiled else whole
         size = max(1000, len(content) // 100)
         for start in range(0, len(whole), size):
             site.clock.sleep(site.trickle_seconds)

@@ -520,7 +520,7 @@ def test_a_pull_that_trickles_ends_in_time_to_end_the_machine_within_the_budget(
     stage.all_quiet()
 
 
-@pytest.mark.parametrize("state", [State.SHIPPING, State.PULLING])
+@pytest.mark.parametrize("state", [State.SHIPPING, State.RUNNING, State.PULLING])
 def test_a_strange_host_key_stops_the_run_wherever_it_shows(stage: Stage, state: State) -> None:
     world = stage.laptop()
     run = stage.open_run(world)
@@ -528,7 +528,7 @@ def test_a_strange_host_key_stops_the_run_wherever_it_shows(stage: Stage, state:
     receipt = flow.carry(run, world)
     assert (receipt.outcome, receipt.attempts) == (Outcome.FAILED, 1)
     assert "somebody else answers" in receipt.why
-    assert not stage.site.secrets_seen or state is State.PULLING
+    assert not stage.site.secrets_seen or state is not State.SHIPPING
     stage.all_quiet()
 
 
@@ -809,3 +809,201 @@ def test_a_place_that_gave_a_bad_machine_is_left_alone_for_a_while(stage: Stage)
     stage.site.unreachable.add("m-0001")
     receipt = stage.launch()
     assert (receipt.attempts, receipt.instance_type) == (2, "f1.large")
+
+
+# What reap must end, and what it must leave
+
+
+def _killed_in(stage: Stage, state: State) -> None:
+    world = stage.laptop()
+    run = stage.open_run(world)
+    _when(stage, _in_state(stage, state, "remote"), stage.kill)
+    with pytest.raises(Killed):
+        flow.carry(run, world)
+    stage.revive()
+    assert _state(stage) is state
+
+
+def test_reap_takes_back_the_machine_of_the_run_and_ends_its_twin(folder: Path) -> None:
+    stage = Stage(folder, traits=fake_traits(idempotent_create=False))
+    stage.site.work = Work(steps=100)
+    stage.provider.lies.create_lost_after = 1
+    stage.provider.lies.visible_after_seconds = 200
+    world = stage.laptop()
+    run = stage.open_run(world)
+    _when(stage, _after(stage, 400), stage.kill)
+    with pytest.raises(Killed):
+        flow.carry(run, world)
+    stage.revive()
+    found = recover.reap(stage.laptop())
+    assert [one.id for one in found.ended] == ["m-0001"]
+    assert found.taken_back == (run.id,)
+    assert [one.id for one in stage.cloud.alive()] == ["m-0002"]
+
+
+def test_reap_ends_a_machine_whose_time_is_over_although_its_run_was_running(folder: Path) -> None:
+    stage = Stage(folder, traits=fake_traits(guarded=False))
+    _killed_in(stage, State.RUNNING)
+    stage.clock.sleep(timedelta(days=3).total_seconds())
+    assert recover.reap(stage.laptop()).taken_back == ()
+    stage.all_quiet()
+
+
+def test_reap_ends_a_machine_that_never_got_its_work(stage: Stage) -> None:
+    _killed_in(stage, State.SHIPPING)
+    assert recover.reap(stage.laptop()).taken_back == ()
+    stage.all_quiet()
+
+
+def test_reap_takes_no_machine_back_that_is_ending(stage: Stage) -> None:
+    stage.provider.lies.linger_seconds = 60
+    _killed_in(stage, State.RUNNING)
+    stage.cloud.preempt("m-0001")
+    assert recover.reap(stage.laptop()).taken_back == ()
+
+
+@pytest.mark.parametrize("gaps", [0, 1])
+def test_reap_goes_on_asking_where_one_door_or_one_look_shows_nothing(stage: Stage, gaps: int) -> None:
+    _killed_in(stage, State.SHIPPING)
+    for file in (stage.folder / "home").glob("ledger.sqlite*"):
+        file.unlink()
+    stage.provider.lies.early_not_found_seconds = 100_000
+    stage.provider.lies.deaf_terminates = 1
+    _when(stage, lambda verb: verb == "get", lambda: setattr(stage.provider.lies, "list_gaps", gaps))
+    recover.reap(stage.laptop())
+    assert not stage.cloud.alive()
+
+
+def test_reap_leaves_the_disk_of_a_run_that_it_takes_back(stage: Stage) -> None:
+    stage.provider.lies.leaves_volume = True
+    _killed_in(stage, State.RUNNING)
+    found = recover.reap(stage.laptop())
+    assert found.taken_back
+    assert not found.leftovers_removed
+    assert stage.cloud.volumes
+
+
+def test_a_run_that_is_watched_is_not_called_unwatched(stage: Stage) -> None:
+    world = stage.laptop()
+    run = stage.open_run(world)
+    _when(stage, _in_state(stage, State.RUNNING), lambda: recover.settle_open(stage.laptop()))
+    flow.carry(run, world)
+    assert not [event for event in stage.heard.of(Warned) if event.code == "unwatched"]
+
+
+def test_a_card_with_less_memory_than_was_rented_goes_back(stage: Stage) -> None:
+    stage.site.probe = {"gpus": [{"name": "A10G", "memory_mib": 12_000, "driver": "580.1"}]}
+    receipt = stage.launch()
+    assert receipt.outcome is Outcome.FAILED
+    assert not stage.site.started
+    stage.all_quiet()
+
+
+def test_other_commands_leave_a_machine_that_works(stage: Stage) -> None:
+    _killed_in(stage, State.RUNNING)
+    recover.settle_open(stage.laptop())
+    assert stage.cloud.alive()
+    assert _state(stage) is State.RUNNING
+
+
+def test_other_commands_do_not_stand_and_wait_for_a_create_whose_answer_is_open(folder: Path) -> None:
+    stage = Stage(folder, traits=fake_traits(idempotent_create=False))
+    stage.provider.lies.visible_after_seconds = 50
+    world = stage.laptop()
+    run = stage.open_run(world)
+    stage.cloud.after_call = lambda verb: stage.kill() if verb == "create" else None
+    with pytest.raises(Killed):
+        flow.carry(run, world)
+    stage.revive()
+    began = stage.clock()
+    recover.settle_open(stage.laptop())
+    assert (stage.clock() - began).total_seconds() < 5
+    assert [event.code for event in stage.heard.of(Warned)][-1] == "maybe-running"
+
+
+# The line at home
+
+
+def test_an_hour_without_a_network_at_home_does_not_give_up_the_machine(stage: Stage) -> None:
+    stage.site.work = Work(steps=600)
+    world = stage.laptop()
+    run = stage.open_run(world)
+
+    def cut() -> None:
+        stage.site.unreachable.add("m-0001")
+        stage.provider.lies.reads_down = 10**6
+
+    def mend() -> None:
+        stage.site.unreachable.clear()
+        stage.provider.lies.reads_down = 0
+
+    _when(stage, _after(stage, 100), cut)
+    _when(stage, _after(stage, 3700), mend)
+    receipt = flow.carry(run, world)
+    assert (receipt.outcome, receipt.attempts) == (Outcome.SUCCEEDED, 1)
+    stage.all_quiet()
+
+
+def test_a_laptop_that_slept_has_not_listened_in_vain(stage: Stage) -> None:
+    stage.site.work = Work(steps=300)
+    world = stage.laptop()
+    run = stage.open_run(world)
+
+    def sleep() -> None:
+        stage.clock.sleep(1800)
+        stage.site.unreachable.add("m-0001")
+
+    _when(stage, _after(stage, 100), sleep)
+    _when(stage, _after(stage, 1930), stage.site.unreachable.clear)
+    receipt = flow.carry(run, world)
+    assert (receipt.outcome, receipt.attempts) == (Outcome.SUCCEEDED, 1)
+    stage.all_quiet()
+
+
+# The end
+
+
+def test_a_job_that_will_not_save_is_not_waited_for(stage: Stage) -> None:
+    stage.site.work = Work(steps=600)
+    stage.site.stop_is_ignored = True
+    world = stage.laptop()
+    run = stage.open_run(world)
+    asked_at = stage.clock() + timedelta(seconds=100)
+    _when(stage, _after(stage, 100), world.interrupt.ask)
+    receipt = flow.carry(run, world)
+    assert receipt.outcome is Outcome.CANCELLED
+    assert (receipt.at - asked_at).total_seconds() < 240
+    stage.all_quiet()
+
+
+def test_stop_now_neither_saves_nor_pulls(stage: Stage) -> None:
+    stage.site.work = Work(steps=600)
+    world = stage.laptop()
+    run = stage.open_run(world)
+    _when(stage, _after(stage, 100), lambda: stage.laptop().ledger.ask_stop(run.id, "now"))
+    receipt = flow.carry(run, world)
+    assert (receipt.outcome, receipt.results.files) == (Outcome.CANCELLED, 0)
+    assert not [event for event in stage.heard.of(Warned) if event.code == "saving"]
+    stage.all_quiet()
+
+
+def test_a_checkpoint_that_came_home_spoiled_is_none(stage: Stage) -> None:
+    stage.site.work = Work(steps=40)
+    stage.site.spoiled = "manifest.json"
+    world = stage.laptop()
+    run = stage.open_run(world)
+    _when(stage, _after(stage, 250), lambda: stage.cloud.preempt("m-0001"))
+    assert flow.carry(run, world).attempts == 2
+    assert stage.laptop().ledger.checkpoint(run.id) is None
+    assert not stage.site.restored
+
+
+def test_a_settled_run_leaves_no_private_key_and_no_billed_disk(stage: Stage) -> None:
+    stage.provider.lies.leaves_volume = True
+    receipt = stage.launch()
+    assert receipt.leftovers == ()
+    assert not stage.cloud.volumes
+    keys = stage.laptop().run_folder(receipt.run) / "keys"
+    assert keys.is_dir()
+    assert not (keys / "client").exists()
+    assert not (keys / "host").exists()

@@ -368,6 +368,7 @@ def test_an_announcement_of_100_gb_is_refused_before_a_byte_of_it(into: Path) ->
     pulled = brought(box, into)
     assert [path for path, _ in box.asked] == ["adapter/a.json"]
     assert "beyond the limit" in pulled.refused[0]
+    assert not pulled.verified
 
 
 def test_many_files_together_stay_within_the_bytes(into: Path) -> None:
