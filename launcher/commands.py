@@ -65,9 +65,11 @@ def _priced(session: Session, request: "Request") -> int:
 
 
 def _next_after_plan(request: "Request") -> str:
-    budget = "5" if request.budget_usd is None else f"{request.budget_usd.normalize():f}"
-    gpu = f" --gpu {request.gpu}" if request.gpu else ""
-    return f"launch --budget {budget}{gpu}"
+    """The same request as a launch; without a budget only where a provider was named."""
+    words = [f" --provider {name}" for name in request.providers]
+    if request.budget_usd is not None or not words:
+        words.insert(0, f" --budget {request.budget_usd or 5:f}")
+    return "launch" + "".join(words) + (f" --gpu {request.gpu}" if request.gpu else "")
 
 
 @click.command(epilog="\b\nExamples:\n  launch estimate --gpu a10g\n  launch estimate --budget 5 -v\n")

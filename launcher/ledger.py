@@ -18,7 +18,6 @@ from launcher.errors import Exit, LaunchError
 from launcher.records import RECORDS, RunRecord, pick, record
 from launcher.run import NEXT, Attempt, Ending, Run, State
 from pricing.plan import Choice
-from providers.base import Instance
 
 SCHEMA = 1
 TABLES = """
@@ -356,13 +355,6 @@ class Ledger:
             ending=None if row["ending"] is None else load(Ending, row["ending"]),
             attempts=[load(Attempt, one["value"]) for one in attempts],
         )
-
-    def instance(self, record: RunRecord) -> Instance | None:
-        """The last machine of a run as it was last seen."""
-        row = self._db.execute(
-            "SELECT instance FROM attempts WHERE run=? ORDER BY number DESC LIMIT 1", (record.id,)
-        ).fetchone()
-        return None if row is None or row["instance"] is None else load(Instance, row["instance"])
 
     def _one(self, query: str, run_id: str) -> sqlite3.Row:
         row: sqlite3.Row | None = self._db.execute(query, (run_id,)).fetchone()
