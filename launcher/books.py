@@ -58,7 +58,7 @@ def cap(run: Run, choice: Choice, plan: Plan, world: World) -> Cap:
         budget_usd=run.budget_usd,
         spent_usd=spent_usd(run, now),
         worst_usd_per_hour=worst,
-        reserve=reserve_for(offer, plan.workload, guard_delay_seconds, plan.terms.tax_fraction),
+        reserve=reserve_for(offer, plan.workload, guard_delay_seconds, plan.terms.tax(offer.provider)),
         billing=offer.billing,
         deadline_left_seconds=None if run.deadline_at is None else (run.deadline_at - now).total_seconds(),
         lived_seconds=run.attempt.seconds(now) if running else 0.0,
@@ -83,7 +83,7 @@ def note_rate(attempt: Attempt, instance: Instance, plan: Plan, now: datetime) -
     offer = attempt.offer
     billed = offer.worst_usd_per_hour if instance.billed_usd_per_hour is None else instance.billed_usd_per_hour
     seen = replace(offer, usd_per_hour=billed, worst_usd_per_hour=max(billed, offer.worst_usd_per_hour))
-    rate = expected_usd_per_hour(seen, attempt.choice.disk_gib, plan.terms.tax_fraction)
+    rate = expected_usd_per_hour(seen, attempt.choice.disk_gib, plan.terms.tax(offer.provider))
     if attempt.ended_at is None:
         attempt.metered_usd += _stretch_usd(attempt, rate, now) + _late_usd(attempt, rate, now)
         attempt.metered_at, attempt.rate_usd_per_hour = now, rate
@@ -107,7 +107,7 @@ def note_absent(attempt: Attempt, traits: Traits, now: datetime) -> None:
 def pull_limits(run: Run, plan: Plan, world: World) -> tuple[int, float]:
     """How many bytes may leave the provider now, and for how long, so that the end of the machine is still paid for."""
     now_cap = cap(run, run.attempt.choice, plan, world)
-    reserve, fee = now_cap.reserve, _egress_fee(run.attempt, plan.terms.tax_fraction)
+    reserve, fee = now_cap.reserve, _egress_fee(run.attempt, plan.terms.tax(run.attempt.offer.provider))
     last_seconds = reserve.teardown_seconds + reserve.guard_seconds
     if now_cap.budget_usd is None:
         return MOST_BYTES, max(reserve.pull_seconds, now_cap.lease_seconds - reserve.teardown_seconds)

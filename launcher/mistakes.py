@@ -20,6 +20,7 @@ from providers.base import (
     Busy,
     ContractBroken,
     NoCapacity,
+    NoFunds,
     NotFound,
     NotSetUp,
     PriceTooLow,
@@ -27,6 +28,7 @@ from providers.base import (
     QuotaExceeded,
     Throttled,
     Unavailable,
+    Unreachable,
 )
 
 
@@ -52,6 +54,12 @@ PROVIDER_ROWS: dict[type[ProviderError], Row] = {
         exit_code=Exit.PROVIDER,
         saying="the quota of your account at {name} does not allow this machine",
         hint="launch doctor --provider {name}     # shows the quota, and where to ask for more",
+    ),
+    NoFunds: Row(
+        code="balance",
+        exit_code=Exit.PROVIDER,
+        saying="your account at {name} does not hold enough for this machine",
+        hint="launch doctor --provider {name}     # shows the balance and the limits",
     ),
     PriceTooLow: Row(
         code="price",
@@ -81,6 +89,12 @@ PROVIDER_ROWS: dict[type[ProviderError], Row] = {
         code="provider-unavailable",
         exit_code=Exit.PROVIDER,
         saying="{name} gave no usable answer",
+        hint="launch doctor --provider {name}     # checks the way there",
+    ),
+    Unreachable: Row(
+        code="provider-unavailable",
+        exit_code=Exit.PROVIDER,
+        saying="{name} cannot be reached from here",
         hint="launch doctor --provider {name}     # checks the way there",
     ),
     Ambiguous: Row(

@@ -115,7 +115,7 @@ def _try_pull(run: Run, guest: Guest, world: World) -> str:
 
 
 def _count(run: Run, size_bytes: int, world: World) -> None:
-    books.note_egress(run.attempt, size_bytes, current_plan(run, world).terms.tax_fraction)
+    books.note_egress(run.attempt, size_bytes, current_plan(run, world).terms.tax(run.attempt.offer.provider))
     world.ledger.save_attempt(run, run.attempt)
 
 

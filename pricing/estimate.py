@@ -72,8 +72,8 @@ def estimate(offer: Offer, workload: Workload, terms: Terms) -> Estimate:
     rework = _rework(offer, seconds)
     whole = total((*seconds.values(), rework))
     disk = max(disk_gib(workload), terms.minimum_disk_gib.get(offer.provider, 0))
-    rate = expected_usd_per_hour(offer, disk, terms.tax_fraction)
-    egress_per_gib = offer.fees.egress_usd_per_gib * (1 + terms.tax_fraction)
+    rate = expected_usd_per_hour(offer, disk, terms.tax(offer.provider))
+    egress_per_gib = offer.fees.egress_usd_per_gib * (1 + terms.tax(offer.provider))
     egress_usd = (egress_per_gib * Decimal(str(workload.result_gib))).quantize(SMALLEST_USD, rounding=ROUND_UP)
     return Estimate(
         offer=offer,

@@ -44,6 +44,20 @@ class Billing:
         return max(int(steps) * self.granularity_seconds, self.minimum_seconds)
 
 
+BY_THE_SECOND = Billing()
+
+
+class Stock(StrEnum):
+    """How many there are, as the provider says it; UNKNOWN where it says nothing."""
+
+    UNKNOWN = ""
+    NONE = "none"
+    SOME = "some"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Offer:
     """One machine at one price. `worst_usd_per_hour` is the most that it can ever bill (a spot offer's MaxPrice)."""
@@ -68,6 +82,10 @@ class Offer:
     architecture: str = "x86_64"
     reclaims_per_hour: float | None = None
     """Expected reclaims in an hour of a spot machine; None where nobody knows."""
+    stock: Stock = Stock.UNKNOWN
+    """A hint, never a reservation."""
+    vetted: bool = True
+    """False: the host is a private person's computer, and its owner can read all that is on it."""
 
     def __post_init__(self) -> None:
         if self.usd_per_hour < 0 or self.worst_usd_per_hour < self.usd_per_hour:

@@ -14,7 +14,7 @@ from pricing.budget import (
 )
 from pricing.estimate import Estimate, estimate
 from pricing.memory import RAM_USABLE_SHARE, disk_gib, ram_gib
-from pricing.offer import Market, Offer
+from pricing.offer import Market, Offer, Stock
 from pricing.terms import Terms
 from pricing.workload import Workload
 
@@ -52,6 +52,8 @@ class Choice:
             notes.append("how often it is reclaimed is unknown")
         if not self.offer.guarded:
             notes.append("does not end itself")
+        if self.offer.market is not Market.OWNED and self.offer.architecture != ARCHITECTURE:
+            notes.append(f"{self.offer.architecture}: the job's packages are not proven there")
         return tuple(notes)
 
 
@@ -59,8 +61,8 @@ class Choice:
 class Rejected:
     """An offer that is left out: `code` for programs, `reason` for people.
 
-    Codes: architecture, does-not-fit, no-bf16, not-automatic, over-budget, over-deadline, price-outlier, ram,
-    unguarded.
+    Codes: architecture, balance, community-secrets, does-not-fit, no-bf16, not-automatic, over-budget, over-deadline,
+    price-outlier, ram, sold-out, spending-limit, unguarded.
     """
 
     offer: Offer
@@ -134,13 +136,14 @@ def _rank(choice: Choice) -> tuple[Decimal, float, str]:
 
 
 def _weigh(offer: Offer, odd_price: str, workload: Workload, terms: Terms) -> Choice | Rejected:
-    refusal = _not_allowed(offer, terms) or _not_able(offer, workload)
+    refusal = _not_allowed(offer, terms) or _not_able(offer, workload, terms)
     if refusal is None and odd_price:
         refusal = ("price-outlier", odd_price)
     if refusal:
         return Rejected(offer=offer, code=refusal[0], reason=refusal[1])
     forecast = estimate(offer, workload, terms)
     refusal = _no_room(offer, workload, forecast) or _out_of_reach(offer, workload, forecast, terms)
+    refusal = refusal or _not_to_be_had(offer, terms)
     if refusal:
         return Rejected(offer=offer, code=refusal[0], reason=refusal[1])
     return _choice(offer, workload, forecast, terms)
@@ -152,8 +155,8 @@ def _choice(offer: Offer, workload: Workload, forecast: Estimate, terms: Terms) 
     return Choice(
         offer=offer,
         estimate=forecast,
-        worst_usd_per_hour=worst_usd_per_hour(offer, disk, terms.tax_fraction),
-        expected_usd_per_hour=expected_usd_per_hour(offer, disk, terms.tax_fraction),
+        worst_usd_per_hour=worst_usd_per_hour(offer, disk, terms.tax(offer.provider)),
+        expected_usd_per_hour=expected_usd_per_hour(offer, disk, terms.tax(offer.provider)),
         lease_seconds=lease_seconds,
         disk_gib=disk,
         high_fits=not _has_cap(offer, terms) or forecast.seconds.high <= lease_seconds,
@@ -169,13 +172,29 @@ def _not_allowed(offer: Offer, terms: Terms) -> tuple[str, str] | None:
         return "not-automatic", f"the CPU is used only when asked for (--provider {offer.provider})"
     if not (offer.guarded or terms.accept_unguarded or terms.interactive):
         return "unguarded", "it does not end itself if we vanish (--accept-unguarded takes it all the same)"
+    if terms.has_secrets and not offer.vetted:
+        return "community-secrets", "its owner could read the secrets that this job is handed"
     return None
 
 
-def _not_able(offer: Offer, workload: Workload) -> tuple[str, str] | None:
-    """What the machine cannot do at all."""
+def _not_to_be_had(offer: Offer, terms: Terms) -> tuple[str, str] | None:
+    """What would do, and cannot be rented or paid for now."""
+    if offer.stock is Stock.NONE:
+        return "sold-out", "the provider shows none free now"
+    balance = terms.balance_usd.get(offer.provider)
+    if balance is not None and terms.budget_usd is not None and balance < terms.budget_usd:
+        return "balance", f"the run may cost {terms.budget_usd:.2f}, the account there holds {balance:.2f}"
+    spare = terms.spare_usd_per_hour.get(offer.provider)
+    if spare is not None and offer.usd_per_hour > spare:
+        return "spending-limit", f"the account's limit there leaves {spare:.2f}/h"
+    return None
+
+
+def _not_able(offer: Offer, workload: Workload, terms: Terms) -> tuple[str, str] | None:
+    """What the machine cannot do at all; another architecture may be tried by whoever names its card."""
     gpu = offer.gpu
-    if offer.market is not Market.OWNED and offer.architecture != ARCHITECTURE:
+    named = gpu is not None and gpu.name in terms.gpus_by_name
+    if offer.market is not Market.OWNED and offer.architecture != ARCHITECTURE and not named:
         return "architecture", f"the job's programs are built for {ARCHITECTURE}, this machine is {offer.architecture}"
     if gpu is not None and not gpu.cuda:
         return "architecture", f"the job's programs are built for CUDA, the {gpu.name} is {gpu.architecture}"
@@ -230,7 +249,7 @@ def _cap(offer: Offer, workload: Workload, terms: Terms) -> Cap:
     return Cap(
         budget_usd=terms.budget_usd,
         spent_usd=Decimal(0),
-        worst_usd_per_hour=worst_usd_per_hour(offer, disk, terms.tax_fraction),
+        worst_usd_per_hour=worst_usd_per_hour(offer, disk, terms.tax(offer.provider)),
         reserve=_reserve(offer, workload, terms),
         billing=offer.billing,
         deadline_left_seconds=terms.deadline_seconds,
@@ -238,7 +257,7 @@ def _cap(offer: Offer, workload: Workload, terms: Terms) -> Cap:
 
 
 def _reserve(offer: Offer, workload: Workload, terms: Terms) -> Reserve:
-    return reserve_for(offer, workload, terms.guard_delay_seconds.get(offer.provider, 0.0), terms.tax_fraction)
+    return reserve_for(offer, workload, terms.guard_delay_seconds.get(offer.provider, 0.0), terms.tax(offer.provider))
 
 
 def _disk_gib(offer: Offer, workload: Workload, terms: Terms) -> int:
@@ -250,7 +269,7 @@ def _needed_usd(offer: Offer, plan: Plan) -> Decimal:
 
 
 def _offer_needs_usd(offer: Offer, workload: Workload, forecast: Estimate, terms: Terms) -> Decimal:
-    worst = worst_usd_per_hour(offer, _disk_gib(offer, workload, terms), terms.tax_fraction)
+    worst = worst_usd_per_hour(offer, _disk_gib(offer, workload, terms), terms.tax(offer.provider))
     return budget_for_usd(_work_seconds(forecast), worst, _reserve(offer, workload, terms), offer.billing)
 
 

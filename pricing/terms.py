@@ -10,12 +10,13 @@ from decimal import Decimal
 class Terms:
     """Budget, tax, deadline and consent. `budget_usd` is what is still left where a run has spent some already.
 
-    Mappings are by provider name. `asked_for` holds the providers that the person named: one of `by_name_only`, and a
-    machine without a GPU, is a choice only if it is among them; None means that all offers handed in were asked for.
+    All mappings are by provider name. `asked_for` holds the providers that the person named: one of `by_name_only`, and
+    a machine without a GPU, is a choice only if it is among them; None means that all offers handed in were asked for.
     """
 
     budget_usd: Decimal | None
     tax_fraction: Decimal
+    """Of providers that `tax_fractions` does not name."""
     now: datetime
     deadline_seconds: float | None
     accept_unguarded: bool
@@ -25,11 +26,23 @@ class Terms:
     minimum_disk_gib: Mapping[str, int] = field(default_factory=dict)
     asked_for: frozenset[str] | None = None
     by_name_only: frozenset[str] = frozenset()
+    tax_fractions: Mapping[str, Decimal] = field(default_factory=dict)
+    balance_usd: Mapping[str, Decimal] = field(default_factory=dict)
+    """What prepaid accounts hold, where that is known."""
+    spare_usd_per_hour: Mapping[str, Decimal] = field(default_factory=dict)
+    """What accounts with a spending limit may still spend by the hour, where that is known."""
+    gpus_by_name: frozenset[str] = frozenset()
+    """Canonical names of the cards that the person named."""
+    has_secrets: bool = False
+
+    def tax(self, provider: str) -> Decimal:
+        """The margin on every price of that provider."""
+        return self.tax_fractions.get(provider, self.tax_fraction)
 
     def __post_init__(self) -> None:
         if self.now.tzinfo is None:
             raise ValueError("terms need an aware time")
-        if self.tax_fraction < 0 or self.memory_margin < 1:
+        if min((self.tax_fraction, *self.tax_fractions.values())) < 0 or self.memory_margin < 1:
             raise ValueError(f"tax must be at least 0 and the memory margin at least 1: {self}")
         if self.budget_usd is not None and not self.budget_usd >= 0:
             raise ValueError(f"a budget must be at least 0, not {self.budget_usd}")

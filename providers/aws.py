@@ -4,7 +4,7 @@ Quirks that shape this file and the private ones beside it (`aws_*.py`):
 - A refused or unanswered RunInstances is repeated by boto itself unless it is told otherwise (`aws_calls`).
 - The client token makes a repeat safe only with the very same parameters, and only in one region (`aws_create`).
 - A power-off from inside terminates the machine, spot or not, if the create call says so: the dead-man needs no
-  credentials there (`aws_boot`).
+  credentials there (`cloud_init`).
 - A fresh id may be unknown for a minute or two; a terminated machine stays in lists for about an hour.
 - Lack of capacity, quota and price are different answers, some of them with status 500 (`aws_errors`).
 - Zone names differ between accounts; spot prices hold for a zone; a subnet stands for its zone (`aws_places`).
@@ -43,16 +43,20 @@ from providers.base import (
     Throttled,
     Traits,
 )
+from providers.findings import wrong
+from providers.silent import Silent
 
 TRAITS = Traits(
     bills=True,
     guarded=True,
+    guard="its own power-off, which ends it and needs no credentials",
     spot=True,
     idempotent_create=True,
     boot_deadline_seconds=480,
     settle_seconds=120,
     # From the create call to the dead-man's first tick (pending, kernel, cloud-init), and from power-off to the end.
     guard_delay_seconds=180,
+    billing=Billing(granularity_seconds=1, minimum_seconds=60),
     minimum_disk_gib=100,
     notice="imds",
 )
@@ -60,7 +64,6 @@ FEES = Fees(
     disk_usd_per_gib_month=Decimal("0.08"), ip_usd_per_hour=Decimal("0.005"), egress_usd_per_gib=Decimal("0.09")
 )
 """gp3, a public IPv4 address, traffic to the internet: list prices of us-east-1; other regions differ by some cents."""
-BILLING = Billing(granularity_seconds=1, minimum_seconds=60)
 BOOT_SECONDS = 90.0
 UNCAPPED_FACTOR = Decimal("1.5")
 """A spot offer whose on-demand price nobody tells is capped at this many times its current price."""
@@ -78,7 +81,7 @@ def connect(surroundings: Surroundings) -> "Aws":
     return Aws(surroundings, Calls(surroundings.environ))
 
 
-class Aws:
+class Aws(Silent):
     """The verbs of `providers.base.Provider`."""
 
     name = "aws"
@@ -100,7 +103,7 @@ class Aws:
         try:
             regions = self._regions()
         except ProviderError as error:
-            return (aws_check.wrong("regions", error),)
+            return (wrong("regions", error),)
         return aws_check.findings(self._calls, self._places, regions, self._around)
 
     def offers(self, query: OfferQuery) -> tuple[Offer, ...]:
@@ -304,7 +307,7 @@ def _offer(machine: MachineType, place: tuple[str, str], price: Seen, most_usd: 
         source=price.source,
         guarded=TRAITS.guarded,
         fees=FEES,
-        billing=BILLING,
+        billing=TRAITS.billing,
         boot_seconds=BOOT_SECONDS,
         architecture=machine.architecture,
     )

@@ -2,19 +2,17 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from email.utils import parsedate_to_datetime
 
 from pricing.offer import Market
-from providers.aws_calls import Answer, Calls
+from providers.aws_calls import Calls
 from providers.aws_errors import CLOCK_FIX
 from providers.aws_places import Places
 from providers.aws_quota import console, quota_of, quota_vcpus
 from providers.base import Finding, Level, ProviderError, Surroundings
+from providers.findings import clock, wrong
 
 SAMPLE_TYPE = "g5.xlarge"
 SAMPLE_VCPUS = 4
-MOST_SKEW_SECONDS = 60
-"""AWS refuses requests from 5 minutes on; a warning comes earlier."""
 PERMITTED = "DryRunOperation"
 
 
@@ -27,24 +25,9 @@ def findings(calls: Calls, places: Places, regions: tuple[str, ...], around: Sur
     who = Finding(level=Level.OK, subject="credentials", text=f"{identity.get('Arn', 'accepted')}")
     with ThreadPoolExecutor(len(regions)) as pool:
         parts = pool.map(lambda region: _region(calls, places, region), regions)
-        return (who, _clock(identity, around), _address(places), *(one for part in parts for one in part))
-
-
-def wrong(subject: str, error: ProviderError) -> Finding:
-    """A finding for what a call raised."""
-    return Finding(level=Level.ERROR, subject=subject, text=error.text, fix=error.fix)
-
-
-def _clock(identity: Answer, around: Surroundings) -> Finding:
-    headers = identity.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    try:
-        theirs = parsedate_to_datetime(headers.get("date", ""))
-    except ValueError:
-        return Finding(level=Level.WARNING, subject="clock", text="AWS did not tell the time")
-    skew = abs((around.now() - theirs).total_seconds())
-    if skew > MOST_SKEW_SECONDS:
-        return Finding(level=Level.WARNING, subject="clock", text=f"differs by {skew:.0f} s from AWS's", fix=CLOCK_FIX)
-    return Finding(level=Level.OK, subject="clock", text=f"within {MOST_SKEW_SECONDS} s of AWS's")
+        date = identity.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+        on_time = clock(date, around.now(), "AWS", CLOCK_FIX)
+        return (who, on_time, _address(places), *(one for part in parts for one in part))
 
 
 def _address(places: Places) -> Finding:

@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from pricing.offer import Market
-from providers.aws_boot import user_data
 from providers.base import InstanceRequest
+from providers.cloud_init import user_data
 
 TOKENS = uuid.UUID("0f6e9c1e-6a0f-4b53-9d3a-3f0a5c8d2b71")
 """Our own name space of tokens."""
+END = ("shutdown", "-P", "now")
+"""What ends a machine: with InstanceInitiatedShutdownBehavior=terminate a power-off from inside terminates it."""
+MOST_USER_DATA_BYTES = 16_384
+"""EC2's limit, before base64."""
 LEAST_MAX_PRICE_USD = Decimal("0.0011")
 """EC2 wants a MaxPrice above 0.001."""
 
@@ -90,7 +94,7 @@ def parameters(request: InstanceRequest, chosen: Chosen, owner_id: str) -> Mappi
         "NetworkInterfaces": [_network(chosen)],
         "BlockDeviceMappings": [{"DeviceName": chosen.root_device, "Ebs": _disk(chosen)}],
         "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
-        "UserData": user_data(request.boot),
+        "UserData": user_data(request.boot, END, MOST_USER_DATA_BYTES),
         "TagSpecifications": [{"ResourceType": kind, "Tags": tags} for kind in kinds],
     }
     if spot:

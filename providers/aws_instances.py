@@ -5,9 +5,9 @@ from datetime import datetime
 from types import MappingProxyType
 
 from pricing.offer import Market
-from providers.aws_boot import GUARD_DIR
 from providers.aws_calls import Answer
 from providers.base import EndReason, Instance, InstanceState, Ssh
+from providers.cloud_init import GUARD_DIR
 
 USER = "ubuntu"
 STATES: Mapping[str, InstanceState] = MappingProxyType(
@@ -16,9 +16,11 @@ STATES: Mapping[str, InstanceState] = MappingProxyType(
         "running": InstanceState.RUNNING,
         "shutting-down": InstanceState.ENDING,
         "terminated": InstanceState.GONE,
+        "stopping": InstanceState.STOPPED,
+        "stopped": InstanceState.STOPPED,
     }
 )
-"""Any other word (stopping and stopped too: such a machine does not end, and its disk is billed) is UNKNOWN."""
+"""Any other word is UNKNOWN."""
 REASONS: Mapping[str, EndReason] = MappingProxyType(
     {
         "Client.UserInitiatedShutdown": EndReason.ASKED,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pricing import snapshot
 from providers.aws_calls import Answer, Calls
-from providers.aws_files import replace_text
 from providers.base import Clock, ProviderError
+from providers.small_files import replace_text
 
 PRICE_LIST_REGION = "us-east-1"
 """The price list is served in few regions, for all of them."""

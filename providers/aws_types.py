@@ -9,7 +9,7 @@ from pathlib import Path
 from pricing import gpus
 from pricing.gpus import MIB_PER_GIB, Gpu
 from providers.aws_calls import Answer, Calls
-from providers.aws_files import replace_text
+from providers.small_files import replace_text
 
 FAMILIES = ("g", "p")
 """How the names of the families begin that may hold an NVIDIA card."""

@@ -9,11 +9,12 @@ Promises (each has a contract test that runs against every provider, in `tests/p
 3. `terminate` is idempotent. "Gone" is only what a terminal state, or repeated, spaced, consistent absence says.
 4. `list` covers every place that we can create in, and shows only what is ours (tag and owner id).
 5. Only the errors below escape; the raw code and text stay in `code` and in the cause.
-6. No printing, no hidden waiting, no silent retry of `create`.
+6. No printing, no silent retry of `create`, no waiting but for the cloud's own pace (`Surroundings.pause`, seconds).
 7. Prices say when and where they were seen; `Instance.billed_usd_per_hour` is compared with the plan after create.
 """
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -21,17 +22,27 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from pricing.offer import Market, Offer
+from pricing.offer import BY_THE_SECOND, Billing, Market, Offer
 
 
 class InstanceState(StrEnum):
-    """Where a machine is. UNKNOWN (a word that we never saw) counts as alive and billed."""
+    """Where a machine is. All but ENDING and GONE count as alive and billed, and have to be ended.
+
+    UNHEALTHY: the provider itself says that it is broken. STOPPED: nothing runs in it any more, and it is still there.
+    UNKNOWN: a word that we never saw.
+    """
 
     PENDING = "pending"
     RUNNING = "running"
+    UNHEALTHY = "unhealthy"
+    STOPPED = "stopped"
     ENDING = "ending"
     GONE = "gone"
     UNKNOWN = "unknown"
+
+
+OVER = (InstanceState.STOPPED, InstanceState.ENDING, InstanceState.GONE)
+"""States in which no job runs any more."""
 
 
 class EndReason(StrEnum):
@@ -51,6 +62,8 @@ class Traits:
 
     bills: bool
     guarded: bool
+    guard: str
+    """What ends a machine there if this computer dies, in a few words for people."""
     spot: bool
     idempotent_create: bool
     boot_deadline_seconds: float
@@ -58,6 +71,13 @@ class Traits:
     """How long after a lost create answer the machine may still turn up in `list`."""
     guard_delay_seconds: float
     """The most time between the machine's own deadline and the end of billing."""
+    billing: Billing = BY_THE_SECOND
+    look_seconds: float = 1.0
+    """Between two looks at a machine that boots: as often as the provider's own limits allow."""
+    first_use: bool = False
+    """The image may keep a host key of its own that nobody vouches for: then the first one seen is pinned, and said."""
+    prepaid: bool = False
+    """The account holds a balance, which `funds` may tell."""
     minimum_disk_gib: int = 0
     notice: str = ""
     """How a machine there learns that it is taken back, in the words of `job.json` ("imds"); "" where it does not."""
@@ -177,6 +197,18 @@ class OfferQuery:
     regions: tuple[str, ...] = ()
     max_usd_per_hour: Decimal | None = None
     """`--max-price`: sent as a spot offer's MaxPrice where it is below the on-demand price."""
+    community: bool = False
+    """Also machines of private hosts, who can read all that is on them (`Offer.vetted` false)."""
+
+    def allows(self, offer: Offer) -> bool:
+        """Whether an offer is one that was asked for."""
+        return (
+            (not self.gpus or (offer.gpu is not None and offer.gpu.name in self.gpus))
+            and (not self.markets or offer.market in self.markets)
+            and (not self.regions or offer.region in self.regions)
+            and (self.max_usd_per_hour is None or offer.usd_per_hour <= self.max_usd_per_hour)
+            and (self.community or offer.vetted)
+        )
 
 
 class Level(StrEnum):
@@ -195,6 +227,15 @@ class Finding:
     subject: str
     text: str
     fix: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Funds:
+    """What a prepaid account holds, and the most that it may spend by the hour (None: it does not say)."""
+
+    balance_usd: Decimal
+    spending_usd_per_hour: Decimal = Decimal(0)
+    limit_usd_per_hour: Decimal | None = None
 
 
 class Provider(Protocol):
@@ -227,6 +268,26 @@ class Provider(Protocol):
     def remove(self, leftover: Leftover) -> None:
         """Remove one leftover; idempotent. Raises `Busy` while a machine still holds it."""
 
+    # What not every provider can answer (`providers.silent` says so for those that cannot).
+
+    def funds(self) -> Funds | None:
+        """What the account holds; None where that is unknown, or where nothing is paid in advance."""
+
+    def console(self, instance: Instance) -> tuple[str, ...]:
+        """Lines that the machine printed while it booted, through the provider's own authenticated door."""
+
+    def still_there(self, instance: Instance) -> bool | None:
+        """A second, independent look at a machine that `get` and `list` do not show; None: there is no second door."""
+
+    def billed_usd(self, instance: Instance) -> Decimal | None:
+        """What the provider's own books say that a machine has cost, by now; None where they do not say (yet)."""
+
+    def trial(self) -> Offer | None:
+        """The cheapest machine on which it can be proven that one here ends itself; None: there is nothing to prove."""
+
+    def note_trial(self, instance: Instance, lines: tuple[str, ...]) -> Finding:
+        """Write down that the trial's machine ended itself; `lines` are the last that its console showed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
@@ -236,6 +297,8 @@ class Surroundings:
     state_dir: Path
     owner_id: str
     now: "Clock"
+    pause: Callable[[float], None] = time.sleep
+    """Waits for some seconds; only to keep to a cloud's own pace."""
     settings: Mapping[str, object] = field(default_factory=dict)
     """The provider's own part of `config.yaml` (`providers: {aws: {...}}`), checked by the provider."""
 
@@ -256,11 +319,22 @@ class ProviderError(Exception):
 
 
 class NoCapacity(ProviderError):
-    """The place has no such machine now: try the next choice, leave the pool alone for some minutes."""
+    """The place has no such machine now: try the next choice, leave the pool alone for some minutes.
+
+    `unclear`: the cloud's words may also mean that our request breaks a rule; if all places say the same, it does.
+    """
+
+    def __init__(self, text: str, *, code: str = "", fix: str = "", unclear: bool = False) -> None:
+        super().__init__(text, code=code, fix=fix)
+        self.unclear = unclear
 
 
 class QuotaExceeded(ProviderError):
     """The account may not have it; waiting does not help. `text` names the quota, its value and the need."""
+
+
+class NoFunds(ProviderError):
+    """The account's balance or spending limit does not allow it: no choice there will be had."""
 
 
 class PriceTooLow(ProviderError):
@@ -276,11 +350,19 @@ class NotSetUp(ProviderError):
 
 
 class Throttled(ProviderError):
-    """Refused before anything was done, because we ask too often; safe to repeat later."""
+    """Refused before anything was done, because we ask too often; safe to repeat later, best after `wait_seconds`."""
+
+    def __init__(self, text: str, *, code: str = "", fix: str = "", wait_seconds: float = 0.0) -> None:
+        super().__init__(text, code=code, fix=fix)
+        self.wait_seconds = wait_seconds
 
 
 class Unavailable(ProviderError):
     """A *read* got no usable answer. Says nothing about any machine."""
+
+
+class Unreachable(Unavailable):
+    """No connection came about: nothing was sent, so nothing was done."""
 
 
 class Ambiguous(ProviderError):

@@ -39,10 +39,12 @@ from providers.base import (
     Traits,
     Unavailable,
 )
+from providers.silent import Silent
 
 TRAITS = Traits(
     bills=False,
     guarded=True,
+    guard="a process of its own, which outlives launch",
     spot=False,
     idempotent_create=True,
     boot_deadline_seconds=30,
@@ -82,7 +84,7 @@ class Record:
     lease_seconds: int
 
 
-class Local:
+class Local(Silent):
     """The verbs of `providers.base.Provider`."""
 
     name = "local"

@@ -94,6 +94,7 @@ def fake_traits(*, guarded: bool = True, spot: bool = True, idempotent_create: b
     return Traits(
         bills=True,
         guarded=guarded,
+        guard="the fake's own clock",
         spot=spot,
         idempotent_create=idempotent_create,
         boot_deadline_seconds=480,

@@ -56,6 +56,7 @@ from providers.base import (
     Traits,
     Unavailable,
 )
+from providers.silent import Silent
 from tests.fake_machine import HOUR, Machine, VirtualClock, fake_offer, fake_traits
 
 __all__ = ["FakeCloud", "FakeProvider", "Lies", "Machine", "VirtualClock", "fake_offer", "fake_traits"]
@@ -177,7 +178,7 @@ class FakeCloud:
         self.before_call(verb)
 
 
-class FakeProvider:
+class FakeProvider(Silent):
     """One view of the cloud; keeps the promises of `providers.base` except where its lies say otherwise."""
 
     def __init__(self, cloud: FakeCloud, name: str, offers: tuple[Offer, ...], *, owner: str, traits: Traits) -> None:

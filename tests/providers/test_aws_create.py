@@ -14,16 +14,21 @@ from typing import Any
 import pytest
 
 from pricing.offer import Market
+from providers import cloud_init
 from providers.aws import Aws
-from providers.aws_boot import ARM, GUARD_DIR, user_data
-from providers.aws_create import Chosen, Records, parameters, token_of
-from providers.base import Ambiguous, BootFile, ContractBroken, NoCapacity, NotSetUp, OfferQuery, Throttled
+from providers.aws_create import END, MOST_USER_DATA_BYTES, Chosen, Records, parameters, token_of
+from providers.base import Ambiguous, Boot, BootFile, ContractBroken, NoCapacity, NotSetUp, OfferQuery, Throttled
+from providers.cloud_init import ARM, GUARD_DIR
 from tests.programs import program
 from tests.providers.conftest import IMAGE, aws_on
 from tests.providers.moto_cloud import MotoCloud
 from tests.providers.samples import NOW, aws_offer, boot, on_demand, request
 
 SECRET = "hf_PlantedSecretThatMustNotTravel"
+
+
+def user_data(data: Boot) -> str:
+    return cloud_init.user_data(data, END, MOST_USER_DATA_BYTES)
 
 
 def sent(moto: MotoCloud) -> Mapping[str, str]:

@@ -219,7 +219,8 @@ def test_an_unknown_state_counts_as_alive(aws: Aws, moto: MotoCloud) -> None:
     assert aws.get(instance).state is InstanceState.UNKNOWN
     assert instance.id in {one.id for one in aws.list()}
     moto.app.answers["DescribeInstances"] = ("200 OK", row.replace("hibernating", "stopped").encode())
-    assert aws.get(instance).state is InstanceState.UNKNOWN
+    assert aws.get(instance).state is InstanceState.STOPPED
+    assert instance.id in {one.id for one in aws.list()}
 
 
 @pytest.mark.parametrize(

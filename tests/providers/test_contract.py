@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pricing.offer import Offer
-from providers import aws_boot, local
+from providers import aws_create, cloud_init, local
 from providers.base import (
     Ambiguous,
     Instance,
@@ -72,7 +72,9 @@ def local_case(folder: Path) -> Case:
 
 def aws_case(moto: MotoCloud, folder: Path) -> Case:
     def is_armed(_instance: Instance, asked: InstanceRequest) -> bool:
-        first = json.loads(aws_boot.user_data(asked.boot).partition("\n")[2])["bootcmd"][0]
+        first = json.loads(
+            cloud_init.user_data(asked.boot, aws_create.END, aws_create.MOST_USER_DATA_BYTES).partition("\n")[2]
+        )["bootcmd"][0]
         return asked.boot.deadman in first and str(asked.boot.lease_seconds) in first
 
     def lose() -> None:

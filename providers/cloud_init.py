@@ -1,14 +1,11 @@
 """A machine's start as cloud-init wants it: the `Boot` value, serialised as data, with the dead-man first."""
 
 import json
+from collections.abc import Sequence
 
 from providers.base import Boot, ContractBroken
 
 GUARD_DIR = "/var/lib/launch"
-END = ("shutdown", "-P", "now")
-"""What ends a machine: with InstanceInitiatedShutdownBehavior=terminate a power-off from inside terminates it."""
-MOST_BYTES = 16_384
-"""EC2's limit on user-data, before base64."""
 
 ARM = """\
 guard=$1 seconds=$2 script=$3
@@ -33,10 +30,13 @@ itself. If it does not come up within 15 s (a full disk, a broken shell), the ma
 """
 
 
-def user_data(boot: Boot) -> str:
-    """The cloud-config, at most 16,384 bytes (else `ContractBroken`). JSON, which YAML's reader takes as it is."""
+def user_data(boot: Boot, end: Sequence[str], most_bytes: int) -> str:
+    """The cloud-config, at most `most_bytes` (else `ContractBroken`). JSON, which YAML's reader takes as it is.
+
+    `end` is the command that ends such a machine when its lease is over.
+    """
     config = {
-        "bootcmd": [["sh", "-c", ARM, "arm", GUARD_DIR, str(boot.lease_seconds), boot.deadman, *END]],
+        "bootcmd": [["sh", "-c", ARM, "arm", GUARD_DIR, str(boot.lease_seconds), boot.deadman, *end]],
         "ssh_deletekeys": True,
         "ssh_keys": {"ed25519_private": boot.host_key_private, "ed25519_public": boot.host_key_public},
         "ssh_authorized_keys": [boot.authorized_key],
@@ -50,6 +50,7 @@ def user_data(boot: Boot) -> str:
     }
     text = "#cloud-config\n" + json.dumps(config, ensure_ascii=False, indent=1) + "\n"
     size = len(text.encode())
-    if size > MOST_BYTES:
-        raise ContractBroken(f"the machine's boot data is {size} bytes, EC2 takes {MOST_BYTES}", code="user-data-size")
+    if size > most_bytes:
+        text = f"the machine's boot data is {size} bytes, at most {most_bytes} can be sent"
+        raise ContractBroken(text, code="user-data-size")
     return text

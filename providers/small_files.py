@@ -1,4 +1,4 @@
-"""Small files beside the AWS provider that only save questions: replaced as a whole, and never missed."""
+"""Small files beside a provider that only save questions: replaced as a whole, and never missed."""
 
 import contextlib
 import os

@@ -1,0 +1,25 @@
+"""What several providers tell `doctor` in the same words: an error, and how far this computer's clock is off."""
+
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+from providers.base import Finding, Level, ProviderError
+
+MOST_SKEW_SECONDS = 60
+
+
+def wrong(subject: str, error: ProviderError) -> Finding:
+    """A finding for what a call raised."""
+    return Finding(level=Level.ERROR, subject=subject, text=error.text, fix=error.fix)
+
+
+def clock(date: str, now: datetime, whose: str, fix: str) -> Finding:
+    """Our clock against the `Date` of an answer; leases and prices are counted by ours."""
+    try:
+        theirs = parsedate_to_datetime(date)
+    except ValueError:
+        return Finding(level=Level.WARNING, subject="clock", text=f"{whose} did not tell the time")
+    skew = abs((now - theirs).total_seconds())
+    if skew > MOST_SKEW_SECONDS:
+        return Finding(level=Level.WARNING, subject="clock", text=f"differs by {skew:.0f} s from {whose}'s", fix=fix)
+    return Finding(level=Level.OK, subject="clock", text=f"within {MOST_SKEW_SECONDS} s of {whose}'s")

@@ -1,0 +1,89 @@
+"""Takes a cloud's JSON apart: what we need must be there and of its kind, all else may be what it likes."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from providers.base import ProviderError, Unavailable
+from providers.rest import no_answer
+
+Row = Mapping[str, Any]
+LONGEST = 300
+
+
+class Odd(Exception):
+    """A part of an answer is missing, or of another kind than the interface says; its text names the part."""
+
+
+def row(value: object, what: str) -> Row:
+    """An object."""
+    if not isinstance(value, Mapping):
+        raise Odd(f"{what} is no object")
+    return value
+
+
+def rows(document: object, key: str) -> list[Row]:
+    """The list of objects under `key`; its absence is never an empty list."""
+    found = row(document, "the answer").get(key)
+    if not isinstance(found, list):
+        raise Odd(f"{key} is no list")
+    return [row(one, f"an entry of {key}") for one in found]
+
+
+def text(value: Row, key: str) -> str:
+    """A text that is not empty."""
+    found = value.get(key)
+    if not isinstance(found, str) or not found:
+        raise Odd(f"{key} is no text")
+    return found
+
+
+def maybe_text(value: Row, key: str) -> str:
+    """A text; "" where there is none."""
+    found = value.get(key)
+    return found if isinstance(found, str) else ""
+
+
+def whole(value: Row, key: str) -> int:
+    """A whole number from 0."""
+    found = value.get(key)
+    if isinstance(found, bool) or not isinstance(found, int) or found < 0:
+        raise Odd(f"{key} is no whole number")
+    return found
+
+
+def maybe_usd(value: object) -> Decimal | None:
+    """An amount above zero; None for all else: no answer of a cloud means "free"."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return None
+    amount_usd = Decimal(value)
+    return amount_usd if amount_usd.is_finite() and amount_usd > 0 else None
+
+
+def maybe_instant(value: object) -> datetime | None:
+    """An aware time in RFC 3339; None for all else (tags and names can be edited by hand)."""
+    if not isinstance(value, str):
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
+
+
+def printable(value: object) -> str:
+    """A text of a stranger on one line, without what a terminal would obey."""
+    kept = "".join(sign if sign.isprintable() else " " for sign in str(value)[: 4 * LONGEST])
+    return " ".join(kept.split())[:LONGEST]
+
+
+def unusable(name: str, odd: Odd, *, acts: bool = False) -> ProviderError:
+    """An answer whose needed part is odd, as the error that it is: it says nothing about any machine."""
+    return no_answer(f"{name} answered something odd: {odd}", "odd-answer", acts=acts)
+
+
+__all__: Sequence[str] = (
+    "Odd", "Row", "Unavailable", "maybe_instant", "maybe_text", "maybe_usd", "printable", "row", "rows", "text",
+    "unusable", "whole",
+)  # fmt: skip

@@ -1,0 +1,37 @@
+"""The answers of a provider that has nothing to say to the rarer questions: a class to derive from."""
+
+from decimal import Decimal
+
+from pricing.offer import Offer
+from providers.base import Finding, Funds, Instance
+
+
+class Silent:
+    """The answers of a provider that has nothing to say to the rarer questions."""
+
+    def funds(self) -> Funds | None:
+        """Nothing is paid in advance."""
+        return None
+
+    def console(self, instance: Instance) -> tuple[str, ...]:
+        """It tells nothing."""
+        del instance
+        return ()
+
+    def still_there(self, instance: Instance) -> bool | None:
+        """There is one door."""
+        del instance
+        return None
+
+    def billed_usd(self, instance: Instance) -> Decimal | None:
+        """It does not say."""
+        del instance
+        return None
+
+    def trial(self) -> Offer | None:
+        """There is nothing to prove."""
+        return None
+
+    def note_trial(self, instance: Instance, lines: tuple[str, ...]) -> Finding:
+        """Nobody asks: there was no trial."""
+        raise NotImplementedError(f"no trial of {instance.id}, {len(lines)} lines")
