@@ -20,6 +20,7 @@ from providers.base import (
     Busy,
     ContractBroken,
     NoCapacity,
+    NoCredentials,
     NoFunds,
     NotFound,
     NotSetUp,
@@ -71,6 +72,12 @@ PROVIDER_ROWS: dict[type[ProviderError], Row] = {
         code="credentials",
         exit_code=Exit.PROVIDER,
         saying="{name} did not accept your credentials",
+        hint="launch doctor --provider {name}     # says which credentials are looked for, and where",
+    ),
+    NoCredentials: Row(
+        code="credentials",
+        exit_code=Exit.PROVIDER,
+        saying="there are no credentials for {name}",
         hint="launch doctor --provider {name}     # says which credentials are looked for, and where",
     ),
     NotSetUp: Row(

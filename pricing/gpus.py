@@ -12,7 +12,16 @@ LEAST_OF_NOMINAL, MOST_OF_NOMINAL = 0.88, 1.06
 """What is reported as memory lies within this share of the nominal size; a slice of a card lies far below."""
 
 NOISE = frozenset({"nvidia", "geforce", "tesla", "quadro", "amd", "instinct", "gpu", "oam"})
-FORMS = {"pcie": "pcie", "sxm": "sxm", "sxm2": "sxm", "sxm4": "sxm", "sxm5": "sxm", "hbm3": "sxm", "nvl": "nvl"}
+FORMS = {
+    "pcie": "pcie",
+    "sxm": "sxm",
+    "sxm2": "sxm",
+    "sxm4": "sxm",
+    "sxm5": "sxm",
+    "sxm6": "sxm",
+    "hbm3": "sxm",
+    "nvl": "nvl",
+}
 """Form factors; NVIDIA calls its H100 for the SXM socket "H100 80GB HBM3"."""
 
 

@@ -8,6 +8,7 @@ from providers.base import (
     Busy,
     ContractBroken,
     NoCapacity,
+    NoCredentials,
     NotFound,
     NotSetUp,
     PriceTooLow,
@@ -117,7 +118,8 @@ def typed(error: Exception, *, acts: bool) -> ProviderError:
         )
     name = type(error).__name__
     if name.startswith(CREDENTIALS):
-        return AuthFailed(f"no usable AWS credentials: {_short(str(error))}", code=name, fix=KEYS_FIX)
+        kind = NoCredentials if name.startswith("NoCredentials") else AuthFailed
+        return kind(f"no usable AWS credentials: {_short(str(error))}", code=name, fix=KEYS_FIX)
     if name.startswith(OURS):
         return ContractBroken(f"a request that AWS's own client refuses: {_short(str(error))}", code=name)
     if name == "NoRegionError":

@@ -242,7 +242,10 @@ class Provider(Protocol):
     """The verbs. All are synchronous, bounded in time (30 s a call), and raise only the errors below."""
 
     name: str
-    traits: Traits
+
+    @property
+    def traits(self) -> Traits:
+        """What it can do, for this account."""
 
     def check(self) -> tuple[Finding, ...]:
         """What must be in order before money is spent: credentials, quota, network. Costs nothing; raises nothing."""
@@ -321,12 +324,12 @@ class ProviderError(Exception):
 class NoCapacity(ProviderError):
     """The place has no such machine now: try the next choice, leave the pool alone for some minutes.
 
-    `unclear`: the cloud's words may also mean that our request breaks a rule; if all places say the same, it does.
+    `or_else`: the cloud's words may mean something else as well; if all places say them, that is what they mean.
     """
 
-    def __init__(self, text: str, *, code: str = "", fix: str = "", unclear: bool = False) -> None:
+    def __init__(self, text: str, *, code: str = "", fix: str = "", or_else: ProviderError | None = None) -> None:
         super().__init__(text, code=code, fix=fix)
-        self.unclear = unclear
+        self.or_else = or_else
 
 
 class QuotaExceeded(ProviderError):
@@ -343,6 +346,10 @@ class PriceTooLow(ProviderError):
 
 class AuthFailed(ProviderError):
     """Missing, wrong, expired or insufficient credentials; `text` names which."""
+
+
+class NoCredentials(AuthFailed):
+    """There are none at all: nothing was sent."""
 
 
 class NotSetUp(ProviderError):

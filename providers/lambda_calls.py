@@ -10,6 +10,7 @@ from providers.base import (
     Busy,
     ContractBroken,
     NoCapacity,
+    NoCredentials,
     NotFound,
     NotSetUp,
     ProviderError,
@@ -17,11 +18,10 @@ from providers.base import (
     Surroundings,
     Throttled,
 )
-from providers.lambda_settings import LambdaSettings
+from providers.lambda_settings import NAME, LambdaSettings
 from providers.pace import Limit, Pace
 from providers.rest import SERVER_ERROR, Call, Reply, Rest, no_answer
 
-NAME = "lambda"
 BASE_URL = "https://cloud.lambda.ai/api/v1"
 KEY_FILE = ".lambda_cloud/lambda_keys"
 KEY_FIX = (
@@ -93,11 +93,11 @@ class Calls:
         return self._data(Call(method="POST", path="/instance-operations/launch", body=body, acts=True))
 
     def key(self) -> str:
-        """The user's key. Raises `AuthFailed` where there is none."""
+        """The user's key. Raises `NoCredentials` where there is none."""
         found = self._around.environ.get("LAMBDA_API_KEY", "").strip() or _filed(self._around.environ)
         if not found:
             text = "there is no API key: neither LAMBDA_API_KEY nor ~/.lambda_cloud/lambda_keys holds one"
-            raise AuthFailed(text, code="no-key", fix=KEY_FIX)
+            raise NoCredentials(text, code="no-key", fix=KEY_FIX)
         return found
 
     def _data(self, call: Call) -> Any:
@@ -128,7 +128,7 @@ def refusal(reply: Reply, call: Call) -> ProviderError:
         return Throttled(text or "too many requests", code=code or "429", wait_seconds=wait)
     if code.startswith("provider/") and any(word in f"{code} {text}".lower() for word in EXHAUSTED):
         return NoCapacity(text, code=code)
-    if reply.status >= SERVER_ERROR or code.startswith("provider/") or code in ("global/unknown",):
+    if reply.status >= SERVER_ERROR or code.startswith("provider/") or code == "global/unknown":
         return no_answer(f"Lambda had a problem of its own: {text or reply.status}", code, acts=call.acts)
     if code in CODES:
         kind, fix = CODES[code]

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from providers import reading
 from providers.base import Finding, Level, OfferQuery, ProviderError, Surroundings, Traits
 from providers.findings import clock, wrong
-from providers.lambda_calls import NAME, Calls
+from providers.lambda_calls import Calls
 from providers.lambda_machines import STATES, offers
 from providers.reading import Odd, maybe_text, rows
 
 CLOCK_FIX = "set this computer's clock: leases are counted by it"
 GUARD_FIX = (
-    "one of three: put a key on the machines (providers.lambda.deadman: api-key); or run `launch reap --overdue` from a "
-    "timer on another machine, or from a scheduled CI workflow (`launch reap --elsewhere` prints both, ready-made)"
+    "one of three: put a key on the machines (providers.lambda.deadman: api-key), or run `launch reap --overdue` from "
+    "a timer on another machine, or from a scheduled CI workflow (`launch reap --elsewhere` prints both, ready-made)"
 )
 DRIFT_FIX = "launch goes on without what it does not understand; a newer version may know it"
 
@@ -29,7 +29,7 @@ def findings(calls: Calls, around: Surroundings, traits: Traits, has_key_deadman
     except Odd as odd:
         return (Finding(level=Level.ERROR, subject="interface", text=str(odd), fix=DRIFT_FIX), guard)
     strange = [one for one in (maybe_text(machine, "status") for machine in machines) if one not in STATES]
-    found = list(offers(types, OfferQuery(), traits, NAME, around.now(), ()))
+    found = list(offers(types, OfferQuery(), traits, around.now(), ()))
     drift = [f"a machine's status {one!r}" for one in strange] + [str(one) for one in found if isinstance(one, Odd)]
     priced = sum(not isinstance(one, Odd) for one in found)
     return (

@@ -39,8 +39,9 @@ from providers.base import (
     Traits,
 )
 from providers.cloud_init import GUARD_DIR, user_data
-from providers.lambda_calls import MISSING, NAME, Calls
+from providers.lambda_calls import MISSING, Calls
 from providers.lambda_machines import ANYWHERE, is_ours, offers, shown
+from providers.lambda_settings import NAME
 from providers.reading import Odd, Row, maybe_text, rows, text
 from providers.silent import Silent
 
@@ -95,7 +96,7 @@ class Lambda(Silent):
             types = reading.row(self._calls.read("/instance-types"), "data")
         except Odd as odd:
             raise reading.unusable("Lambda", odd) from odd
-        found = list(offers(types, wanted, self.traits, NAME, now, regions))
+        found = list(offers(types, wanted, self.traits, now, regions))
         self._odd |= {str(one) for one in found if isinstance(one, Odd)}
         kept = [one for one in found if isinstance(one, Offer)]
         return tuple(one for one in kept if not query.regions or one.region != ANYWHERE)
@@ -221,7 +222,7 @@ class Lambda(Silent):
         return self._shown(found)
 
     def _shown(self, found: Row) -> Instance:
-        return shown(found, NAME, self._settings.ssh_port, self._around.now())
+        return shown(found, self._settings.ssh_port, self._around.now())
 
     @property
     def _key_prefix(self) -> str:

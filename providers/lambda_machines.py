@@ -10,6 +10,7 @@ from pricing.offer import Market, Offer, Stock
 from providers import marks
 from providers.base import EndReason, Instance, InstanceState, OfferQuery, Ssh, Traits
 from providers.cloud_init import GUARD_DIR
+from providers.lambda_settings import NAME
 from providers.reading import Odd, Row, maybe_instant, maybe_text, maybe_usd, row, rows, text, whole
 
 USER = "ubuntu"
@@ -35,7 +36,7 @@ BOOT_SECONDS = 180.0
 """Launch to usable: 113-180 s as a rule, once 857 s (facts: lambda.md, section 6)."""
 
 
-def shown(found: Row, name: str, ssh_port: int, now: datetime) -> Instance:
+def shown(found: Row, ssh_port: int, now: datetime) -> Instance:
     """One machine of GET /instances. Raises `Odd` where it has no id."""
     tags = tags_of(found)
     mark = marks.parse(maybe_text(found, "name"))
@@ -46,7 +47,7 @@ def shown(found: Row, name: str, ssh_port: int, now: datetime) -> Instance:
     place = found.get("region")
     cents = maybe_usd(kind.get("price_cents_per_hour")) if isinstance(kind, Mapping) else None
     return Instance(
-        provider=name,
+        provider=NAME,
         id=text(found, "id"),
         region=maybe_text(place, "name") if isinstance(place, Mapping) else "",
         zone="",
@@ -79,20 +80,20 @@ def tags_of(found: Row) -> dict[str, str]:
 
 
 def offers(
-    types: Row, query: OfferQuery, traits: Traits, name: str, now: datetime, regions: tuple[str, ...]
+    types: Row, query: OfferQuery, traits: Traits, now: datetime, regions: tuple[str, ...]
 ) -> Iterator[Offer | Odd]:
     """What GET /instance-types says can be rented: a row for each type and region, or an `Odd` for an odd entry."""
     for entry in types.values():
         try:
             found = row(entry, "a machine type")
-            for offer in _of_type(found, traits, name, now, regions):
+            for offer in _of_type(found, traits, now, regions):
                 if query.allows(offer):
                     yield offer
         except Odd as odd:
             yield odd
 
 
-def _of_type(found: Row, traits: Traits, name: str, now: datetime, regions: tuple[str, ...]) -> Iterator[Offer]:
+def _of_type(found: Row, traits: Traits, now: datetime, regions: tuple[str, ...]) -> Iterator[Offer]:
     kind = row(found.get("instance_type"), "instance_type")
     specs = row(kind.get("specs"), "specs")
     type_name, count = text(kind, "name"), whole(specs, "gpus")
@@ -106,7 +107,7 @@ def _of_type(found: Row, traits: Traits, name: str, now: datetime, regions: tupl
     price = cents / CENTS
     for place in [one for one in places if not regions or one in regions] or [ANYWHERE]:
         yield Offer(
-            provider=name,
+            provider=NAME,
             instance_type=type_name,
             region=place,
             zone="",

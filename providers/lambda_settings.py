@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from providers import settings
 
+NAME = "lambda"
 NO_DEADMAN, KEY_DEADMAN = "none", "api-key"
 
 
@@ -18,8 +19,9 @@ class LambdaSettings:
     """Always sent, since the default differs by region. 24.04: the job's packages want Python 3.11 or newer."""
     deadman: str = NO_DEADMAN
     """`api-key`: the key in LAMBDA_DEADMAN_API_KEY is put on each machine, so that it can end itself."""
-    seconds_between_requests: float = 1.0
-    seconds_between_launches: float = 12.0
+    seconds_between_requests: float = 1.1
+    seconds_between_launches: float = 12.5
+    """1 and 12 are allowed; what is sent so far apart must not arrive closer."""
     ssh_port: int = 22
 
 
@@ -35,4 +37,4 @@ READERS: Mapping[str, settings.Reader] = {
 
 def read(raw: Mapping[str, object]) -> LambdaSettings:
     """The settings. Raises `NotSetUp` that names the key, and what was expected."""
-    return LambdaSettings(**settings.read("lambda", raw, READERS))
+    return LambdaSettings(**settings.read(NAME, raw, READERS))

@@ -10,6 +10,7 @@ from providers.rest import no_answer
 
 Row = Mapping[str, Any]
 LONGEST = 300
+NOTHING_USD = Decimal(0)
 
 
 class Odd(Exception):

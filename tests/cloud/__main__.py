@@ -8,41 +8,33 @@ import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
-
 from tests.cloud.aws import Aws
 from tests.cloud.client import Cloud
-from tests.cloud.control import Control
+from tests.cloud.clock import SimClock
 from tests.cloud.meter import bill
 from tests.cloud.scenario import Knobs
+from tests.cloud.serving import served
 from tests.cloud.world import Event, World
 
 BY_HAND = Knobs(pending_seconds=3, boot_seconds=4, ending_seconds=3)
 """Slow enough to be watched."""
 
 
-class _Quiet(WSGIRequestHandler):
-    """Requests are not logged: the world says what they did."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log(self, type: str, message: str, *args: object) -> None:
-        if type == "error":
-            print(message % args if args else message, file=sys.stderr)
-
-
 def main() -> None:
     """Build the world, serve it, and take it down again on Ctrl-C or when the program that asked for it is gone."""
     options = _options()
     _leave_by_exception()
-    world = World(scale=options.scale, knobs=None if options.for_program else BY_HAND)
+    world = World(SimClock(options.scale))
+    aws = Aws(world)
+    if not options.for_program:
+        aws.life.knobs = BY_HAND
     try:
-        server = make_server("127.0.0.1", options.port, Control(world, Aws(world)), True, request_handler=_Quiet)
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        (_until_let_go if options.for_program else _by_hand)(world, server)
+        with served(world, aws, options.port) as urls:
+            (_until_let_go if options.for_program else _by_hand)(world, urls)
     except KeyboardInterrupt:
         pass
     finally:
@@ -66,17 +58,18 @@ def _leave_by_exception() -> None:
     signal.signal(signal.SIGTERM, leave)
 
 
-def _until_let_go(world: World, server: BaseWSGIServer) -> None:
-    print(json.dumps({"url": f"http://127.0.0.1:{server.port}"}), flush=True)
+def _until_let_go(world: World, urls: Mapping[str, str]) -> None:
+    del world
+    print(json.dumps(dict(urls)), flush=True)
     while os.read(0, 4096):
         pass
 
 
-def _by_hand(world: World, server: BaseWSGIServer) -> None:
+def _by_hand(world: World, urls: Mapping[str, str]) -> None:
     with tempfile.TemporaryDirectory(prefix="cloud-by-hand-") as folder:
-        cloud = Cloud(f"http://127.0.0.1:{server.port}", Path(folder))
+        cloud = Cloud(urls, Path(folder))
         print("# paste this into another terminal:")
-        for name, value in cloud.environ().items():
+        for name, value in cloud.environ(*urls).items():
             print(f"export {name}={shlex.quote(value)}")
         print("# then:  launch --budget 5 --gpu a10g        launch ps        launch ssh")
         print(

@@ -12,6 +12,7 @@ from moto.server import DomainDispatcherApplication, create_backend_app
 
 from tests.cloud import catalogue
 from tests.cloud.ec2 import Ec2
+from tests.cloud.ec2_life import Ec2Life
 from tests.cloud.faults import Fault
 from tests.cloud.wire import Answer, Call, Refused, form_body, read_call
 from tests.cloud.world import World
@@ -29,13 +30,16 @@ class Aws:
         self._world = world
         self._app = DomainDispatcherApplication(create_backend_app)
         self._environ = threading.local()
-        self.ec2 = Ec2(world, self._moto)
+        self.life = Ec2Life(world)
+        self.ec2 = Ec2(world, self.life, self._moto)
         self._verbs = self._table()
+        self.slow_seconds = 0.0
+        """Real seconds before each answer."""
         self.calls: list[Call] = []
         """Every call since the last reset, also those that a fault befell."""
 
     def _table(self) -> dict[str, Verb]:
-        ec2, world = self.ec2, self._world
+        ec2, world, life = self.ec2, self._world, self.life
         return {
             "RunInstances": ec2.run_instances,
             "TerminateInstances": ec2.terminate_instances,
@@ -45,11 +49,11 @@ class Aws:
             "CancelSpotInstanceRequests": ec2.cancel_spot_requests,
             "DeleteSecurityGroup": ec2.delete_security_group,
             "DescribeVpcs": ec2.describe_vpcs,
-            "DescribeSpotPriceHistory": lambda call: catalogue.spot_prices(world, call),
-            "DescribeImages": lambda call: catalogue.images(world, call),
-            "GetParameter": lambda call: catalogue.parameter(world, call),
-            "GetServiceQuota": lambda call: catalogue.quota(world, call),
-            "GetProducts": lambda call: catalogue.products(world, call),
+            "DescribeSpotPriceHistory": lambda call: catalogue.spot_prices(world, life.scenario, call),
+            "DescribeImages": catalogue.images,
+            "GetParameter": catalogue.parameter,
+            "GetServiceQuota": lambda call: catalogue.quota(life.scenario, call),
+            "GetProducts": lambda call: catalogue.products(life.scenario, call),
         }
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -57,6 +61,8 @@ class Aws:
         call = read_call(environ, body)
         self._environ.now, self._environ.body = environ, body
         self.calls.append(call)
+        if self.slow_seconds:
+            threading.Event().wait(self.slow_seconds)
         fault = self._world.faults.take(call.operation, call.region)
         if fault is None:
             return send(self._answer(call), start_response)

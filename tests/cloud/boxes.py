@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cloud import processes, stubs
-from tests.cloud.clock import SimClock
+from tests.cloud.clock import Clock
 from tests.cloud.userdata import PlainFile, UserData
 
-USER = "ubuntu"
-OWN_PATHS = re.compile(r"(?<![\w./-])(/var/lib/launch|/proc/uptime|/home/ubuntu|/opt/dlami|/var/log/cloud-init[\w.-]*)")
+OWN_PATHS = re.compile(
+    r"(?<![\w./-])(/var/lib/launch|/proc/uptime|/home/ubuntu|/opt/dlami|/var/log/cloud-init[\w.-]*|/etc/ssh|/root(?![\w.-])"
+    r"|/run/sshd|/proc/1/fd/1)"
+)
 """Paths that mean this machine's own folder. A box has no root and no namespace of its own, so that they are replaced
 in the text of user-data and of SSH commands before it runs."""
 OWN_COMMANDS = re.compile(
-    r"(?<![\w.-])(?:/usr)?/s?bin/(shutdown|poweroff|systemd-run|sudo|cloud-init-per|nvidia-smi)\b"
+    r"(?<![\w.-])(?:/usr)?/s?bin/(shutdown|poweroff|systemd-run|sudo|cloud-init-per|nvidia-smi|sshd)\b"
 )
 HANDED_ON = ("HF_ENDPOINT", "OMP_NUM_THREADS", "LD_LIBRARY_PATH", "NO_PROXY")
 """What a box takes over from the world's environment."""
@@ -38,17 +40,21 @@ class Gpu:
 class Box:
     """The folder, the environment and the processes of one machine."""
 
-    def __init__(self, id: str, root: Path, world: str, clock: SimClock, surroundings: Mapping[str, str]) -> None:
-        self.id, self.root, self.home = id, root, root / "home" / USER
+    def __init__(
+        self, id: str, root: Path, world: str, clock: Clock, surroundings: Mapping[str, str], *, user: str = "ubuntu"
+    ) -> None:
+        self.id, self.root, self.user = id, root, user
+        self.home = root / "root" if user == "root" else root / "home" / user
         self._clock, self._booted = clock, clock.seconds()
         self._children: list[subprocess.Popen[bytes]] = []
-        self.over = False
+        self.over = self.told_off = False
         self._furnish()
         self.environ = self._environ(world, surroundings)
 
     def _furnish(self) -> None:
-        for below in ("run", "tmp", "proc", "etc", "var/log", "var/lib/launch", "home/ubuntu", "opt/dlami/nvme"):
+        for below in ("run", "tmp", "proc", "etc", "var/log", "var/lib/launch", "opt/dlami/nvme"):
             (self.root / below).mkdir(parents=True)
+        self.home.mkdir(parents=True)
         (self.root / "var/lib/launch").rmdir()  # the guard folder is for user-data to make
         stubs.install(self.root / "bin", self._clock.scale)
         self.refresh()
@@ -67,8 +73,8 @@ class Box:
             "BOX_ROOT": str(self.root),
             "PATH": ":".join(path),
             "HOME": str(self.home),
-            "USER": USER,
-            "LOGNAME": USER,
+            "USER": self.user,
+            "LOGNAME": self.user,
             "SHELL": "/bin/sh",
             "LANG": "C.UTF-8",
             "TMPDIR": str(self.root / "tmp"),
@@ -123,6 +129,45 @@ class Box:
         )
         self._children = [*(one for one in self._children if one.poll() is None), child]
         return child
+
+    def start_main(self, argv: list[str], environ: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+        """A container's main process: it has the container's environment, which SSH sessions do not get to see."""
+        (self.root / "proc/1/fd").mkdir(parents=True, exist_ok=True)
+        (self.root / "run").mkdir(exist_ok=True)
+        console = self.root / "run/console"
+        console.touch()
+        (self.root / "proc/1/fd/1").unlink(missing_ok=True)
+        (self.root / "proc/1/fd/1").symlink_to(console)
+        said = {name: self.own(value) for name, value in environ.items()}
+        before, self.environ = self.environ, {**said, **self.environ}
+        try:
+            with console.open("ab") as out:
+                return self.start(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        finally:
+            self.environ = before
+
+    def console(self) -> list[str]:
+        """What the container's main process, and whoever wrote where it writes, printed."""
+        try:
+            return (self.root / "run/console").read_text(errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
+
+    def sshd_note(self) -> str | None:
+        """What an `sshd` that was started in here says of itself; None while there is none."""
+        try:
+            return (self.root / "run/sshd.json").read_text()
+        except FileNotFoundError:
+            return None
+
+    def wipe(self) -> None:
+        """A container begins anew: all processes end, and of its disk only the image's part is left."""
+        if sys.platform == "linux":
+            processes.end(processes.BOX_MARK, self.id)
+        for below in ("run/sshd.json", "etc/ssh", "var/lib/launch", "root"):
+            path = self.root / below
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        self.home.mkdir(parents=True, exist_ok=True)
 
     def finished(self) -> None:
         """User-data is through."""

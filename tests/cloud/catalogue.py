@@ -12,6 +12,7 @@ from tests.cloud.scenario import (
     ON_DEMAND_USD_PER_HOUR,
     QUOTA_NAMES,
     REGIONS,
+    Scenario,
     dlami_id,
 )
 from tests.cloud.wire import Answer, Call, Refused, as_json, as_xml
@@ -22,7 +23,7 @@ DLAMI_SUFFIX = "/latest/ami-id"
 PRODUCTS = ("Linux/UNIX", "Linux/UNIX (Amazon VPC)")
 
 
-def spot_prices(world: World, call: Call) -> Answer:
+def spot_prices(world: World, scenario: Scenario, call: Call) -> Answer:
     """DescribeSpotPriceHistory: the price in force per type and zone; a price has held since the world began."""
     filters = call.filters()
     types = call.many("InstanceType") or filters.get("instance-type") or list(ON_DEMAND_USD_PER_HOUR)
@@ -41,12 +42,12 @@ def spot_prices(world: World, call: Call) -> Answer:
         for name in types
         for zone in moto_ec2.zones(call.region, name)
         if not wanted or zone in wanted
-        if (price := world.scenario.spot_price(zone, name)) is not None
+        if (price := scenario.spot_price(zone, name)) is not None
     ]
     return as_xml("DescribeSpotPriceHistory", spotPriceHistorySet=rows, nextToken="")
 
 
-def parameter(world: World, call: Call) -> Answer | None:
+def parameter(call: Call) -> Answer | None:
     """ssm:GetParameter for the Deep Learning image in one spelling; the others are not found."""
     name = str(call.document.get("Name", ""))
     if not name.startswith("/aws/service/deeplearning/"):
@@ -57,12 +58,12 @@ def parameter(world: World, call: Call) -> Answer | None:
     return as_json({"Parameter": value})
 
 
-def quota(world: World, call: Call) -> Answer | None:
+def quota(scenario: Scenario, call: Call) -> Answer | None:
     """service-quotas:GetServiceQuota for EC2's vCPU quotas."""
     if call.document.get("ServiceCode") != "ec2":
         return None
     code = str(call.document.get("QuotaCode", ""))
-    value = world.scenario.quota(call.region, code)
+    value = scenario.quota(call.region, code)
     if value is None:
         raise Refused("NoSuchResourceException", "The request failed because the specified quota does not exist.")
     described = {
@@ -78,17 +79,17 @@ def quota(world: World, call: Call) -> Answer | None:
     return as_json({"Quota": described})
 
 
-def products(world: World, call: Call) -> Answer:
+def products(scenario: Scenario, call: Call) -> Answer:
     """pricing:GetProducts: Linux on-demand prices, each item a JSON string inside the JSON, as AWS does it."""
     asked = {one["Field"]: one["Value"] for one in call.document.get("Filters", ())}
     regions = [asked["regionCode"]] if "regionCode" in asked else list(REGIONS)
     types = [asked["instanceType"]] if "instanceType" in asked else list(ON_DEMAND_USD_PER_HOUR)
-    rows = [_product(world, region, name) for region in regions for name in types]
+    rows = [_product(scenario, region, name) for region in regions for name in types]
     return as_json({"FormatVersion": "aws_v1", "PriceList": [row for row in rows if row]})
 
 
-def _product(world: World, region: str, instance_type: str) -> str:
-    price = world.scenario.on_demand(region, instance_type)
+def _product(scenario: Scenario, region: str, instance_type: str) -> str:
+    price = scenario.on_demand(region, instance_type)
     if price is None:
         return ""
     sku = f"SKU{crc32(f'{region}/{instance_type}'.encode()):010d}"
@@ -108,7 +109,7 @@ def _product(world: World, region: str, instance_type: str) -> str:
     return json.dumps({"product": product, "serviceCode": "AmazonEC2", "terms": terms})
 
 
-def images(world: World, call: Call) -> Answer | None:
+def images(call: Call) -> Answer | None:
     """DescribeImages for the Deep Learning image, by id or by owner and name; all else is moto's."""
     id, names = dlami_id(call.region), call.filters().get("name", [])
     by_id, by_owner = id in call.many("ImageId"), DLAMI_OWNER in call.many("Owner")

@@ -19,12 +19,17 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[2]
 REGIONS = ("us-east-1", "us-east-2")
 BOUND_SECONDS = 30.0
+FAST_SECONDS = 0.02
+LAMBDA_KEY = "secret_tests_0123456789abcdef0123456789abcdef.onlyForTheTestCloud"
+RUNPOD_KEY = "rpa_ONLYFORTHETESTCLOUD0123456789ABCDEFGHIJ"
+RUNPOD_READ_ONLY_KEY = "rpa_MAYONLYREAD0123456789ABCDEFGHIJKLMNOPQ"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """One machine as the cloud sees it; instants are sim seconds since the world began."""
 
+    cloud: str
     id: str
     region: str
     zone: str
@@ -33,6 +38,7 @@ class Machine:
     state: str
     reason: str
     address: str
+    port: int
     ssh: bool
     root: Path
     """Its folder on this computer; `home/ubuntu` below it is the login folder."""
@@ -64,27 +70,50 @@ class CloudError(Exception):
 class Cloud:
     """A running test cloud."""
 
-    def __init__(self, url: str, folder: Path, process: int | None = None) -> None:
-        self.url, self.folder, self._process = url, folder, process
+    def __init__(self, urls: Mapping[str, str], folder: Path, process: int | None = None) -> None:
+        self.urls, self.folder, self._process = dict(urls), folder, process
+        self.url = self.urls["aws"]
 
-    def environ(self) -> dict[str, str]:
-        """What `launch` needs in its environment to take this for AWS; its state lies in this cloud's folder."""
+    def environ(self, *clouds: str) -> dict[str, str]:
+        """What `launch` needs to take this for those clouds (AWS alone, where none is named).
+
+        Its state lies in this cloud's folder. The others are asked faster than in reality: `hurried` turns their knobs.
+        """
         config = self.folder / "config.yaml"
-        aws = {"ssh_port": 2222, "regions": list(REGIONS), "checkip_url": f"{self.url}/checkip"}
-        config.write_text(json.dumps({"providers": {"aws": aws}}, indent=1) + "\n")  # JSON is YAML
+        config.write_text(json.dumps({"providers": self._settings()}, indent=1) + "\n")  # JSON is YAML
+        keys = {
+            "aws": {
+                "AWS_ENDPOINT_URL": self.url,
+                "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+                "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+                "AWS_REGION": REGIONS[0],
+                "AWS_DEFAULT_REGION": REGIONS[0],
+                "AWS_EC2_METADATA_DISABLED": "true",
+            },
+            "lambda": {"LAMBDA_API_BASE_URL": f"{self.urls['lambda']}/api/v1", "LAMBDA_API_KEY": LAMBDA_KEY},
+            "runpod": {"RUNPOD_API_BASE_URL": self.urls["runpod"], "RUNPOD_API_KEY": RUNPOD_KEY},
+        }
         return {
-            "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
-            "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-            "AWS_REGION": REGIONS[0],
-            "AWS_DEFAULT_REGION": REGIONS[0],
-            "AWS_EC2_METADATA_DISABLED": "true",
+            **{name: value for cloud in clouds or ("aws",) for name, value in keys[cloud].items()},
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "LAUNCH_CONFIG": str(config),
             "LAUNCH_HOME": str(self.folder / "home"),
             "NO_PROXY": "127.0.0.0/8,localhost",
         }
+
+    def _settings(self) -> dict[str, object]:
+        fast = {"seconds_between_requests": FAST_SECONDS}
+        return {
+            "aws": {"ssh_port": 2222, "regions": list(REGIONS), "checkip_url": f"{self.url}/checkip"},
+            "lambda": {"ssh_port": 2222, "seconds_between_launches": FAST_SECONDS, **fast},
+            "runpod": {**fast},
+        }
+
+    def hurried(self) -> None:
+        """Lambda and Runpod let themselves be asked as fast as the settings of `environ` ask them."""
+        self.knobs(cloud="lambda", requests_every_seconds=0, launches_every_seconds=0)
+        self.knobs(cloud="runpod", requests_a_minute=10_000)
 
     def call(self, verb: str, **asked: object) -> Any:
         """One verb of the control API; README.md lists them. Raises `CloudError` with the cloud's sentence."""
@@ -188,12 +217,12 @@ def running(scale: float = 1.0, **knobs: object) -> Iterator[Cloud]:
             _end(child)
 
 
-def _ready(child: "subprocess.Popen[str]") -> str:
-    """The address that the cloud says on its first line once it listens."""
+def _ready(child: "subprocess.Popen[str]") -> dict[str, str]:
+    """The addresses that the cloud says on its first line once it listens."""
     line = child.stdout.readline()  # type: ignore[union-attr]  # it was asked for as a pipe
     if not line:
         raise CloudError("the test cloud ended before it listened; its standard error says why")
-    return str(json.loads(line)["url"])
+    return dict(json.loads(line))
 
 
 def _end(child: "subprocess.Popen[str]") -> None:

@@ -33,3 +33,40 @@ class SimClock:
     def real_now(self) -> float:
         """The real monotonic time that belongs to `now`, for those who must scale it themselves."""
         return time.monotonic()
+
+
+class HandClock:
+    """Sim time that moves only when somebody moves it: for worlds without processes."""
+
+    scale = 1.0
+
+    def __init__(self, origin: datetime = datetime(2026, 11, 24, 12, tzinfo=UTC)) -> None:
+        self._origin, self._seconds = origin, 0.0
+
+    def seconds(self) -> float:
+        """Sim seconds since the world began."""
+        return self._seconds
+
+    def at(self, seconds: float) -> datetime:
+        """The sim instant at which so many sim seconds have passed."""
+        return self._origin + timedelta(seconds=seconds)
+
+    def now(self) -> datetime:
+        """The sim instant now, aware, in UTC."""
+        return self.at(self._seconds)
+
+    def move_to(self, seconds: float) -> None:
+        """Time passes, forward only."""
+        self._seconds = max(self._seconds, seconds)
+
+    def real(self, sim_seconds: float) -> float:
+        """No real time passes for it."""
+        del sim_seconds
+        return 0.0
+
+    def real_now(self) -> float:
+        """The real monotonic time."""
+        return time.monotonic()
+
+
+Clock = SimClock | HandClock

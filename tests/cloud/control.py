@@ -9,9 +9,11 @@ from urllib.parse import parse_qsl
 
 from tests.cloud.aws import Aws, Environ, StartResponse, send
 from tests.cloud.faults import Fault
+from tests.cloud.http_cloud import HttpCloud
+from tests.cloud.machine import Machine
 from tests.cloud.meter import bill
 from tests.cloud.wire import Answer
-from tests.cloud.world import Machine, World
+from tests.cloud.world import World
 
 Asked = Mapping[str, Any]
 CHECKIP = "/checkip"
@@ -20,24 +22,29 @@ CHECKIP = "/checkip"
 class Control:
     """The outermost WSGI application: control, the caller's address, and AWS for everything else."""
 
-    def __init__(self, world: World, aws: Aws) -> None:
-        self._world, self._aws = world, aws
+    def __init__(self, world: World, aws: Aws, others: Mapping[str, HttpCloud]) -> None:
+        self._world, self._aws, self._others = world, aws, others
         self._verbs: dict[str, Callable[[Asked], object]] = {
             "state": self._state,
             "meter": self._meter,
             "events": lambda asked: self._events(asked, 0.0),
             "wait": lambda asked: self._events(asked, float(asked.get("seconds", 1))),
             "fault": self._fault,
-            "calls": lambda asked: [one.form for one in aws.calls if one.operation == asked["operation"]],
+            "calls": self._calls,
+            "violations": lambda asked: [one for cloud in others.values() for one in cloud.violations],
             "faults": lambda asked: [asdict(one) for one in world.faults.all()],
             "capacity": self._capacity,
             "price": self._price,
             "quota": self._quota,
             "knobs": self._knobs,
-            "preempt": lambda asked: world.preempt(asked["machine"], float(asked.get("notice_seconds", 120))),
-            "rebalance": lambda asked: world.set_rebalance(asked["machine"]),
+            "preempt": lambda asked: aws.life.preempt(asked["machine"], float(asked.get("notice_seconds", 120))),
+            "rebalance": lambda asked: aws.life.set_rebalance(asked["machine"]),
             "drop": lambda asked: world.drop_connections(asked.get("machine")),
-            "end": lambda asked: world.terminate(asked["machine"], asked["code"], asked["code"]),
+            "end": self._end,
+            "move": self._move,
+            "balance": lambda asked: {"usd": str(world.landlords["runpod"].balance_usd())},  # type: ignore[attr-defined]  # what only that cloud has
+            "slow": self._slow,
+            "sell": self._sell,
             "reset": self._reset,
         }
 
@@ -73,6 +80,7 @@ class Control:
         costs = bill(machine.metered, self._world.clock.seconds())
         box = machine.box
         return {
+            "cloud": machine.cloud,
             "id": machine.id,
             "region": machine.region,
             "zone": machine.zone,
@@ -81,6 +89,7 @@ class Control:
             "state": machine.state,
             "reason": machine.reason[0],
             "address": machine.address,
+            "port": machine.port,
             "ssh": machine.sshd is not None and machine.alive,
             "root": "" if box is None else str(box.root),
             "tags": machine.metered.tags,
@@ -108,9 +117,35 @@ class Control:
         self._world.faults.plant(fault := Fault(**asked))
         return asdict(fault)
 
+    def _calls(self, asked: Asked) -> object:
+        """AWS's by their form, those of the other clouds ("lambda.launch") by their JSON body."""
+        cloud, dot, operation = str(asked["operation"]).partition(".")
+        if not dot:
+            return [one.form for one in self._aws.calls if one.operation == cloud]
+        return [one.body for one in self._others[cloud].calls if operation in (one.operation, "*")]
+
+    def _slow(self, asked: Asked) -> object:
+        """Each answer of every cloud takes so many real seconds."""
+        self._aws.slow_seconds = float(asked["seconds"])
+        for cloud in self._others.values():
+            cloud.slow_seconds = float(asked["seconds"])
+        return {}
+
+    def _sell(self, asked: Asked) -> object:
+        """What the catalogue of a cloud says of one machine type: its price by the hour, its places."""
+        landlord: Any = self._world.landlords[asked["cloud"]]
+        if "usd_per_hour" in asked:
+            landlord.set_price(asked["instance_type"], asked["usd_per_hour"])
+        if "places" in asked:
+            landlord.set_places(asked["instance_type"], asked["places"])
+        return {}
+
     def _capacity(self, asked: Asked) -> object:
-        """`units` null: any number again."""
-        pools, units = self._world.scenario.capacity, asked["units"]
+        """`units` null: any number again. AWS's pools are "zone/type/market"; the others' begin with their name."""
+        landlord: Any = self._world.landlords.get(str(asked["pool"]).partition("/")[0], self._aws.life)
+        pools, units = landlord.scenario.capacity, asked["units"]
+        if landlord is not self._aws.life:
+            asked = {**asked, "pool": str(asked["pool"]).partition("/")[2]}
         if units is None:
             pools.pop(asked["pool"], None)
         else:
@@ -118,21 +153,39 @@ class Control:
         return pools
 
     def _price(self, asked: Asked) -> object:
-        self._world.set_spot_price(asked["zone"], asked["instance_type"], Decimal(asked["usd_per_hour"]))
+        self._aws.life.set_spot_price(asked["zone"], asked["instance_type"], Decimal(asked["usd_per_hour"]))
         return {}
 
     def _quota(self, asked: Asked) -> object:
-        self._world.scenario.quotas[asked["region"], asked["code"]] = float(asked["value"])
+        self._aws.life.scenario.quotas[asked["region"], asked["code"]] = float(asked["value"])
         return {}
 
     def _knobs(self, asked: Asked) -> object:
-        self._world.set_knobs(asked)
-        return asdict(self._world.knobs)
+        cloud = str(asked.get("cloud", "aws"))
+        self._world.set_knobs(cloud, {name: value for name, value in asked.items() if name != "cloud"})
+        return asdict(self._world.landlords[cloud].knobs)
+
+    def _end(self, asked: Asked) -> object:
+        machine = self._world.machines[asked["machine"]]
+        self._world.landlords[machine.cloud].end(machine.id, asked["code"], asked["code"])
+        return {}
+
+    def _move(self, asked: Asked) -> object:
+        machine = self._world.machines[asked["machine"]]
+        landlord: Any = self._world.landlords[machine.cloud]
+        with self._world.lock:
+            landlord.move(machine)
+        return {}
 
     def _reset(self, asked: Asked) -> object:
         self._world.reset()
         self._aws.ec2.forget()
         self._aws.calls.clear()
+        self._aws.slow_seconds = 0.0
+        for cloud in self._others.values():
+            cloud.calls.clear()
+            cloud.violations.clear()
+            cloud.slow_seconds = 0.0
         return {}
 
 

@@ -8,10 +8,11 @@ from decimal import Decimal, InvalidOperation
 from xml.etree import ElementTree as ET
 
 from tests.cloud import moto_ec2
+from tests.cloud.ec2_life import Ec2Life, Ec2Machine, gpu_of
 from tests.cloud.meter import Metered
 from tests.cloud.scenario import DLAMI_ROOT_GIB, dlami_id, quota_code
 from tests.cloud.wire import Answer, Call, Refused, as_xml, each, edited
-from tests.cloud.world import Machine, World
+from tests.cloud.world import SSH_PORT, World
 
 USER_DATA_LIMIT = 16384
 OWN_FILTERS = {"client-token", "instance-lifecycle", "spot-instance-request-id"}
@@ -25,8 +26,8 @@ Moto = Callable[[Call], Answer]
 class Ec2:
     """The verbs, over one world. Every method is called under the world's lock."""
 
-    def __init__(self, world: World, moto: Moto) -> None:
-        self._world, self._moto = world, moto
+    def __init__(self, world: World, life: Ec2Life, moto: Moto) -> None:
+        self._world, self._life, self._moto = world, life, moto
         self._answered: dict[tuple[str, str, str], tuple[dict[str, str], Answer]] = {}
 
     # RunInstances
@@ -53,7 +54,7 @@ class Ec2:
 
     def _zone(self, call: Call) -> str:
         subnet = call.form.get("NetworkInterface.1.SubnetId") or call.form.get("SubnetId")
-        if subnet is None and not self._world.knobs.default_vpc:
+        if subnet is None and not self._life.knobs.default_vpc:
             raise Refused("VPCIdNotSpecified", "No default VPC for this user")
         if subnet is None:
             return call.form.get("Placement.AvailabilityZone", f"{call.region}a")
@@ -75,7 +76,7 @@ class Ec2:
         answer = self._moto(call)
         if answer.status != 200:
             return answer
-        self._world.scenario.take(pool)
+        self._life.scenario.take(pool)
         return self._enter(call, answer, zone, price)
 
     def _check_parameters(self, call: Call, instance_type: str, zone: str, spot: bool) -> None:
@@ -95,8 +96,8 @@ class Ec2:
 
     def _check_quota(self, region: str, instance_type: str, spot: bool) -> None:
         code = quota_code(instance_type, spot=spot)
-        limit = self._world.scenario.quota(region, code) or 0.0
-        alive = [one for one in self._world.machines.values() if one.alive and one.region == region]
+        limit = self._life.scenario.quota(region, code) or 0.0
+        alive = [one for one in self._life.machines.values() if one.alive and one.region == region]
         counted = [one for one in alive if quota_code(one.instance_type, spot=one.spot) == code]
         used = sum(moto_ec2.vcpus(one.instance_type) or 0 for one in counted)
         if used + (moto_ec2.vcpus(instance_type) or 0) <= limit:
@@ -108,7 +109,7 @@ class Ec2:
         raise Refused("VcpuLimitExceeded", f"{text}http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.")  # fmt: skip  # noqa: E501 - AWS's own text
 
     def _check_price(self, call: Call, zone: str, instance_type: str) -> Decimal:
-        market = self._world.scenario.spot_price(zone, instance_type)
+        market = self._life.scenario.spot_price(zone, instance_type)
         if market is None:
             raise Refused("Unsupported", f"There is no spot market for {instance_type} in {zone}.")
         said = call.form.get("InstanceMarketOptions.SpotOptions.MaxPrice")
@@ -118,7 +119,7 @@ class Ec2:
         return market
 
     def _check_capacity(self, pool: str, zone: str, instance_type: str, spot: bool) -> None:
-        if self._world.scenario.has(pool):
+        if self._life.scenario.has(pool):
             return
         text = "There is no Spot capacity available that matches your request."
         if not spot:
@@ -129,12 +130,12 @@ class Ec2:
         """Bring what moto made into the world, and the answer into the state that a new machine has."""
         id = next(iter(each(ET.fromstring(answer.body), "instanceId"))).text or ""
         machine = self._machine(call, id, zone, price)
-        self._world.create(machine)
+        self._life.create(machine)
         return edited(answer, lambda root: _as_pending(root, machine))
 
-    def _machine(self, call: Call, id: str, zone: str, price: Decimal | None) -> Machine:
+    def _machine(self, call: Call, id: str, zone: str, price: Decimal | None) -> Ec2Machine:
         now, instance_type = self._world.clock.seconds(), call.form["InstanceType"]
-        on_demand = self._world.scenario.on_demand(call.region, instance_type) or Decimal(0)
+        on_demand = self._life.scenario.on_demand(call.region, instance_type) or Decimal(0)
         metered = Metered(
             id=id,
             tags=moto_ec2.tags(call.region, id),
@@ -142,7 +143,10 @@ class Ec2:
             disk_gib=moto_ec2.disks_gib(call.region, id),
             prices=[(now, on_demand if price is None else price)],
         )
-        return Machine(
+        return Ec2Machine(
+            cloud="aws",
+            port=SSH_PORT,
+            gpu=gpu_of(instance_type),
             id=id,
             region=call.region,
             zone=zone,
@@ -165,17 +169,17 @@ class Ec2:
     def terminate_instances(self, call: Call) -> Answer:
         """One unknown id and nothing is ended; the ended are ended again without complaint."""
         machines = [self._known(call, id) for id in call.many("InstanceId")]
-        ignored = self._world.knobs.terminate_ignored > 0
+        ignored = self._life.knobs.terminate_ignored > 0
         if ignored:
-            self._world.knobs.terminate_ignored -= 1
+            self._life.knobs.terminate_ignored -= 1
         rows = [self._ending(machine, ignored) for machine in machines]
         return as_xml("TerminateInstances", instancesSet=rows)
 
-    def _ending(self, machine: Machine, ignored: bool) -> dict[str, object]:
+    def _ending(self, machine: Ec2Machine, ignored: bool) -> dict[str, object]:
         before = machine.state
         code = "Client.UserInitiatedShutdown"
         if not ignored:
-            self._world.terminate(machine.id, code, f"{code}: User initiated shutdown")
+            self._life.end(machine.id, code, f"{code}: User initiated shutdown")
         after = "shutting-down" if ignored and machine.alive else machine.state
         states = {
             name: {"code": moto_ec2.CODES[state], "name": state}
@@ -189,22 +193,22 @@ class Ec2:
         for id in asked:
             self._known(call, id)
         own = {name: values for name, values in call.filters().items() if name in OWN_FILTERS}
-        shown = {one.id for one in self._world.machines.values() if self._listed(one, bool(asked)) and _fits(one, own)}
-        if not asked and self._world.knobs.list_gap > 0:
-            self._world.knobs.list_gap -= 1
+        shown = {one.id for one in self._life.machines.values() if self._listed(one, bool(asked)) and _fits(one, own)}
+        if not asked and self._life.knobs.list_gap > 0:
+            self._life.knobs.list_gap -= 1
             shown = set()
         answer = self._moto(_without_filters(call, OWN_FILTERS) if own else call)
         return answer if answer.status != 200 else edited(answer, lambda root: _keep(root, shown))
 
-    def _listed(self, machine: Machine, by_id: bool) -> bool:
-        now, knobs = self._world.clock.seconds(), self._world.knobs
+    def _listed(self, machine: Ec2Machine, by_id: bool) -> bool:
+        now, knobs = self._world.clock.seconds(), self._life.knobs
         young = not by_id and now - machine.created < knobs.list_lag_seconds
         old = machine.terminated is not None and now - machine.terminated > knobs.listed_seconds
         return not young and not old
 
-    def _known(self, call: Call, id: str) -> Machine:
-        machine = self._world.machines.get(id)
-        now, knobs = self._world.clock.seconds(), self._world.knobs
+    def _known(self, call: Call, id: str) -> Ec2Machine:
+        machine = self._life.machines.get(id)
+        now, knobs = self._world.clock.seconds(), self._life.knobs
         unknown = machine is None or machine.region != call.region or not self._listed(machine, by_id=True)
         if machine is not None and not unknown and now - machine.created >= knobs.early_not_found_seconds:
             return machine
@@ -221,7 +225,7 @@ class Ec2:
     def spot_requests(self, call: Call) -> Answer:
         """DescribeSpotInstanceRequests: one-time requests, active while their machine lives."""
         asked = set(call.many("SpotInstanceRequestId"))
-        mine = [one for one in self._world.machines.values() if one.spot and one.region == call.region]
+        mine = [one for one in self._life.machines.values() if one.spot and one.region == call.region]
         rows = [_spot_request(one) for one in mine if not asked or one.spot_request in asked]
         return as_xml("DescribeSpotInstanceRequests", spotInstanceRequestSet=rows)
 
@@ -233,13 +237,13 @@ class Ec2:
     def delete_security_group(self, call: Call) -> Answer:
         """Refused while a machine that is not terminated holds it."""
         id = call.form.get("GroupId", "")
-        if any(id in one.groups and one.state != "terminated" for one in self._world.machines.values()):
+        if any(id in one.groups and one.state != "terminated" for one in self._life.machines.values()):
             raise Refused("DependencyViolation", f"resource {id} has a dependent object")
         return self._moto(call)
 
     def describe_vpcs(self, call: Call) -> Answer:
         """Without a default VPC there is none to be found."""
-        return self._moto(call) if self._world.knobs.default_vpc else as_xml("DescribeVpcs", vpcSet=[])
+        return self._moto(call) if self._life.knobs.default_vpc else as_xml("DescribeVpcs", vpcSet=[])
 
 
 def _user_data(call: Call) -> bytes:
@@ -277,7 +281,7 @@ def _check_disk(call: Call, deep_learning: bool) -> None:
         raise Refused("InvalidBlockDeviceMapping", f"{text}{DLAMI_ROOT_GIB}GB")
 
 
-def _as_pending(root: ET.Element, machine: Machine) -> None:
+def _as_pending(root: ET.Element, machine: Ec2Machine) -> None:
     for state in each(root, "instanceState"):
         for part in state:
             part.text = "0" if part.tag.endswith("code") else "pending"
@@ -298,7 +302,7 @@ def _keep(root: ET.Element, shown: set[str]) -> None:
                     reservations.remove(reservation)
 
 
-def _fits(machine: Machine, filters: dict[str, list[str]]) -> bool:
+def _fits(machine: Ec2Machine, filters: dict[str, list[str]]) -> bool:
     known = {
         "client-token": machine.token,
         "instance-lifecycle": "spot" if machine.spot else "",
@@ -317,7 +321,7 @@ def _without_filters(call: Call, names: set[str]) -> Call:
     return Call(operation=call.operation, region=call.region, access_key=call.access_key, form=form)
 
 
-def _spot_request(machine: Machine) -> dict[str, object]:
+def _spot_request(machine: Ec2Machine) -> dict[str, object]:
     over = {"Server.SpotInstanceTermination": "instance-terminated-no-capacity"}
     code = "fulfilled" if machine.alive else over.get(machine.reason[0], "instance-terminated-by-user")
     return {

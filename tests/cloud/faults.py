@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-When = Literal["before", "after", "hang", "reset", "html", "empty", "throttle"]
+When = Literal["before", "after", "hang", "reset", "html", "empty", "badjson", "throttle"]
 
 
 @dataclass(kw_only=True)
@@ -14,8 +14,10 @@ class Fault:
 
     `before`: refused with `code`, nothing done. `after`: done, then answered with `code`. `hang`: no answer for
     `seconds` real seconds, then the line is cut. `reset`: the line is cut at once. `html`: a proxy's error page with
-    200. `empty`: 200 and no body. `throttle`: 503 RequestLimitExceeded. `applied` says whether hang, reset, html and
-    empty come after the call was carried out.
+    200. `empty`: 200 and no body. `badjson`: half a document. `throttle`: refused for asking too often. `applied` says
+    whether hang, reset, html and empty come after the call was carried out.
+
+    AWS's operations have their own names, those of the other clouds begin with the cloud's: "lambda.launch".
     """
 
     operation: str
@@ -32,7 +34,7 @@ class Fault:
     def __post_init__(self) -> None:
         if self.when not in get_args(When):
             raise ValueError(f"no such fault: {self.when!r}; one of {', '.join(get_args(When))}")
-        if self.when == "after":
+        if self.when in {"after", "badjson"}:
             self.applied = True
 
     def meets(self, operation: str, region: str) -> bool:

@@ -4,13 +4,35 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-MINIMUM_SECONDS = 60
-"""Linux machines are billed by the second, but never for less than this (aws.md section 7)."""
-GP3_USD_PER_GIB_MONTH = Decimal("0.08")
 HOURS_PER_MONTH = Decimal(730)
-IPV4_USD_PER_HOUR = Decimal("0.005")
-EGRESS_USD_PER_GB = Decimal("0.09")
-"""From the first byte: the account's free 100 GB a month may have been used up by somebody else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How one cloud bills: compute from `started` (or the create call) to the end, in steps, for a minimum."""
+
+    step_seconds: int = 1
+    minimum_seconds: int = 0
+    from_create: bool = False
+    disk_usd_per_gib_month: Decimal = Decimal(0)
+    disk_while_running: bool = False
+    """Billed with the compute; else from the create call until it is deleted."""
+    address_usd_per_hour: Decimal = Decimal(0)
+    egress_usd_per_gb: Decimal = Decimal(0)
+
+
+AWS = Rules(
+    minimum_seconds=60,
+    disk_usd_per_gib_month=Decimal("0.08"),
+    address_usd_per_hour=Decimal("0.005"),
+    egress_usd_per_gb=Decimal("0.09"),
+)
+"""By the second, at least 60 (aws.md section 7). Egress from the first byte: the account's free 100 GB a month may have
+been used up by somebody else."""
+LAMBDA = Rules(step_seconds=60, minimum_seconds=60)
+"""By the started minute, from healthy (or unhealthy: some say that they paid) to the terminate call (lambda.md 9)."""
+RUNPOD = Rules(from_create=True, disk_usd_per_gib_month=Decimal("0.10"), disk_while_running=True)
+"""By the second. Where its meter starts is not documented: the bad case is the create call (runpod.md section 7)."""
 
 
 @dataclass(kw_only=True)
@@ -27,6 +49,9 @@ class Metered:
     ended: float | None = None
     deleted: float | None = None
     egress_bytes: int = 0
+    rules: Rules = AWS
+    off: list[list[float | None]] = field(default_factory=list)
+    """Stretches in which it was stopped, and no compute was billed; the last one may be open."""
 
     def price(self, at: float, usd_per_hour: Decimal) -> None:
         """The zone's price moved while the machine lives."""
@@ -53,20 +78,30 @@ class Bill:
 
 def bill(machine: Metered, now: float) -> Bill:
     """What `machine` costs up to `now`. A machine that never ran costs its disk alone."""
+    rules = machine.rules
     until = machine.ended if machine.ended is not None else now
     gone = machine.deleted if machine.deleted is not None else now
-    disk = machine.disk_gib * _cost(GP3_USD_PER_GIB_MONTH, gone - machine.created) / HOURS_PER_MONTH
-    egress = EGRESS_USD_PER_GB * machine.egress_bytes / Decimal(10**9)
-    if machine.started is None:
-        return Bill(compute_usd=Decimal(0), disk_usd=disk, address_usd=Decimal(0), egress_usd=egress)
-    end = max(until, machine.started + MINIMUM_SECONDS)
+    start = machine.created if rules.from_create else machine.started
+    egress = rules.egress_usd_per_gb * machine.egress_bytes / Decimal(10**9)
+    if start is None:
+        return Bill(
+            compute_usd=Decimal(0), disk_usd=_disk(machine, gone - machine.created),
+            address_usd=Decimal(0), egress_usd=egress,
+        )  # fmt: skip
+    steps = -(-max(0.0, round(until - start, 6)) // rules.step_seconds) if rules.step_seconds > 1 else None
+    end = max(until if steps is None else start + steps * rules.step_seconds, start + rules.minimum_seconds)
+    off = sum(max(0.0, (until if to is None else to) - (since or 0.0)) for since, to in machine.off)
     return Bill(
-        compute_usd=_compute(machine.prices, machine.started, end),
-        disk_usd=disk,
-        address_usd=_cost(IPV4_USD_PER_HOUR, until - machine.started),
+        compute_usd=_compute(machine.prices, start, end) - _cost(machine.prices[-1][1], off),
+        disk_usd=_disk(machine, until - start - off if rules.disk_while_running else gone - machine.created),
+        address_usd=_cost(rules.address_usd_per_hour, until - start),
         egress_usd=egress,
-        seconds=_decimal(end - machine.started),
+        seconds=_decimal(end - start - off),
     )
+
+
+def _disk(machine: Metered, seconds: float) -> Decimal:
+    return machine.disk_gib * _cost(machine.rules.disk_usd_per_gib_month, seconds) / HOURS_PER_MONTH
 
 
 def _compute(prices: list[tuple[float, Decimal]], start: float, end: float) -> Decimal:

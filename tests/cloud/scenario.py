@@ -133,6 +133,8 @@ class Knobs:
     poweroff_ignored: bool = False
     ssh_refuse: bool = False
     wrong_host_key: bool = False
+    ignores_host_key: bool = False
+    """The image makes a host key of its own, whatever user-data says."""
     auth_fail: bool = False
     throttle_bytes_per_second: float = 0.0
     """Of each channel's output; 0: as fast as it goes."""

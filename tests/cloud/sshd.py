@@ -15,7 +15,7 @@ from typing import Any
 
 import asyncssh
 
-from tests.cloud.boxes import USER, Box, read_pipe
+from tests.cloud.boxes import Box, read_pipe
 from tests.cloud.scenario import Knobs
 
 CHUNK = 65536
@@ -213,7 +213,7 @@ class _Guard(asyncssh.SSHServer):  # type: ignore[misc]  # asyncssh is not follo
 
     def begin_auth(self, username: str) -> bool:
         door = self._sshd.door
-        if username == USER and not door.knobs.auth_fail and door.authorized_keys:
+        if username == self._sshd.box.user and not door.knobs.auth_fail and door.authorized_keys:
             self._connection.set_authorized_keys(asyncssh.import_authorized_keys("\n".join(door.authorized_keys)))
         return True
 

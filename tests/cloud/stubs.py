@@ -98,6 +98,23 @@ case "$1 $2" in
 esac
 """
 
+SSHD = '''#!{python} -IS
+"""Tells the world with which host key and for whom to open the door, and then stays, as `sshd -D` does."""
+import json, os, pathlib, signal, sys
+
+root = pathlib.Path(os.environ["BOX_ROOT"])
+words = sys.argv[1:]
+key = pathlib.Path(words[words.index("-h") + 1]) if "-h" in words else root / "etc/ssh/ssh_host_ed25519_key"
+allowed = pathlib.Path(os.environ["HOME"]) / ".ssh/authorized_keys"
+if not key.is_file() or key.stat().st_mode & 0o077:
+    sys.exit("sshd: no usable host key")
+told = {{"host_key": key.read_text(), "authorized": allowed.read_text().splitlines() if allowed.is_file() else []}}
+aside = root / "run/sshd.json.new"
+aside.write_text(json.dumps(told))
+aside.rename(root / "run/sshd.json")
+signal.pause()
+'''
+
 NVIDIA_SMI = '''#!{python} -IS
 """Shows the GPUs that run/gpu.json tells of; knows `-L`, `--query-gpu=... --format=csv[,noheader][,nounits]`."""
 import json, os, sys
@@ -197,6 +214,7 @@ def _commands(scale: float) -> dict[str, str]:
         "cloud-init-per": ONCE,
         "cloud-init": CLOUD_INIT,
         "getent": GETENT.format(getent=shutil.which("getent") or "false"),
+        "sshd": SSHD.format(python=sys.executable),
         "nvidia-smi": NVIDIA_SMI.format(python=sys.executable),
     }
     if scale != 1:

@@ -48,6 +48,6 @@ def test_it_ends_when_the_program_that_started_it_is_gone() -> None:
     with subprocess.Popen(argv, cwd=REPOSITORY, stdin=pipe, stdout=pipe, text=True) as cloud:
         assert cloud.stdout is not None
         assert cloud.stdin is not None
-        assert '"url"' in cloud.stdout.readline()
+        assert '"aws"' in cloud.stdout.readline()
         cloud.stdin.close()  # what the kernel does for a program that dies
         assert cloud.wait(timeout=20) == 0

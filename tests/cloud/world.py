@@ -15,23 +15,26 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import asyncssh
 
-from tests.cloud import moto_ec2, stubs, userdata
-from tests.cloud.boxes import Box, Gpu, surroundings
-from tests.cloud.clock import SimClock
+from tests.cloud import userdata
+from tests.cloud.boxes import Box, surroundings
+from tests.cloud.clock import Clock, HandClock, SimClock
 from tests.cloud.faults import Faults
-from tests.cloud.imds import Imds, reclaim_facts
-from tests.cloud.meter import Meter, Metered
-from tests.cloud.scenario import GPU_LINES, Knobs, Scenario
+from tests.cloud.imds import Facts, Imds
+from tests.cloud.machine import Machine
+from tests.cloud.meter import Meter
+from tests.cloud.scenario import Knobs
 from tests.cloud.sshd import Door, Sshd
 
 SSH_PORT = 2222
 TICK_REAL_SECONDS = 0.02
+Admits = Callable[[str], bool]
+"""Whether a peer address may reach a machine's SSH port."""
 Due = tuple[float, int, Callable[[float], None]]
 
 
@@ -46,47 +49,34 @@ class Event:
     text: str
 
 
-@dataclass(kw_only=True)
-class Machine:
-    """One instance. Changed only under the world's lock."""
+class Landlord(Protocol):
+    """A cloud: it rents machines out in this world. All is called under the world's lock."""
 
-    id: str
-    region: str
-    zone: str
-    instance_type: str
-    spot: bool
-    address: str
-    created: float
-    metered: Metered
-    terminates_on_shutdown: bool
-    user_data: bytes
-    token: str
-    spot_request: str | None
-    state: str = "pending"
-    reason: tuple[str, str] = ("", "")
-    terminated: float | None = None
-    reclaim: float | None = None
-    rebalance: float | None = None
-    off_at: float | None = None
-    """When its own shutdown takes effect."""
-    groups: set[str] = field(default_factory=set)
-    box: Box | None = None
-    sshd: Sshd | None = None
-    imds: Imds | None = None
+    name: str
+    knobs: Any
+    """A `scenario.Knobs`, or one of its own that derives from it."""
 
-    @property
-    def alive(self) -> bool:
-        """Whether it still holds capacity and quota."""
-        return self.state in {"pending", "running"}
+    def look_after(self, machine: Machine) -> None:
+        """One look at a machine whose box is open: has it asked for something (a shutdown, an SSH server)?"""
+
+    def end(self, id: str, code: str, text: str, at: float | None = None) -> None:
+        """Begin the end of a machine, for that reason; nothing happens to one that is ending already."""
+
+    def forget(self) -> None:
+        """All machines are gone: prices, names and the rest begin anew."""
 
 
 class World:
-    """All machines and the clockwork. Public methods may be called from any thread."""
+    """All machines and the clockwork. Public methods may be called from any thread.
 
-    def __init__(self, *, scale: float = 1.0, knobs: Knobs | None = None) -> None:
+    With a `HandClock` there are no processes and no threads: machines have no boxes, and time passes by `pass_time`.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
         self.id = secrets.token_hex(6)
-        self.clock, self.scenario, self.faults, self.meter = SimClock(scale), Scenario(), Faults(), Meter()
-        self.knobs = knobs or Knobs()
+        self.clock = clock or SimClock()
+        self.faults, self.meter = Faults(), Meter()
+        self.landlords: dict[str, Landlord] = {}
         self.machines: dict[str, Machine] = {}
         self.events: list[Event] = []
         self.watcher: Callable[[Event], None] = lambda event: None
@@ -95,133 +85,121 @@ class World:
         self._due: list[Due] = []
         self._order = itertools.count()
         self._over = threading.Event()
+        self._addresses: Iterator[str]
+        self._ends: list[Callable[[], None]] = []
+        if isinstance(self.clock, HandClock):
+            self._addresses = (f"127.0.{n // 250}.{n % 250 + 2}" for n in itertools.count())
+        else:
+            self._settle_down()
+
+    def _settle_down(self) -> None:
+        """A folder, a network of its own, and the threads that a world with processes needs."""
         self.root = Path(tempfile.mkdtemp(prefix="cloud-"))
-        self._net, self._claim = _claim_network()
-        self._addresses = (f"127.{self._net}.{n // 250}.{n % 250 + 2}" for n in itertools.count())
-        self._undertaker = _undertaker(self.id, self.root)
+        net, claim = _claim_network()
+        self._addresses = (f"127.{net}.{n // 250}.{n % 250 + 2}" for n in itertools.count())
+        undertaker = _undertaker(self.id, self.root)
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(ThreadPoolExecutor(max_workers=128))
-        self._threads = [threading.Thread(target=one, daemon=True) for one in (self._loop.run_forever, self._clockwork)]
-        for thread in self._threads:
+        threads = [threading.Thread(target=one, daemon=True) for one in (self._loop.run_forever, self._clockwork)]
+        for thread in threads:
             thread.start()
+        self._ends = [
+            lambda: threads[1].join(timeout=5),
+            self._close_boxes,
+            self._stop_loop,
+            lambda: threads[0].join(timeout=5),
+            lambda: _let_go(undertaker),
+            claim.close,
+            lambda: shutil.rmtree(self.root, ignore_errors=True),
+        ]
 
-    # what the API calls
+    def _close_boxes(self) -> None:
+        for machine in self.machines.values():
+            self.close_box(machine)
 
-    def create(self, machine: Machine) -> None:
-        """A machine that moto has just made begins its life as pending."""
-        with self.lock:
-            self.machines[machine.id] = machine
-            self.meter.add(machine.metered)
-            request, at = machine.spot_request, self.clock.at(machine.created)
-            moto_ec2.born(machine.region, machine.id, at, request)
-            moto_ec2.show(machine.region, machine.id, "pending", None)
-            self.say("created", machine.id, f"{machine.instance_type} {_market(machine)} in {machine.zone}")
-            if not self.knobs.never_ready:
-                self._at(machine.created + self.knobs.pending_seconds, lambda at: self._started(machine, at))
+    def _stop_loop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether time passes only by `pass_time`, and machines have no boxes."""
+        return isinstance(self.clock, HandClock)
+
+    # what the clouds call
+
+    def add(self, landlord: Landlord) -> None:
+        """A cloud opens."""
+        self.landlords[landlord.name] = landlord
+
+    def enter(self, machine: Machine) -> None:
+        """A machine begins its life."""
+        self.machines[machine.id] = machine
+        self.meter.add(machine.metered)
 
     def next_address(self) -> str:
         """A loopback address that no other machine has or had."""
         return next(self._addresses)
 
-    def terminate(self, id: str, code: str, text: str, at: float | None = None) -> None:
-        """Begin the end of a machine; nothing happens to one that is ending already."""
-        with self.lock:
-            machine = self.machines[id]
-            if not machine.alive:
-                return
-            now = self.clock.seconds() if at is None else at
-            machine.state, machine.reason, machine.metered.ended = "shutting-down", (code, text), now
-            moto_ec2.show(machine.region, id, machine.state, machine.address, machine.reason)
-            self.say("ending", id, code)
-            self._at(now + self.knobs.ending_seconds, lambda at: self._terminated(machine, at))
-        threading.Thread(target=self._close_box, args=(machine,), daemon=True).start()
+    def at(self, seconds: float, then: Callable[[float], None]) -> None:
+        """Let something happen at that sim second; `then` gets the instant it was due at."""
+        heapq.heappush(self._due, (seconds, next(self._order), then))
 
-    def preempt(self, id: str, notice_seconds: float) -> None:
-        """Take a spot machine back: the notice shows at once, the machine goes when it is over."""
-        with self.lock:
-            machine = self.machines[id]
-            machine.reclaim = self.clock.seconds() + notice_seconds
-            self.say("notice", id, f"reclaimed in {notice_seconds:g} s")
-            reason = ("Server.SpotInstanceTermination", "Server.SpotInstanceTermination: Spot instance termination")
-            self._at(machine.reclaim, lambda at: self.terminate(id, *reason, at=at))
+    def over(self, machine: Machine) -> None:
+        """Its power goes; what runs in it is ended in a thread of its own."""
+        if self.by_hand:
+            machine.ssh_at = None
+        else:
+            threading.Thread(target=self.close_box, args=(machine,), daemon=True).start()
 
-    def set_rebalance(self, id: str) -> None:
-        """Show the rebalance hint."""
-        with self.lock:
-            self.machines[id].rebalance = self.clock.seconds()
-            self.say("rebalance", id, "recommended")
+    def boot(self, machine: Machine, admits: Admits, facts: Facts | None) -> None:
+        """First boot by user-data, in the order of cloud-init: bootcmd, files and keys, SSH, runcmd."""
+        knobs: Knobs = self.landlords[machine.cloud].knobs
+        if self.by_hand:
+            machine.ssh_at = self.clock.seconds() + knobs.boot_seconds + knobs.ssh_delay_seconds
+        else:
+            threading.Thread(target=self._boot, args=(machine, admits, facts), daemon=True).start()
 
-    def set_spot_price(self, zone: str, instance_type: str, usd_per_hour: Decimal) -> None:
-        """Move a zone's price; machines whose MaxPrice is below live on, as AWS reclaims for capacity first."""
-        with self.lock:
-            self.scenario.spot[f"{zone}/{instance_type}"] = usd_per_hour
-            now = self.clock.seconds()
-            for one in self.machines.values():
-                if one.spot and (one.zone, one.instance_type) == (zone, instance_type):
-                    one.metered.price(now, usd_per_hour)
-
-    def drop_connections(self, id: str | None = None) -> None:
-        """Cut the SSH connections of one machine, or of all."""
-        servers = [one.sshd for one in list(self.machines.values()) if one.sshd and id in {None, one.id}]
-        for sshd in servers:
-            self._loop.call_soon_threadsafe(sshd.drop)
-
-    def set_knobs(self, changes: Mapping[str, object]) -> None:
-        """Turn knobs. Raises `ValueError` for one that there is not."""
-        strange = [name for name in changes if not hasattr(self.knobs, name)]
-        if strange:
-            raise ValueError(f"no such knob: {', '.join(strange)}")
-        for name, value in changes.items():
-            setattr(self.knobs, name, value)
-        for machine in list(self.machines.values()):
-            if machine.box is not None and not machine.box.over:
-                machine.box.show_gpu(self.knobs.gpu, _gpu(machine.instance_type))
-
-    # what happens by itself
-
-    def _started(self, machine: Machine, at: float) -> None:
-        if machine.state != "pending":
-            return
-        if code := self.knobs.die_in_pending:
-            self.terminate(machine.id, code, f"{code}: the machine could not start", at=at)
-            return
-        machine.state, machine.metered.started = "running", at
-        moto_ec2.show(machine.region, machine.id, "running", machine.address)
-        self.say("running", machine.id, f"at {machine.address}, billed from now")
-        threading.Thread(target=self._boot, args=(machine,), daemon=True).start()
-
-    def _boot(self, machine: Machine) -> None:
-        """First boot, in the order of cloud-init: bootcmd, files and keys, SSH, runcmd."""
+    def _boot(self, machine: Machine, admits: Admits, facts: Facts | None) -> None:
+        knobs: Knobs = self.landlords[machine.cloud].knobs
         try:
             wanted = userdata.parse(machine.user_data)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             self.say("user-data", machine.id, f"refused: {error}")
             wanted = userdata.UserData()
-        box = Box(machine.id, self.root / machine.id, self.id, self.clock, surroundings())
-        box.show_gpu(self.knobs.gpu, _gpu(machine.instance_type))
-        machine.imds = Imds(machine.address, lambda: self._imds_facts(machine))
-        box.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = machine.imds.url
+        box = self.box_for(machine)
+        if facts is not None:
+            machine.imds = Imds(machine.address, facts)
+            box.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = machine.imds.url
         machine.box = box
-        self._pause(self.knobs.boot_seconds)
+        self.pause(knobs.boot_seconds)
         self._tell_script(machine, "bootcmd", box.run_script("bootcmd", wanted.bootcmd))
         box.write_files(wanted)
-        self._pause(self.knobs.ssh_delay_seconds)
-        self._open_ssh(machine, box, wanted)
+        self.pause(knobs.ssh_delay_seconds)
+        host_key = None if knobs.ignores_host_key else wanted.host_key
+        self.open_ssh(machine, host_key, (*wanted.authorized_keys, *machine.account_keys), admits)
         self._tell_script(machine, "runcmd", box.run_script("runcmd", wanted.runcmd))
         box.finished()
         if not machine.alive:  # it was ended while it booted
-            self._close_box(machine)
+            self.close_box(machine)
 
-    def _open_ssh(self, machine: Machine, box: Box, wanted: userdata.UserData) -> None:
-        if box.over or not machine.alive:
+    def box_for(self, machine: Machine, user: str = "ubuntu") -> Box:
+        """A box, empty but for what every machine has."""
+        box = Box(machine.id, self.root / machine.id, self.id, self.clock, surroundings(), user=user)
+        box.show_gpu(self.landlords[machine.cloud].knobs.gpu, machine.gpu)
+        return box
+
+    def open_ssh(self, machine: Machine, host_key: str | None, authorized: tuple[str, ...], admits: Admits) -> None:
+        """Its SSH server listens, with that host key (None: one of its own)."""
+        box = machine.box
+        if box is None or box.over or not machine.alive:
             return
         door = Door(
             address=machine.address,
-            port=SSH_PORT,
-            host_key=wanted.host_key,
-            authorized_keys=wanted.authorized_keys,
-            knobs=self.knobs,
-            admits=lambda peer: moto_ec2.admits(machine.region, machine.groups, peer, {22, SSH_PORT}),
+            port=machine.port,
+            host_key=host_key,
+            authorized_keys=authorized,
+            knobs=self.landlords[machine.cloud].knobs,
+            admits=admits,
             sent=lambda count: self._sent(machine, count),
             told=lambda user: self.say("login", machine.id, user),
         )
@@ -232,35 +210,33 @@ class World:
             self.say("no ssh", machine.id, str(error))
             return
         machine.sshd = sshd
-        self.say("ssh", machine.id, f"listens at {machine.address} port {SSH_PORT}")
+        self.say("ssh", machine.id, f"listens at {machine.address} port {machine.port}")
 
-    def _sent(self, machine: Machine, count: int) -> None:
-        machine.metered.egress_bytes += count
+    def close_ssh(self, machine: Machine) -> None:
+        """Its SSH server is gone, and every connection with it."""
+        sshd, machine.sshd = machine.sshd, None
+        if sshd is not None:
+            self._loop.call_soon_threadsafe(sshd.close)
 
-    def _tell_script(self, machine: Machine, name: str, code: int | None) -> None:
-        if code is not None and machine.alive:
-            self.say(name, machine.id, f"ran, exit code {code}")
+    def drop_connections(self, id: str | None = None) -> None:
+        """Cut the SSH connections of one machine, or of all."""
+        servers = [one.sshd for one in list(self.machines.values()) if one.sshd and id in {None, one.id}]
+        for sshd in servers:
+            self._loop.call_soon_threadsafe(sshd.drop)
 
-    def _imds_facts(self, machine: Machine) -> dict[str, str]:
-        iso = {name: None if at is None else self.clock.at(at).strftime("%Y-%m-%dT%H:%M:%SZ")
-               for name, at in (("reclaim", machine.reclaim), ("rebalance", machine.rebalance))}  # fmt: skip
-        return {
-            "instance-id": machine.id,
-            "instance-type": machine.instance_type,
-            "instance-life-cycle": "spot" if machine.spot else "on-demand",
-            "placement/availability-zone": machine.zone,
-            "placement/region": machine.region,
-            "public-ipv4": machine.address,
-            **reclaim_facts(iso["reclaim"], iso["rebalance"]),
-        }
+    def set_knobs(self, cloud: str, changes: Mapping[str, object]) -> None:
+        """Turn knobs of one cloud. Raises `ValueError` for one that there is not."""
+        knobs = self.landlords[cloud].knobs
+        strange = [name for name in changes if not hasattr(knobs, name)]
+        if strange:
+            raise ValueError(f"no such knob: {', '.join(strange)}")
+        for name, value in changes.items():
+            setattr(knobs, name, value)
+        for machine in list(self.machines.values()):
+            if machine.cloud == cloud and machine.box is not None and not machine.box.over:
+                machine.box.show_gpu(knobs.gpu, machine.gpu)
 
-    def _terminated(self, machine: Machine, at: float) -> None:
-        moto_ec2.bury(machine.region, machine.id)
-        machine.state, machine.terminated, machine.metered.deleted = "terminated", at, at
-        moto_ec2.show(machine.region, machine.id, "terminated", None, machine.reason)
-        self.say("terminated", machine.id, machine.reason[0])
-
-    def _close_box(self, machine: Machine) -> None:
+    def close_box(self, machine: Machine) -> None:
         """The machine's power goes: its network first, then all that runs in it. Again is harmless."""
         with self.lock:
             imds, machine.imds = machine.imds, None
@@ -268,9 +244,18 @@ class World:
             self._loop.call_soon_threadsafe(machine.sshd.close)
         if machine.box is not None:
             machine.box.end()
+            if not machine.box.told_off:
+                machine.box.told_off = True
+                self.say("off", machine.id, "no process left")
         if imds is not None:
             imds.close()
-            self.say("off", machine.id, "no process left")
+
+    def _sent(self, machine: Machine, count: int) -> None:
+        machine.metered.egress_bytes += count
+
+    def _tell_script(self, machine: Machine, name: str, code: int | None) -> None:
+        if code is not None and machine.alive:
+            self.say(name, machine.id, f"ran, exit code {code}")
 
     # time and telling
 
@@ -288,11 +273,22 @@ class World:
             self._happened.wait_for(lambda: len(self.events) > after or self._over.is_set(), real_seconds)
             return self.events[after:]
 
-    def _at(self, seconds: float, then: Callable[[float], None]) -> None:
-        heapq.heappush(self._due, (seconds, next(self._order), then))
-
-    def _pause(self, sim_seconds: float) -> None:
+    def pause(self, sim_seconds: float) -> None:
+        """Wait, in a thread of this world's own."""
         self._over.wait(self.clock.real(sim_seconds))
+
+    def pass_time(self, seconds: float) -> None:
+        """By hand: so many seconds pass, and everything happens that is due in them, each at its instant."""
+        clock = self.clock
+        if not isinstance(clock, HandClock):
+            raise TypeError("this world's clock runs by itself")
+        with self.lock:
+            until = clock.seconds() + max(0.0, seconds)
+            while self._due and self._due[0][0] <= until:
+                at, _, then = heapq.heappop(self._due)
+                clock.move_to(at)
+                then(at)
+            clock.move_to(until)
 
     def _clockwork(self) -> None:
         while not self._over.wait(TICK_REAL_SECONDS):
@@ -309,65 +305,40 @@ class World:
             yield at, then
 
     def _look_after(self, machine: Machine) -> None:
-        """One look at a box: its uptime, and whether it wants to be off."""
-        if machine.box is None or machine.state != "running" or machine.box.over:
+        """One look at a box: its uptime, and what its landlord wants to see."""
+        if machine.box is None or machine.box.over or not machine.alive:
             return
         with suppress(OSError):  # a full disk for a moment must not stop this world's clock, and its bills
             machine.box.refresh()
-        if (words := machine.box.shutdown_note()) is not None:
-            delay = stubs.shutdown_delay(words)
-            machine.off_at = None if delay is None else self.clock.seconds() + delay
-            self.say("shutdown", machine.id, " ".join(words))
-        if machine.off_at is not None and machine.off_at <= self.clock.seconds() and not self.knobs.poweroff_ignored:
-            machine.off_at = None
-            if machine.terminates_on_shutdown:
-                reason = "Client.InstanceInitiatedShutdown"
-                self.terminate(machine.id, reason, f"{reason}: Instance initiated shutdown")
-            else:
-                self.say(
-                    "stopped",
-                    machine.id,
-                    "its shutdown only stops it, and it is billed on: no more of that is simulated",
-                )
+            self.landlords[machine.cloud].look_after(machine)
 
     def reset(self) -> None:
         """End every machine, forget everything, and begin anew under the same addresses' network."""
         for machine in list(self.machines.values()):
-            self.terminate(machine.id, "Client.UserInitiatedShutdown", "reset")
-            self._close_box(machine)
+            with self.lock:
+                self.landlords[machine.cloud].end(machine.id, "reset", "reset")
+            if not self.by_hand:
+                self.close_box(machine)
         with self.lock:
-            moto_ec2.forget()
             self.machines.clear()
             self._due.clear()
-            self.scenario, self.meter = Scenario(), Meter()
-            vars(self.knobs).update(vars(Knobs()))
+            self.meter = Meter()
             self.faults.clear()
+            for landlord in self.landlords.values():
+                vars(landlord.knobs).update(vars(type(landlord.knobs)()))
+                landlord.forget()
 
     def close(self) -> None:
         """End everything: no process, no thread of ours, no folder stays."""
         self._over.set()
-        self._threads[1].join(timeout=5)
-        for machine in self.machines.values():
-            self._close_box(machine)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._threads[0].join(timeout=5)
-        with contextlib.suppress(OSError):
-            self._undertaker.stdin.close()  # type: ignore[union-attr]  # it was asked for as a pipe
-        self._undertaker.wait(timeout=10)
-        self._claim.close()
-        shutil.rmtree(self.root, ignore_errors=True)
+        for end in self._ends:
+            end()
 
 
-def _market(machine: Machine) -> str:
-    return "spot" if machine.spot else "on-demand"
-
-
-def _gpu(instance_type: str) -> Gpu | None:
-    model, count = moto_ec2.gpu(instance_type)
-    if not count:
-        return None
-    name, mib = GPU_LINES.get(model, (f"NVIDIA {model}", 16384))
-    return Gpu(name=name, mib=mib, count=count)
+def _let_go(undertaker: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(OSError):
+        undertaker.stdin.close()  # type: ignore[union-attr]  # it was asked for as a pipe
+    undertaker.wait(timeout=10)
 
 
 def _claim_network() -> tuple[int, socket.socket]:
