@@ -1,39 +1,44 @@
 """From a machine that exists to one that works: reachable, verified, armed, as sold; then the job is shipped to it."""
 
 from dataclasses import replace
+from datetime import datetime
 
 from jobs import package
-from launcher import books, keys
+from launcher import books, host_keys, keys
 from launcher.codec import load
 from launcher.events import Warned
 from launcher.guest import Guest, GuestError, Probe
 from launcher.price import current_plan, secrets_of
-from launcher.remote import HostKeyMismatch, LoginRefused, Remote, RemoteError
+from launcher.remote import HostKeyMismatch, LoginRefused, Remote, RemoteError, RemoteUnreachable
 from launcher.request import Request
 from launcher.run import Attempt, Ending, Outcome, Run, State
+from launcher.sight import look
 from launcher.steps import Ended, step_to, turn_round_if_asked
 from launcher.world import World
+from pricing.memory import RAM_USABLE_SHARE, free_disk_gib, ram_gib
+from pricing.offer import Offer
 from pricing.plan import Plan
-from providers.base import EndReason, Instance, InstanceState, NotFound, ProviderError
+from providers.base import OVER, EndReason, Instance, InstanceState, ProviderError, Ssh
 
-LOOK_SECONDS = 1.0
-LOGIN_SECONDS = 0.3
-"""Between tries to log in: a machine that answers is paid for, and should not wait for us."""
-EARLY_SECONDS = 120.0
-"""How long after the create call "not found" may mean "not listed yet"."""
 VRAM_TOLERANCE = 0.93
 """A card may show a little less memory than the table says; a smaller card shows much less."""
+LOGIN_SECONDS = 0.3
+"""Between tries to log in: a machine that answers is paid for, and should not wait for us."""
+NO_ADDRESS_SECONDS = 300.0
+"""How long a machine may run without an address that we can reach: some never get one."""
+SLOW_SECONDS = 60.0
+"""From then on a person is told, so often, what the machine says of its boot."""
 
 
 def boot(run: Run, world: World) -> None:
     """Wait until the machine can be used, and make sure that it is what was rented; on to SHIPPING."""
     attempt = run.attempt
     plan = current_plan(run, world)
-    instance = _wait_for_address(run, attempt, plan, world)
-    remote = connect(run, instance, world)
+    _wait_for_address(run, attempt, plan, world)
+    remote, probe = _wait_for_login(run, attempt, world)
     try:
-        probe = _wait_for_login(run, attempt, remote, world)
-        _must_be_as_rented(attempt, probe)
+        _must_be_as_rented(run, attempt, plan, probe, world)
+        _must_compute(attempt, guest_of(run, remote))
     finally:
         remote.close()
     attempt.phases["boot"] = (world.now() - attempt.started_at).total_seconds()
@@ -43,9 +48,12 @@ def boot(run: Run, world: World) -> None:
 
 def connect(run: Run, instance: Instance, world: World) -> Remote:
     """A connection to the run's machine, with the run's own pinned keys."""
-    if instance.access is None:
+    access = instance.access
+    if access is None:
         raise ValueError(f"{instance.id} has no address")
-    return world.remote(instance.access, keys.make(world.run_folder(run.id) / "keys"))
+    if isinstance(access, Ssh) and run.attempt.host_key:
+        access = replace(access, host_key=run.attempt.host_key)
+    return world.remote(access, keys.make(world.run_folder(run.id) / "keys"))
 
 
 def guest_of(run: Run, remote: Remote) -> Guest:
@@ -56,112 +64,144 @@ def guest_of(run: Run, remote: Remote) -> Guest:
     return Guest(remote, instance.access.guard_dir)
 
 
-def look(run: Run, world: World) -> Instance | None:
-    """The machine as the provider shows it now; None when this look says nothing."""
-    attempt = run.attempt
-    seen = shown(attempt, world)
-    if seen is not None and seen != attempt.instance:
-        attempt.instance = seen
-        world.ledger.save_attempt(run, attempt)
-    return seen
-
-
-def shown(attempt: Attempt, world: World) -> Instance | None:
-    """The same, for those who do not carry the run and must not write in its books."""
-    if attempt.instance is None:
-        return None
-    try:
-        return world.provider(attempt.offer.provider).get(attempt.instance)
-    except NotFound:
-        return None if attempt.unanswered_seconds(world.now()) < EARLY_SECONDS else _unseen(attempt, world)
-    except ProviderError:
-        return None
-
-
-def _unseen(attempt: Attempt, world: World) -> Instance | None:
-    """Unknown by its id, perhaps by the list too: then its state is one that nobody knows, until teardown proves it."""
-    try:
-        listed = world.provider(attempt.offer.provider).list(attempt.offer.region)
-    except ProviderError:
-        return None
-    found = [one for one in listed if one.nonce == attempt.nonce]
-    if found or attempt.instance is None:
-        return found[0] if found else None
-    return replace(attempt.instance, state=InstanceState.UNKNOWN)
-
-
-def _wait_for_address(run: Run, attempt: Attempt, plan: Plan, world: World) -> Instance:
-    limit_seconds = world.provider(attempt.offer.provider).traits.boot_deadline_seconds
+def _wait_for_address(run: Run, attempt: Attempt, plan: Plan, world: World) -> None:
+    traits = world.provider(attempt.offer.provider).traits
+    running_since: datetime | None = None
+    told_at = world.now()
     while True:
-        instance = look(run, world)
+        instance = look(run, world, traits.look_seconds)
         if instance is not None:
             _must_be_alive(instance)
             if books.note_rate(attempt, instance, plan, world.now()):
                 why = f"billed at {instance.billed_usd_per_hour}/h, above the {attempt.offer.worst_usd_per_hour} agreed"
                 raise Ended(Ending(outcome=Outcome.FAILED, why=why, code="price", again=True))
-            if instance.state is InstanceState.RUNNING and instance.access is not None:
-                return instance
-        _must_be_in_time(attempt, limit_seconds, "no address", world)
+            if instance.access is not None and instance.state is not InstanceState.ABSENT:
+                return
+            if instance.state is InstanceState.RUNNING:
+                running_since = running_since or world.now()
+        _must_be_in_time(attempt.started_at, traits.boot_deadline_seconds, "no address", world)
+        if running_since is not None:
+            _must_be_in_time(running_since, NO_ADDRESS_SECONDS, "it runs without an address to be reached at", world)
+        if (world.now() - told_at).total_seconds() >= SLOW_SECONDS:
+            told_at = world.now()
+            _tell_slow(run, attempt, world)
         turn_round_if_asked(run, world)
-        world.sleep(LOOK_SECONDS)
+        world.sleep(traits.look_seconds)
+
+
+def _tell_slow(run: Run, attempt: Attempt, world: World) -> None:
+    """What a machine that takes long says of itself, where its provider lets us hear it."""
+    if attempt.instance is None:
+        return
+    try:
+        lines = world.provider(attempt.offer.provider).console(attempt.instance)
+    except ProviderError:
+        return
+    if lines:
+        waited = (world.now() - attempt.started_at).total_seconds()
+        text = f"{attempt.instance.id} boots, for {waited:.0f} s: {lines[-1]}"
+        world.console.tell(Warned(run=run.id, at=world.now(), code="booting", text=text))
 
 
 def _must_be_alive(instance: Instance) -> None:
-    if instance.state not in (InstanceState.ENDING, InstanceState.GONE):
+    if instance.state is not InstanceState.UNHEALTHY and instance.state not in OVER:
         return
     outcome = Outcome.PREEMPTED if instance.end_reason is EndReason.PREEMPTED else Outcome.LOST
-    why = f"{instance.id} ended before it was ready: {instance.end_reason or 'no reason given'} {instance.end_text}"
-    raise Ended(Ending(outcome=outcome, why=why.strip(), code="died-booting", again=True))
+    word = "is unhealthy" if instance.state is InstanceState.UNHEALTHY else "ended before it was ready"
+    why = f"{instance.id} {word}: {instance.end_reason or ''} {instance.end_text or 'no reason given'}"
+    raise Ended(Ending(outcome=outcome, why=" ".join(why.split()), code="died-booting", again=True))
 
 
-def _must_be_in_time(attempt: Attempt, limit_seconds: float, what: str, world: World) -> None:
-    waited = (world.now() - attempt.started_at).total_seconds()
+def _must_be_in_time(since: datetime, limit_seconds: float, what: str, world: World) -> None:
+    waited = (world.now() - since).total_seconds()
     if waited > limit_seconds:
         why = f"{what} after {waited:.0f} s (the limit here is {limit_seconds:.0f} s)"
         raise Ended(Ending(outcome=Outcome.LOST, why=why, code="never-ready", again=True))
 
 
-def _wait_for_login(run: Run, attempt: Attempt, remote: Remote, world: World) -> Probe:
-    limit_seconds = world.provider(attempt.offer.provider).traits.boot_deadline_seconds
-    guest, trouble = guest_of(run, remote), "no answer"
+def _wait_for_login(run: Run, attempt: Attempt, world: World) -> tuple[Remote, Probe]:
+    """Until the machine lets us in and answers; whatever its status says meanwhile, and wherever it moves."""
+    traits = world.provider(attempt.offer.provider).traits
+    trouble = "no answer"
     while True:
-        try:
-            guest.install(package.guest_zipapp())
-            return guest.probe()
-        except HostKeyMismatch as error:
-            raise Ended(stranger(error)) from error
-        except LoginRefused:
-            trouble = "login refused"
-        except (RemoteError, GuestError) as error:
-            trouble = str(error)
-        seen = look(run, world)
+        instance = attempt.instance
+        if instance is not None and instance.access is not None:
+            remote = connect(run, instance, world)
+            try:
+                return remote, _greeted(guest_of(run, remote))
+            except HostKeyMismatch as error:
+                trouble = _with_other_key(run, attempt, remote, error, world)
+            except LoginRefused:
+                trouble = "login refused"
+            except (RemoteError, GuestError) as error:
+                trouble = str(error)
+            remote.close()
+        seen = look(run, world, traits.look_seconds)
         if seen is not None:
             _must_be_alive(seen)
-        _must_be_in_time(attempt, limit_seconds, f"no login ({trouble})", world)
+        _must_be_in_time(attempt.started_at, traits.boot_deadline_seconds, f"no login ({trouble})", world)
         turn_round_if_asked(run, world)
         world.sleep(LOGIN_SECONDS)
 
 
-def stranger(error: HostKeyMismatch) -> Ending:
-    """A security stop, wherever it shows: nothing more is said to that address, and no other machine is tried."""
-    why = f"somebody else answers at the machine's address: {error}"
-    return Ending(outcome=Outcome.FAILED, why=why, code="host-key-mismatch", pull=False)
+def _greeted(guest: Guest) -> Probe:
+    guest.install(package.guest_zipapp())
+    return guest.probe()
 
 
-def _must_be_as_rented(attempt: Attempt, probe: Probe) -> None:
+def _with_other_key(run: Run, attempt: Attempt, remote: Remote, error: HostKeyMismatch, world: World) -> str:
+    """Another key than ours: accepted, refused (`Ended`), or not to be seen just now; then what to say of it."""
+    try:
+        host_keys.accept(run, attempt, remote, error, world)
+    except RemoteUnreachable as unseen:
+        return str(unseen)
+    finally:
+        remote.close()
+    return "another host key"
+
+
+def _must_be_as_rented(run: Run, attempt: Attempt, plan: Plan, probe: Probe, world: World) -> None:
     """A machine that is not what was paid for, or that would not end itself, goes back at once."""
     offer, wrong = attempt.offer, []
-    if not probe.guard.armed:
+    if not probe.guard.armed and offer.guarded:
         wrong.append(f"its own deadline is not armed ({probe.guard.why})")
+    elif not probe.guard.armed:
+        text = f"its own deadline is not armed ({probe.guard.why}): nothing there stops the work when the time is over"
+        world.console.tell(Warned(run=run.id, at=world.now(), code="unarmed", text=text))
     if offer.gpu is not None:
-        whole = [gpu for gpu in probe.gpus if gpu.memory_mib >= offer.gpu.usable_mib * VRAM_TOLERANCE]
-        if len(whole) < offer.gpu_count:
-            shown = ", ".join(f"{gpu.name} {gpu.memory_mib} MiB" for gpu in probe.gpus) or "none"
-            wrong.append(f"GPUs shown: {shown}; rented: {offer.gpu_count} {offer.gpu.name}")
+        wrong += _missing(offer, plan, probe)
     if probe.architecture not in (offer.architecture, {"x86_64": "AMD64", "aarch64": "arm64"}.get(offer.architecture)):
         wrong.append(f"its processor is {probe.architecture}, rented was {offer.architecture}")
     if wrong:
         raise Ended(Ending(outcome=Outcome.FAILED, why="; ".join(wrong), code="not-as-rented", again=True))
+
+
+def _missing(offer: Offer, plan: Plan, probe: Probe) -> list[str]:
+    """What the job needs, or was paid for, and is not there."""
+    wrong = []
+    whole = [gpu for gpu in probe.gpus if offer.gpu and gpu.memory_mib >= offer.gpu.usable_mib * VRAM_TOLERANCE]
+    if len(whole) < offer.gpu_count:
+        shown = ", ".join(f"{gpu.name} {gpu.memory_mib} MiB" for gpu in probe.gpus) or "none"
+        wrong.append(f"GPUs shown: {shown}; rented: {offer.gpu_count} {offer.gpu.name if offer.gpu else ''}")
+    ram, disk = ram_gib(plan.workload), free_disk_gib(plan.workload)
+    if probe.ram_gib * RAM_USABLE_SHARE < ram:
+        wrong.append(f"host memory: {probe.ram_gib:.1f} GiB, loading the model needs {ram:.1f}")
+    if probe.disk_free_gib < disk:
+        wrong.append(f"disk: {probe.disk_free_gib:.1f} GiB free, the job needs {disk:.1f}")
+    return wrong
+
+
+def _must_compute(attempt: Attempt, guest: Guest) -> None:
+    """The GPU really multiplies, where the image can try (else the job's own first step does, before any download)."""
+    if attempt.offer.gpu is None:
+        return
+    try:
+        trouble = guest.prove()
+    except (RemoteError, GuestError) as error:
+        trouble = str(error)
+    if trouble:
+        why = f"its GPU does not compute: {trouble}"
+        raise Ended(Ending(outcome=Outcome.FAILED, why=why, code="not-as-rented", again=True))
 
 
 def ship(run: Run, world: World) -> None:
@@ -174,7 +214,7 @@ def ship(run: Run, world: World) -> None:
     try:
         _send_all(run, guest_of(run, remote), world)
     except HostKeyMismatch as error:
-        raise Ended(stranger(error)) from error
+        raise Ended(host_keys.stranger(error)) from error
     except (RemoteError, GuestError) as error:
         raise Ended(Ending(outcome=Outcome.LOST, why=f"shipping failed: {error}", code="ship", again=True)) from error
     finally:

@@ -21,6 +21,14 @@ def carried(world: "World", work: "Callable[[], Receipt | None]", run_id: str = 
         raise _let_go(world, run_id) from None
 
 
+def settled(world: "World") -> "World":
+    """The world, after one look at the calls whose answers are open."""
+    from launcher import recover  # here for start-up time
+
+    recover.settle_open(world)
+    return world
+
+
 def _let_go(world: "World", run_id: str) -> LaunchError:
     """What may be left when a person will not wait: of that run, or of the latest that has not ended."""
     open_runs = world.ledger.unfinished()

@@ -1,22 +1,32 @@
 """The one question: what it will cost, what the worst is, and whether to go on."""
 
+from dataclasses import replace
+
 from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
 from launcher.request import Request
 from launcher.world import World
-from pricing.plan import Plan
+from pricing.plan import Choice, Plan
 
 HOURS_PER_DAY = 24
 
 
-def consent(plan: Plan, request: Request, world: World) -> None:
-    """Ask once, unless `--yes` said so already. Raises `LaunchError` (exit 2) when declined or nobody can answer."""
+def consent(plan: Plan, request: Request, world: World) -> tuple[Plan, Request]:
+    """Ask once, unless `--yes` said so already; the plan and the request as they were agreed to.
+
+    Who agrees to a machine that does not end itself agrees to such machines for this run; who was not asked about one
+    does not get one, by failover neither. Raises `LaunchError` (exit 2) when declined or nobody can answer.
+    """
     if request.yes:
-        return
+        return plan, request
     best = plan.choices[0]
-    for line in _unguarded_lines(plan):
-        world.console.tell(Warned(run="", at=world.now(), code="unguarded", text=line))
-    answer = world.console.ask(f"launch it on {best.offer.instance_type} ({best.offer.provider})?", default=True)
+    unguarded = not best.offer.guarded
+    if unguarded and not request.accept_unguarded:
+        for line in _unguarded_lines(best, world):
+            world.console.tell(Warned(run="", at=world.now(), code="unguarded", text=line))
+    what = f"launch it on {best.offer.instance_type} ({best.offer.provider})"
+    what += ", which does not end itself?" if unguarded else "?"
+    answer = world.console.ask(what, default=not unguarded or request.accept_unguarded)
     if answer is None:
         raise LaunchError(
             "there is no terminal to ask on, and no --yes",
@@ -26,16 +36,17 @@ def consent(plan: Plan, request: Request, world: World) -> None:
         )
     if not answer:
         raise LaunchError("declined; nothing was created", code="declined", exit_code=Exit.USAGE)
+    if unguarded or request.accept_unguarded:
+        return plan, replace(request, accept_unguarded=True)
+    return replace(plan, choices=tuple(one for one in plan.choices if one.offer.guarded)), request
 
 
-def _unguarded_lines(plan: Plan) -> list[str]:
-    """What an offer without a stop of its own costs if this laptop dies and nobody runs `reap`."""
-    best = plan.choices[0]
-    if best.offer.guarded:
-        return []
-    hourly = best.worst_usd_per_hour
-    text = (
-        f"{best.offer.provider} machines do not end by themselves: if this laptop dies and nobody runs `launch reap`, "
-        f"it costs {hourly:.2f} per hour, {hourly * HOURS_PER_DAY:.2f} per day, without end"
-    )
-    return [text]
+def _unguarded_lines(best: Choice, world: World) -> list[str]:
+    """What a machine without a stop of its own costs if this laptop dies, and what would end it then."""
+    hourly, name = best.worst_usd_per_hour, best.offer.provider
+    bill = f"it costs {hourly:.2f} per hour, {hourly * HOURS_PER_DAY:.2f} per day, without end"
+    ways = f"`launch doctor --provider {name}` says how to get a guard, `launch reap --elsewhere` prints one to set up"
+    return [
+        f"{name} machines do not end by themselves: if this laptop dies and nobody runs `launch reap`, {bill}",
+        f"what ends one there: {world.provider(name).traits.guard}; {ways} on another machine",
+    ]

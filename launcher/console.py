@@ -23,6 +23,7 @@ from launcher.events import (
     StateChanged,
     Warned,
 )
+from launcher.moving import is_terminal
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -72,14 +73,7 @@ class Streams:
     @property
     def interactive(self) -> bool:
         """Whether somebody can read a question and answer it."""
-        return _is_terminal(self.stdin) and _is_terminal(self.talk.stream)
-
-
-def _is_terminal(stream: TextIO) -> bool:
-    try:
-        return stream.isatty()
-    except ValueError:  # closed
-        return False
+        return is_terminal(self.stdin) and is_terminal(self.talk.stream)
 
 
 @contextmanager
@@ -282,5 +276,5 @@ class JsonConsole:
 def pick(streams: Streams, *, as_json: bool) -> PlainConsole | JsonConsole:
     """The console that fits the streams."""
     spoken = replace(streams, out=streams.talk) if as_json else streams
-    human = TerminalConsole(spoken) if _is_terminal(streams.talk.stream) else PlainConsole(spoken)
+    human = TerminalConsole(spoken) if is_terminal(streams.talk.stream) else PlainConsole(spoken)
     return JsonConsole(streams, human) if as_json else human

@@ -12,10 +12,14 @@ RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 class Feed(Protocol):
-    """Bytes of `progress.jsonl`, in order, from the beginning."""
+    """Bytes of `progress.jsonl`, in order, from some byte on."""
 
     def read(self, timeout_seconds: float) -> bytes:
         """What has come; b"" when nothing came in time. Raises `HostKeyMismatch`."""
+
+    @property
+    def offset(self) -> int:
+        """How many bytes `read` has given, those before its beginning included."""
 
     @property
     def over(self) -> bool:
@@ -32,8 +36,8 @@ class Feed(Protocol):
 class GuestFeed:
     """Follows the guest; a lost connection is taken up again where it broke, for as long as it takes."""
 
-    def __init__(self, guest: Guest) -> None:
-        self._guest, self._offset = guest, 0
+    def __init__(self, guest: Guest, offset: int = 0) -> None:
+        self._guest, self._offset, self.offset = guest, offset, offset
         self._queue: queue.Queue[bytes | HostKeyMismatch | None] = queue.Queue(maxsize=256)
         self._closed = threading.Event()
         self.over, self.trouble = False, ""
@@ -51,6 +55,7 @@ class GuestFeed:
         if piece is None:
             self.over = True
             return b""
+        self.offset += len(piece)
         return piece
 
     def close(self) -> None:

@@ -56,8 +56,8 @@ def launch(request: Request, world: World) -> Receipt | None:
     for note in priced.notes:
         world.console.tell(Warned(run="", at=world.now(), code="note", text=note))
     world.console.tell(PlanMade(run="", at=world.now(), plan=priced.plan, title=priced.title))
-    consent(priced.plan, request, world)
-    run = open_run(request, priced, world)
+    plan, request = consent(priced.plan, request, world)
+    run = open_run(request, replace(priced, plan=plan), world)
     if not request.detach:
         return carry(run, world)
     detach(run, world)
@@ -237,7 +237,8 @@ def _may_try_again(run: Run, world: World) -> bool:
     """Another machine, within reason; one's own machine is not another one."""
     owned = run.attempt.offer.market is Market.OWNED
     stopped = world.interrupt.asked or world.ledger.stop_asked(run.id)
-    return not owned and len(run.attempts) < MOST_ATTEMPTS and not stopped
+    had = sum(not one.never_was for one in run.attempts)
+    return not owned and had < MOST_ATTEMPTS and not stopped
 
 
 def _has_choice(run: Run, world: World) -> bool:

@@ -75,6 +75,10 @@ class FolderRemote:
         except OSError as broken:
             return self._exit_code(broken)
 
+    def shown_host_key(self) -> str:
+        """See `Remote.shown_host_key`: a folder has none."""
+        return ""
+
     def close(self) -> None:
         """Nothing is shared here."""
 

@@ -20,6 +20,7 @@ _ANSWER_BYTES = 256 * 1024
 _MANIFEST_BYTES = 4 * 1024 * 1024
 _SLOWEST_BYTES_PER_SECOND = 25_000  # of an upload that we still wait for
 _SMALL_BYTES = 1024 * 1024
+_PROVE_SECONDS = 400  # three interpreters at most, and a GPU that wakes up
 _LOG_IDLE_SECONDS = 24 * 3600.0  # a job may print nothing for hours; ssh itself notices a dead connection
 
 # Written aside, checked, renamed: an upload that was cut off is never taken for the program.
@@ -132,6 +133,10 @@ class Guest:
     def probe(self) -> Probe:
         """What the machine is, and whether its dead-man counts."""
         return _probe(self._ask("probe", "--guard", self._guard_dir))
+
+    def prove(self) -> str:
+        """Let the GPU compute once, where the image has torch; how it failed, "" where it did not."""
+        return self._ask("prove", timeout_seconds=_PROVE_SECONDS).text("failed", or_else="")
 
     def ship(self, bundle: Path, sha256: str) -> None:
         """Bring the bundle there, from where the last try was cut off, verify it, unpack it."""

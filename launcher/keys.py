@@ -35,17 +35,18 @@ def make(folder: Path) -> Keys:
     return Keys(folder=folder)
 
 
-def pin(keys: Keys, host: str, port: int) -> None:
+def pin(keys: Keys, host: str, port: int, accepted: str = "") -> None:
     """Write the one line of known_hosts: at this address only the owner of the run's host key is the machine.
 
-    Called again when the address changes: the key stays. Raises `RemoteError` for what cannot be an address.
+    `accepted` is a key that counts instead of it (`launcher.host_keys`). Called again when the address changes: the
+    key stays. Raises `RemoteError` for what cannot be an address.
     """
     if not _ADDRESS.fullmatch(host) or not 0 < port <= 0xFFFF:
         raise RemoteError(f"{host!r} port {port} is not the address of a machine")
     place = host if port == _STANDARD_PORT else f"[{host}]:{port}"
     handle, aside = tempfile.mkstemp(prefix=".known_hosts-", dir=keys.folder)
     with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(f"{place} {keys.host_public}\n")
+        file.write(f"{place} {accepted or keys.host_public}\n")
     Path(aside).replace(keys.known_hosts)
 
 

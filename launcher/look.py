@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from jobs.report import Base
-from launcher.boot import connect, guest_of, shown
+from launcher.boot import connect, guest_of
 from launcher.errors import Exit, LaunchError
 from launcher.events import Pulled
 from launcher.guest import Guest
@@ -14,11 +14,13 @@ from launcher.lock import is_carried
 from launcher.pull import RESULT_CAPS, pull
 from launcher.remote import Remote
 from launcher.run import Run
+from launcher.sight import shown
 from launcher.small_files import SmallFiles
 from launcher.world import World
-from providers.base import InstanceState
+from providers.base import OVER
 
 LOOK_SECONDS = 0.5
+FRESH_SECONDS = 5.0
 
 
 @contextmanager
@@ -27,8 +29,8 @@ def machine_of(run_id: str, world: World) -> Iterator[tuple[Run, Remote, Guest]]
     run = world.ledger.load(run_id)
     instance = run.attempt.instance if run.attempts and run.attempt.gone_at is None else None
     if instance is not None:
-        instance = run.attempt.instance = shown(run.attempt, world) or instance
-    if instance is None or instance.access is None or instance.state is not InstanceState.RUNNING:
+        instance = run.attempt.instance = shown(run.attempt, world, FRESH_SECONDS) or instance
+    if instance is None or instance.access is None or instance.state in OVER:
         raise LaunchError(
             f"{run_id} has no machine to speak with ({run.state})",
             code="no-machine",

@@ -1,30 +1,34 @@
 """From a request to a plan: the job read and measured, the market asked, the choices ranked. Nothing is spent here."""
 
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import jobs
 from jobs.spec import LoadedSpec
-from launcher import codec
+from launcher import codec, market
 from launcher.books import spent_usd
+from launcher.display import age
 from launcher.errors import Exit, LaunchError
+from launcher.market import Market
 from launcher.mistakes import from_provider
 from launcher.refusals import nothing_fits
 from launcher.request import Request
 from launcher.run import Run
 from launcher.world import World
-from pricing import gpus, snapshot
+from pricing import gpus
 from pricing.offer import Offer
-from pricing.plan import Plan, make_plan
+from pricing.plan import Choice, Plan, make_plan
 from pricing.terms import Terms
 from pricing.workload import Workload
-from providers.base import AuthFailed, OfferQuery, Provider, ProviderError
+from providers.base import NoCredentials, OfferQuery
 
-KEPT_CHOICES = 12
-"""Choices that a run keeps for failover."""
+KEPT_CHOICES, KEPT_OF_ONE_KIND = 24, 4
+"""Choices that a run keeps for failover, and how many of one machine type at one provider may crowd out others."""
+STOCK_SECONDS = 30.0
+"""Between looks at a market where all that would do is sold out (`--wait-capacity`)."""
 EXAMPLE = "examples/support-json"
 
 
@@ -49,18 +53,31 @@ def price(request: Request, world: World, *, from_snapshot: bool = False) -> Pri
     secrets_of(request, world)
     loaded, notes = read_job(request)
     workload = measure(loaded, world)
-    market = ask_market(request, world, from_snapshot=from_snapshot)
-    plan = make_plan(market.offers, workload, terms(request, world, request.budget_usd))
+    found, plan = _weighed(request, workload, world, from_snapshot=from_snapshot)
     if not plan.choices:
-        raise market.why_closed(world) or nothing_fits(plan, request, world)
+        raise found.why_closed(world) or nothing_fits(plan, found, request, world)
+    told = with_last_seen(found, request, world)[1] if from_snapshot else found.notes
     return Priced(
         plan=plan,
         title=_title(loaded, workload),
         workload=workload,
         loaded=loaded,
-        notes=(*notes, *market.notes),
-        notice=max(world.provider(choice.offer.provider).traits.notice for choice in plan.choices[:KEPT_CHOICES]),
+        notes=(*notes, *told),
+        notice=max(world.provider(choice.offer.provider).traits.notice for choice in _kept(plan.choices)),
     )
+
+
+def _weighed(request: Request, workload: Workload, world: World, *, from_snapshot: bool) -> tuple[Market, Plan]:
+    """The market and the plan; where all that would do is sold out, asked again for as long as the person waits."""
+    until = world.now() + timedelta(seconds=request.wait_capacity_seconds)
+    while True:
+        found = ask_market(request, world)
+        offers = with_last_seen(found, request, world)[0] if from_snapshot else found.offers
+        plan = make_plan(offers, workload, terms(request, world, request.budget_usd, found))
+        sold_out = any(one.code == "sold-out" for one in plan.rejected)
+        if plan.choices or from_snapshot or not sold_out or world.now() >= until:
+            return found, plan
+        world.sleep(STOCK_SECONDS)
 
 
 def read_job(request: Request) -> tuple[LoadedSpec, tuple[str, ...]]:
@@ -97,13 +114,15 @@ def measure(loaded: LoadedSpec, world: World) -> Workload:
     return workload.measure_spec(loaded, environ=world.environ, cache=world.home / "models")
 
 
-def terms(request: Request, world: World, budget_usd: Decimal | None) -> Terms:
-    """The limits of this request."""
+def terms(request: Request, world: World, budget_usd: Decimal | None, found: Market) -> Terms:
+    """The limits of this request, and of the accounts that were found."""
     named = request.providers or world.config.default_providers
     traits = {name: world.provider(name).traits for name in named or world.provider_names}
+    funds = {one.provider: one.funds for one in found.answers if one.funds is not None}
     return Terms(
         budget_usd=budget_usd,
-        tax_fraction=max((world.config.tax_for(name) for name in traits), default=Decimal(0)),
+        tax_fraction=world.config.default_tax_fraction,
+        tax_fractions={name: world.config.tax_for(name) for name in traits},
         now=world.now(),
         deadline_seconds=request.deadline_seconds,
         accept_unguarded=request.accept_unguarded,
@@ -112,55 +131,44 @@ def terms(request: Request, world: World, budget_usd: Decimal | None) -> Terms:
         minimum_disk_gib={name: one.minimum_disk_gib for name, one in traits.items()},
         asked_for=frozenset(request.providers),
         by_name_only=frozenset(name for name, one in traits.items() if not one.automatic),
+        balance_usd={name: one.balance_usd for name, one in funds.items()},
+        spare_usd_per_hour={
+            name: one.limit_usd_per_hour - one.spending_usd_per_hour
+            for name, one in funds.items()
+            if one.limit_usd_per_hour is not None
+        },
+        gpus_by_name=frozenset(gpu.name for gpu in gpus.match(request.gpu)) if request.gpu else frozenset(),
+        has_secrets=bool(request.secrets),
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Market:
-    """What the providers answered. `locked`: those that did not let us in, and why."""
-
-    offers: tuple[Offer, ...]
-    notes: tuple[str, ...]
-    locked: tuple[tuple[str, ProviderError], ...]
-
-    def why_closed(self, world: World) -> LaunchError | None:
-        """The missing credentials, where they are why there is nothing to rent: no offer of a provider that bills."""
-        if not self.locked or any(world.provider(offer.provider).traits.bills for offer in self.offers):
-            return None
-        name, error = self.locked[0]
-        return from_provider(error, name)
-
-
-def ask_market(request: Request, world: World, *, from_snapshot: bool) -> Market:
-    """All providers at once. One without credentials is left out (said), unless it is the only one or was named."""
+def ask_market(request: Request, world: World, *, with_funds: bool = True) -> Market:
+    """All providers at once. One that does not answer is left out (said), unless it was named."""
     names = request.providers or world.config.default_providers or world.provider_names
-    wanted = query(request, world)
-    with ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
-        answers = list(pool.map(lambda name: _ask(world.provider(name), wanted), names))
-    offers: list[Offer] = []
-    notes: list[str] = []
-    locked: list[tuple[str, ProviderError]] = []
-    for name, answer in zip(names, answers, strict=True):
-        if not isinstance(answer, ProviderError):
-            offers += answer
-            continue
-        if from_snapshot:
-            shown = [one for one in snapshot.offers(world.now()) if one.provider == name and _matches(one, wanted)]
-            notes.append(f"{name}: {answer.text}; prices of the snapshot that ships with us")
-            offers += shown
-        elif name in request.providers or not isinstance(answer, AuthFailed):
-            raise from_provider(answer, name) from answer
+    found = market.whole(names, query(request, world), world, with_funds=with_funds)
+    for name, error in found.failed:
+        if name in request.providers:
+            raise from_provider(error, name) from error
+    return found
+
+
+def with_last_seen(found: Market, request: Request, world: World) -> tuple[tuple[Offer, ...], tuple[str, ...]]:
+    """The offers, and for providers that said nothing those that are known without them; notes that say so."""
+    offers, notes, strangers = found.offers, [], []
+    for name, error in found.failed:
+        shown = market.last_seen(name, query(request, world), world)
+        offers += shown
+        if isinstance(error, NoCredentials):
+            strangers.append(name)
         else:
-            notes.append(f"{name} left out: {answer.text}")
-            locked.append((name, answer))
-    return Market(offers=tuple(offers), notes=tuple(notes), locked=tuple(locked))
-
-
-def _ask(provider: Provider, wanted: OfferQuery) -> tuple[Offer, ...] | ProviderError:
-    try:
-        return provider.offers(wanted)
-    except ProviderError as error:
-        return error
+            oldest = max((one.age(world.now()) for one in shown), default=None)
+            what = (
+                "no prices of it are known" if oldest is None else f"its prices as last seen, up to {age(oldest)} old"
+            )
+            notes.append(f"{name}: {error.text}; {what}")
+    if strangers:
+        notes.append(f"no credentials for {', '.join(strangers)}: prices as last seen or shipped, each with its age")
+    return offers, tuple(notes)
 
 
 def secrets_of(request: Request, world: World) -> dict[str, str]:
@@ -184,14 +192,7 @@ def query(request: Request, world: World) -> OfferQuery:
         markets=request.markets,
         regions=request.regions,
         max_usd_per_hour=request.max_price_usd_per_hour,
-    )
-
-
-def _matches(offer: Offer, wanted: OfferQuery) -> bool:
-    return (
-        (not wanted.gpus or (offer.gpu is not None and offer.gpu.name in wanted.gpus))
-        and (not wanted.markets or offer.market in wanted.markets)
-        and (not wanted.regions or offer.region in wanted.regions)
+        community=request.community,
     )
 
 
@@ -210,8 +211,21 @@ def _title(loaded: LoadedSpec, workload: Workload) -> str:
 
 
 def kept(plan: Plan) -> Plan:
-    """The part of a plan that a run keeps: enough for failover, not thousands of rows."""
-    return replace(plan, choices=plan.choices[:KEPT_CHOICES], rejected=())
+    """The part of a plan that a run keeps: enough for failover to other types and providers, not thousands of rows."""
+    return replace(plan, choices=_kept(plan.choices), rejected=())
+
+
+def _kept(choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
+    """The best, in their order; places of one kind beyond a few only where there is room left."""
+    seen: Counter[tuple[str, str, str]] = Counter()
+    first: list[Choice] = []
+    rest: list[Choice] = []
+    for choice in choices:
+        kind = (choice.offer.provider, choice.offer.instance_type, str(choice.offer.market))
+        seen[kind] += 1
+        (first if seen[kind] <= KEPT_OF_ONE_KIND else rest).append(choice)
+    chosen = {id(one) for one in (first + rest)[:KEPT_CHOICES]}
+    return tuple(one for one in choices if id(one) in chosen)
 
 
 def current_plan(run: Run, world: World) -> Plan:
@@ -223,14 +237,14 @@ def plan_again(run: Run, world: World) -> Plan:
     """A new look at the market, with what is left of the budget, for what is left of the work."""
     request = codec.load(Request, world.ledger.request(run.id))
     before = current_plan(run, world)
-    offers = ask_market(request, world, from_snapshot=False).offers
+    found = ask_market(request, world)
     now = world.now()
     left = replace(
-        terms(request, world, _left_usd(run, now)),
-        interactive=before.terms.interactive,
+        terms(request, world, _left_usd(run, now), found),
+        interactive=False,  # what was agreed to stands in the request; nobody is asked again
         deadline_seconds=None if run.deadline_at is None else max(0.0, (run.deadline_at - now).total_seconds()),
     )
-    plan = kept(make_plan(offers, before.workload, left))
+    plan = kept(make_plan(found.offers, before.workload, left))
     world.ledger.note_plan(run, codec.dump(plan))
     world.ledger.note_prices(plan.choices)
     return plan

@@ -4,9 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from launcher import books
-from launcher.boot import connect, guest_of, stranger
+from launcher.boot import connect, guest_of
 from launcher.events import Pulled, Warned
 from launcher.guest import Guest
+from launcher.host_keys import stranger
 from launcher.interrupt import Interrupted
 from launcher.landing import NoRoom, PullError
 from launcher.price import current_plan
@@ -14,6 +15,7 @@ from launcher.pull import CHECKPOINT_CAPS, RESULT_CAPS, Caps, pull
 from launcher.pull import Pulled as Haul
 from launcher.remote import HostKeyMismatch, RemoteError
 from launcher.run import Ending, Outcome, Run, State
+from launcher.sight import look
 from launcher.small_files import SmallFiles
 from launcher.steps import Ended
 from launcher.world import World
@@ -30,19 +32,30 @@ def pull_results(run: Run, world: World) -> None:
     if ending is None or instance is None:
         raise ValueError(f"{run.id} has nothing to pull")
     began, limit = world.now(), _pull_seconds(run, world)
-    remote = connect(run, instance, world)
     try:
         for wait in (*RETRY_SECONDS, None):
-            trouble = _try_pull(run, guest_of(run, remote), world)
+            trouble = _tried_where_it_is(run, world)
             if not trouble:
                 raise Ended(ending)
             if wait is None or (world.now() - began).total_seconds() + wait > limit:
                 raise Ended(_without_results(ending, trouble))
             _wait(wait, world)
+            look(run, world, world.provider(run.attempt.offer.provider).traits.look_seconds)
     except HostKeyMismatch as error:
         raise Ended(stranger(error)) from error
     finally:
         run.attempt.phases["pull"] = (world.now() - began).total_seconds()
+
+
+def _tried_where_it_is(run: Run, world: World) -> str:
+    """One try at the machine's address as it was last shown; what stood in its way."""
+    instance = run.attempt.instance
+    if instance is None or instance.access is None:
+        return "the machine has no address"
+    remote = connect(run, instance, world)
+    try:
+        return _try_pull(run, guest_of(run, remote), world)
+    finally:
         remote.close()
 
 

@@ -1,28 +1,32 @@
 """When a plan has no choice: what stood in the way, by how much, and what would do."""
 
 from collections import Counter
+from collections.abc import Callable, Mapping
+from decimal import ROUND_DOWN, Decimal
 
+from launcher import market
 from launcher.display import money
 from launcher.errors import Exit, LaunchError
+from launcher.market import Market
 from launcher.request import Request
 from launcher.world import World
-from pricing import gpus, snapshot
+from pricing import gpus
 from pricing.memory import Remedy, remedies
+from pricing.offer import Stock
 from pricing.plan import Plan, Rejected, nearest, smallest_budget_usd
+from providers.base import OfferQuery
+
+CENT_USD = Decimal("0.01")
 
 
-def nothing_fits(plan: Plan, request: Request, world: World) -> LaunchError:
+def nothing_fits(plan: Plan, found: Market, request: Request, world: World) -> LaunchError:
     """The refusal that helps most: the offers that came nearest decide which."""
     codes = Counter(one.code for one in plan.rejected)
     if not plan.rejected:
-        return _not_offered(request, world)
-    if codes["over-budget"]:
-        return _over_budget(plan)
-    if codes["over-deadline"]:
-        return _simple(plan, "over-deadline", "no machine could finish before the deadline", "give a later --deadline")
-    if codes["unguarded"]:
-        hint = "add --accept-unguarded, knowing that nothing but this laptop (or `launch reap`) ends such a machine"
-        return _simple(plan, "unguarded", "only machines that do not end themselves are left", hint)
+        return _not_offered(found, request, world)
+    told = next((TOLD[code] for code in TOLD if codes[code]), None)
+    if told is not None:
+        return told(plan)
     if codes["does-not-fit"] or codes["ram"]:
         return _does_not_fit(plan, request)
     code = codes.most_common(1)[0][0]
@@ -31,17 +35,67 @@ def nothing_fits(plan: Plan, request: Request, world: World) -> LaunchError:
     )
 
 
-def _not_offered(request: Request, world: World) -> LaunchError:
-    asked = request.gpu or "such a machine"
+def _sold_out(plan: Plan) -> LaunchError:
+    text = "every machine on offer that would do is taken now"
+    return _simple(plan, "sold-out", text, "launch --wait-capacity 30m ...     # keeps asking", code="no-capacity")
+
+
+def _late(plan: Plan) -> LaunchError:
+    return _simple(plan, "over-deadline", "no machine could finish before the deadline", "give a later --deadline")
+
+
+def _unguarded(plan: Plan) -> LaunchError:
+    hint = "add --accept-unguarded, knowing that nothing but this laptop (or `launch reap`) ends such a machine"
+    return _simple(plan, "unguarded", "only machines that do not end themselves are left", hint)
+
+
+def _not_offered(found: Market, request: Request, world: World) -> LaunchError:
+    """Which provider has none of what was asked for, and what the same providers have that comes nearest."""
+    answered = [one.provider for one in found.answers if one.error is None]
+    names = answered or [one.provider for one in found.answers]
     wanted = {gpu.name for gpu in gpus.match(request.gpu)} if request.gpu else set()
-    names = set(request.providers or world.provider_names)
-    sold = {one.gpu.name for one in snapshot.offers(world.now()) if one.gpu and one.provider in names}
-    near = sorted(sold - wanted, key=lambda name: _distance(name, wanted))[:3]
+    asked = " or ".join(sorted(wanted)) if wanted else "such a machine"
+    near = _nearest(wanted, names, request, world)[:3]
+    where = names[0] if len(names) == 1 else f"any of {', '.join(names)}"
+    limits = _limits(request)
+    message = f"there is no {asked} on {where}{limits}"
+    if near:
+        message += f"; nearest by speed and memory: {', '.join(near)}"
     return LaunchError(
-        f"nobody among {', '.join(sorted(names))} offers {asked} now",
+        message,
         code="not-offered",
         exit_code=Exit.REFUSED,
-        hint=f"nearest by memory and speed: {', '.join(near)}" if near else "`launch offers` shows what there is",
+        hint=f"launch --gpu {near[0].split()[0].lower()} ..." if near else "`launch offers` shows what there is",
+    )
+
+
+def _limits(request: Request) -> str:
+    """What narrowed the search beside the card."""
+    parts = [f"in {', '.join(request.regions)}"] if request.regions else []
+    parts += [f"on the {' or '.join(request.markets)} market"] if len(request.markets) == 1 else []
+    parts += [f"at {money(request.max_price_usd_per_hour)}/h or less"] if request.max_price_usd_per_hour else []
+    return f" {' '.join(parts)}" if parts else ""
+
+
+def _nearest(wanted: set[str], names: list[str], request: Request, world: World) -> list[str]:
+    """Cards that these providers sell, best first; with who sells them, where several were asked."""
+    query = OfferQuery(community=request.community)
+    sold: dict[str, set[str]] = {}
+    for offer in market.whole(names, query, world).offers:
+        if offer.gpu is not None and offer.gpu.cuda and offer.gpu.bf16 and offer.stock is not Stock.NONE:
+            sold.setdefault(offer.gpu.name, set()).add(offer.provider)
+    ranked = sorted(set(sold) - wanted, key=lambda name: (_distance(name, wanted), name))
+    return [name if len(names) == 1 else f"{name} ({', '.join(sorted(sold[name]))})" for name in ranked]
+
+
+def _balance(plan: Plan) -> LaunchError:
+    poor = [one for one in plan.rejected if one.code == "balance"]
+    most_usd = max(plan.terms.balance_usd[one.offer.provider] for one in poor).quantize(CENT_USD, rounding=ROUND_DOWN)
+    return LaunchError(
+        f"a run under this budget could cost more than the account holds\n  {poor[0].offer.id}: {poor[0].reason}",
+        code="balance",
+        exit_code=Exit.REFUSED,
+        hint=f"launch --budget {most_usd} ...     # or add money to the account" if most_usd else "add money there",
     )
 
 
@@ -89,7 +143,17 @@ def _shortest(rejected: list[Rejected]) -> Rejected:
     return min(rejected, key=lambda one: (one.offer.gpu is None, -(one.offer.gpu.usable_mib if one.offer.gpu else 0)))
 
 
-def _simple(plan: Plan, code: str, text: str, hint: str) -> LaunchError:
-    example = next((one for one in plan.rejected if one.code == code), plan.rejected[0])
+def _simple(plan: Plan, why: str, text: str, hint: str, *, code: str = "") -> LaunchError:
+    example = next((one for one in plan.rejected if one.code == why), plan.rejected[0])
     message = f"{text}\n  for example {example.offer.id}: {example.reason}"
-    return LaunchError(message, code=code, exit_code=Exit.REFUSED, hint=hint)
+    return LaunchError(message, code=code or why, exit_code=Exit.REFUSED, hint=hint)
+
+
+TOLD: Mapping[str, Callable[[Plan], LaunchError]] = {
+    "sold-out": _sold_out,
+    "balance": _balance,
+    "over-budget": _over_budget,
+    "over-deadline": _late,
+    "unguarded": _unguarded,
+}
+"""How each reason is told where it is why there is no choice; the first that occurs decides."""

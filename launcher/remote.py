@@ -66,6 +66,12 @@ class Remote(Protocol):
     def interactive(self, argv: Sequence[str]) -> int:
         """Hand the terminal over to a shell (empty `argv`) or a command there; its exit code."""
 
+    def shown_host_key(self) -> str:
+        """The host key that whoever answers there shows, as one line: to be compared, never to be believed.
+
+        Raises `RemoteUnreachable` where nobody answers.
+        """
+
     def close(self) -> None:
         """Let go of shared connections. The machine does not notice."""
 

@@ -29,3 +29,5 @@ class Request:
     detach: bool = False
     yes: bool = False
     accept_unguarded: bool = False
+    community: bool = False
+    """Also machines of private hosts."""

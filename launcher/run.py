@@ -90,6 +90,12 @@ class Attempt:
     never_was: bool = False
     """The create call was refused, or nothing ever came of it."""
     looks: int = 0
+    seen_at: datetime | None = None
+    """When a look first showed the machine: from then on not to see it any more means something."""
+    host_key: str = ""
+    """The key that was accepted instead of the one that we gave it; "" where it shows ours."""
+    end_code: str = ""
+    """Why its work ended, by the code of its ending."""
     egress_usd: Decimal = Decimal(0)
     phases: dict[str, float] = field(default_factory=dict)
 

@@ -1,6 +1,7 @@
 """Speaks with a machine through the user's own OpenSSH client, and through nothing of the user's ssh settings."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -28,6 +29,8 @@ from providers.base import Ssh
 
 _SSH_FAILED = 255
 _CONTROL_SECONDS = 5.0
+_SCAN_SECONDS = 20.0
+_SHOWN = re.compile(r"^\S+ (ssh-ed25519 [A-Za-z0-9+/=]+)$", re.MULTILINE)
 _SOCKET_NAME_BYTES = 103  # of a unix socket's path on macOS, the shorter of our systems, without its final zero
 _SOCKET_SUFFIX_BYTES = 17  # ssh appends a dot and 16 characters while it makes the socket
 _LOG_BYTES = 16 * 1024
@@ -90,7 +93,7 @@ class SshRemote:
     def __init__(self, access: Ssh, keys: Keys, environ: Mapping[str, str]) -> None:
         """Pins the machine's address at once. Raises `RemoteError` where the address or the keys are unusable."""
         try:
-            pin(keys, access.host, access.port)
+            pin(keys, access.host, access.port, access.host_key)
         except OSError as missing:
             raise RemoteError(f"the keys of this run cannot be used: {missing}") from missing
         self._access, self._keys = access, keys
@@ -139,6 +142,20 @@ class SshRemote:
             ).returncode
         except OSError as broken:
             raise _no_ssh(broken) from broken
+
+    def shown_host_key(self) -> str:
+        """See `Remote.shown_host_key`."""
+        argv = ["ssh-keyscan", "-T", "10", "-t", "ed25519", "-p", str(self._access.port), self._access.host]
+        try:
+            done = piped.complete(piped.Program(argv=argv, environ=self._environ), b"", _SCAN_SECONDS)
+        except OSError as broken:
+            raise _no_ssh(broken) from broken
+        except TimeoutError as late:
+            raise RemoteUnreachable(f"{self._access.host} shows no host key") from late
+        found = _SHOWN.search(done.stdout.decode("ascii", "replace"))
+        if found is None:
+            raise RemoteUnreachable(f"{self._access.host} shows no host key")
+        return found[1]
 
     def close(self) -> None:
         """End the shared connection and remove its folder; a later verb makes another one."""

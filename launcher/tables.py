@@ -1,5 +1,6 @@
 """Plans, offers, runs and findings as tables that fit 80 columns; money comes formatted from `display`."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -119,7 +120,7 @@ def _plan_row(choice: Choice, first: bool, now: datetime) -> list[str]:
     return [
         (">" if first else " ") + (" " if offer.guarded else "!"),
         offer.provider,
-        offer.instance_type,
+        _short(offer.instance_type),
         market(offer.market),
         offer.zone or offer.region,
         money(offer.usd_per_hour),
@@ -169,7 +170,7 @@ def _rejected(rejected: Sequence[Rejected], now: datetime, width: int) -> list[s
 
 
 def _offer_cells(offer: Offer, now: datetime) -> list[str]:
-    name = f"{offer.provider} {offer.instance_type}"
+    name = f"{offer.provider} {_short(offer.instance_type)}"
     return [name, market(offer.market), offer.zone or offer.region, money(offer.usd_per_hour), age(offer.age(now))]
 
 
@@ -207,19 +208,33 @@ def offers_table(offers: Sequence[Offer], now: datetime, width: int = 80) -> str
     """What can be rented, cheapest hour first, each price with its age."""
     if not offers:
         return "no offers match\n\nnext  launch offers      # without filters\n      launch doctor"
-    columns = (
-        left("provider"),
-        left("instance"),
-        left("gpu"),
-        left("market"),
-        left("place"),
-        right("$/h"),
-        right("age"),
-        left("ends itself", 2),
-        left("source", 3),
-    )
+    return _offer_lines(offers, now, width) + "\n\nnext  launch estimate     # what this job costs to finish on them"
+
+
+OFFER_COLUMNS = (
+    left("provider"),
+    left("instance"),
+    left("gpu"),
+    left("market", 1),
+    left("place"),
+    right("$/h"),
+    right("age"),
+    left("stock", 2),
+    right("boot", 3),
+    left("ends itself", 4),
+    left("source", 5),
+)
+
+
+def _offer_lines(offers: Sequence[Offer], now: datetime, width: int) -> str:
     rows = [_offer_row(offer, now) for offer in sorted(offers, key=lambda one: (one.usd_per_hour, one.id))]
-    return table(columns, rows, width) + "\n\nnext  launch estimate     # what this job costs to finish on them"
+    return table(OFFER_COLUMNS, rows, width)
+
+
+def growing(offers: Sequence[Offer], waiting: Sequence[str], now: datetime, width: int = 80) -> str:
+    """The offers as they are known so far, under the names of those who are being asked."""
+    asked = f"asking {', '.join(waiting)}; prices as last seen" if waiting else "all have answered"
+    return "\n".join([asked, "", _offer_lines(offers, now, width) if offers else ""])
 
 
 def _offer_row(offer: Offer, now: datetime) -> list[str]:
@@ -232,8 +247,16 @@ def _offer_row(offer: Offer, now: datetime) -> list[str]:
     )
     place = offer.zone or offer.region
     guarded = "yes" if offer.guarded else "no"
-    price, seen = money(offer.usd_per_hour), age(offer.age(now))
-    return [offer.provider, offer.instance_type, gpu, market(offer.market), place, price, seen, guarded, offer.source]
+    price, seen, boot = money(offer.usd_per_hour), age(offer.age(now)), span(offer.boot_seconds)
+    return [
+        offer.provider, _short(offer.instance_type), gpu, market(offer.market), place, price, seen, str(offer.stock),
+        boot if offer.boot_seconds else "", guarded, offer.source,
+    ]  # fmt: skip
+
+
+def _short(instance_type: str) -> str:
+    """A machine type without the maker's name, where a type is called after its card."""
+    return re.sub(r"^NVIDIA (GeForce )?", "", instance_type)
 
 
 def runs_table(runs: Sequence[RunRecord], now: datetime, width: int = 80) -> str:

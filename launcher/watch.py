@@ -6,20 +6,21 @@ from enum import StrEnum
 
 from jobs import progress
 from launcher import books
-from launcher.boot import connect, guest_of, look, stranger
+from launcher.boot import connect, guest_of
 from launcher.events import Forecast, Progressed, Warned
-from launcher.feed import Feed
-from launcher.guest import Guest, GuestError
+from launcher.guest import GuestError
+from launcher.host_keys import stranger
 from launcher.interrupt import Interrupted
 from launcher.price import current_plan
 from launcher.pulling import bring_checkpoint
 from launcher.remote import HostKeyMismatch, RemoteError
 from launcher.run import Ending, Outcome, Run, State
+from launcher.sight import look
 from launcher.steps import Ended, step_to
 from launcher.tracker import Tracker, dollars, seconds_left
 from launcher.world import World
 from pricing.offer import Market
-from providers.base import EndReason, Instance, InstanceState
+from providers.base import OVER, EndReason, Instance, InstanceState
 
 LISTEN_SECONDS = 1.0
 LOOK_SECONDS = 15.0
@@ -32,6 +33,10 @@ FORECAST_SECONDS = 10.0
 SILENT_SECONDS = 900.0
 """A machine that the provider shows, and that cannot be heard for so long, is given up. Time in which the provider did
 not answer either does not count: then it is our own line that is down, and the job works on."""
+DOUBTFUL_SECONDS = 60.0
+"""The same for a machine that the provider calls unhealthy, or does not show any more."""
+UNFIT = 69
+"""A step's exit code for "this machine cannot do it" (EX_UNAVAILABLE): not the job's fault, so another one may try."""
 TICK_SECONDS = 5.0
 """The most that one turn of the loop counts as silence: a laptop that slept has not listened."""
 
@@ -66,6 +71,10 @@ class View:
     silent_seconds: float
     supervisor_alive: bool | None
     """None where nobody could be asked."""
+    doubt: str = ""
+    """What the provider says that makes a silent machine a lost one, sooner."""
+    past_deadline: bool = False
+    """The machine's own deadline is over, by our count."""
 
 
 def decide(view: View) -> Decision:
@@ -75,7 +84,7 @@ def decide(view: View) -> Decision:
 
 def _over(view: View) -> Decision | None:
     instance = view.instance
-    if instance is not None and instance.state in (InstanceState.ENDING, InstanceState.GONE):
+    if instance is not None and instance.state in OVER:
         return Decision(act=Act.STOP, ending=_machine_ending(instance))
     if view.done is not None:
         return Decision(act=Act.STOP, ending=_job_ending(view.done, view))
@@ -102,6 +111,8 @@ def _silent(view: View) -> Decision | None:
     dead = view.supervisor_alive is False
     if dead:
         why = "the supervisor on the machine died"
+    elif view.doubt and view.silent_seconds > DOUBTFUL_SECONDS:
+        return Decision(act=Act.STOP, ending=_doubtful_ending(view))
     elif view.silent_seconds > SILENT_SECONDS:
         why = f"nothing was heard of the machine for {view.silent_seconds:.0f} s"
     else:
@@ -109,6 +120,15 @@ def _silent(view: View) -> Decision | None:
     # Where only the supervisor is dead the machine can be spoken with, and what lies on it is worth a try.
     ending = Ending(outcome=Outcome.LOST, why=why, code="silent", again=True, pull=dead)
     return Decision(act=Act.STOP, ending=ending)
+
+
+def _doubtful_ending(view: View) -> Ending:
+    """Where a machine's end is not shown, but only that it is not there: at its deadline it has ended itself."""
+    if view.past_deadline:
+        why = "the machine reached its own deadline and ended itself"
+        return Ending(outcome=Outcome.OUT_OF_BUDGET, why=why, pull=False)
+    why = f"{view.doubt}, and nothing was heard of it for {view.silent_seconds:.0f} s"
+    return Ending(outcome=Outcome.LOST, why=why, code="silent", again=True, pull=False)
 
 
 def _job_ending(done: progress.Done, view: View) -> Ending:
@@ -121,6 +141,9 @@ def _job_ending(done: progress.Done, view: View) -> Ending:
     if done.outcome == "stopped":
         why = "the machine's lease ran short, and the job saved and stopped"
         return Ending(outcome=Outcome.OUT_OF_BUDGET, why=why)
+    if done.exit_code == UNFIT:
+        why = f"this machine cannot do it: {done.text}"
+        return Ending(outcome=Outcome.FAILED, why=why, code="not-as-rented", again=True)
     return Ending(
         outcome=Outcome.FAILED, why=f"{done.step} failed with exit code {done.exit_code}: {done.text}".rstrip(": ")
     )
@@ -140,45 +163,53 @@ def _machine_ending(instance: Instance) -> Ending:
 
 def watch(run: Run, world: World) -> None:
     """Stay with the job until it is done, or must not go on; on to PULLING, or to the end."""
-    instance = run.attempt.instance
-    if instance is None:
-        raise ValueError(f"{run.id} has no machine to watch")
-    remote = connect(run, instance, world)
-    try:
-        _Watch(run, guest_of(run, remote), world).stay()
-    finally:
-        remote.close()
+    _Watch(run, world).stay()
 
 
 class _Watch:
     """The loop, with what it remembers between ticks."""
 
-    def __init__(self, run: Run, guest: Guest, world: World) -> None:
-        self.run, self.guest, self.world = run, guest, world
+    def __init__(self, run: Run, world: World) -> None:
+        self.run, self.world = run, world
         self.plan = current_plan(run, world)
         self.tracker = Tracker()
         self.splitter = progress.Splitter()
         self.silent_seconds, self.ticked_at, self.provider_answers = 0.0, world.now(), True
+        self.doubt = ""
         self.due: dict[str, datetime] = {}
         self.interrupted = False
         self.saving: Ending | None = None
         self.save_until = world.now()
+        self._connect(0)
+
+    def _connect(self, offset: int) -> None:
+        """A line to where the machine is now; what it tells is taken up where it was left."""
+        instance = self.run.attempt.instance
+        if instance is None:
+            raise ValueError(f"{self.run.id} has no machine to watch")
+        self.access = instance.access
+        self.remote = connect(self.run, instance, self.world)
+        self.guest = guest_of(self.run, self.remote)
+        self.feed = self.world.feed(self.guest, offset)
 
     def stay(self) -> None:
         """Listen, decide, act; leaves by `Ended`, or by stepping on to PULLING."""
-        feed = self.world.feed(self.guest)
         try:
             while self.run.state is State.RUNNING:
-                self._listen(feed)
-                decision = decide(self._view(feed))
+                self._listen()
+                decision = decide(self._view())
                 if decision.ending is not None:
                     self._act(decision.act, decision.ending)
         finally:
-            feed.close()
+            self._hang_up()
 
-    def _listen(self, feed: Feed) -> None:
+    def _hang_up(self) -> None:
+        self.feed.close()
+        self.remote.close()
+
+    def _listen(self) -> None:
         try:
-            chunk = feed.read(LISTEN_SECONDS)
+            chunk = self.feed.read(LISTEN_SECONDS)
             self.world.interrupt.check()
         except HostKeyMismatch as error:
             raise Ended(stranger(error)) from error
@@ -213,12 +244,14 @@ class _Watch:
         if self.run.attempt.offer.market is not Market.OWNED:
             bring_checkpoint(self.run, self.guest, checkpoint.name, self.world)
 
-    def _view(self, feed: Feed) -> View:
-        instance = None
+    def _view(self) -> View:
+        instance, feed = None, self.feed
         if self._is_due("look", LOOK_SECONDS / 5 if feed.trouble or feed.over else LOOK_SECONDS):
-            instance = look(self.run, self.world)
+            instance = look(self.run, self.world, self._fresh_seconds())
             self.provider_answers = instance is not None
             self._check_rate(instance)
+            self._note_doubt(instance)
+            self._follow(instance)
         if self._is_due("lease", LEASE_SECONDS):
             self._renew_lease()
         return View(
@@ -229,8 +262,33 @@ class _Watch:
             interrupted=self.interrupted,
             stop_seconds=books.cap(self.run, self.run.attempt.choice, self.plan, self.world).stop_seconds,
             silent_seconds=self._silence(),
-            supervisor_alive=self._ask_alive() if feed.over and self.tracker.done is None else None,
+            supervisor_alive=self._ask_alive() if self.feed.over and self.tracker.done is None else None,
+            doubt=self.doubt,
+            past_deadline=self.world.now() >= self.run.attempt.deadline,
         )
+
+    def _fresh_seconds(self) -> float:
+        """How old a look may be that another process of ours made: a tick, or less where something is wrong."""
+        traits = self.world.provider(self.run.attempt.offer.provider).traits
+        return max(traits.look_seconds, LOOK_SECONDS / 5) if self.feed.trouble else LOOK_SECONDS
+
+    def _note_doubt(self, instance: Instance | None) -> None:
+        if instance is None:
+            return
+        words = {
+            InstanceState.ABSENT: "the provider does not show the machine any more",
+            InstanceState.UNHEALTHY: "the provider calls the machine unhealthy",
+        }
+        self.doubt = words.get(instance.state, "")
+
+    def _follow(self, instance: Instance | None) -> None:
+        """Some machines come back from a restart at another address; they keep their host key."""
+        if instance is None or instance.access is None or instance.access == self.access:
+            return
+        self._warn("moved", "the machine has another address now; going on there")
+        offset = self.feed.offset
+        self._hang_up()
+        self._connect(offset)
 
     def _silence(self) -> float:
         """How long we have listened in vain, while the provider did show the machine."""

@@ -57,7 +57,8 @@ class World:
     provider_names: tuple[str, ...]
     provider: Callable[[str], Provider]
     remote: Callable[[Access, Keys], Remote]
-    feed: Callable[[Guest], Feed]
+    feed: Callable[[Guest, int], Feed]
+    """Follows a guest's progress from that byte on."""
     job_folder: Path
     spawn: Callable[[str], None]
     """Starts a background process of ours that carries the run of that id on."""

@@ -121,8 +121,13 @@ def disk_gib(workload: Workload) -> int:
 
     A provider whose image needs more says so itself (`Terms.minimum_disk_gib`).
     """
+    return ceil((SYSTEM_DISK_GIB + free_disk_gib(workload)) / 10) * 10
+
+
+def free_disk_gib(workload: Workload) -> float:
+    """What of a disk must be free on a machine that has booted, before the job is shipped."""
     own = workload.download_gib * 1.1 + workload.shipped_gib * 3 + workload.result_gib * 4
-    return ceil((SYSTEM_DISK_GIB + PYTHON_DISK_GIB + own) / 10) * 10
+    return PYTHON_DISK_GIB + own
 
 
 def remedies(workload: Workload, gpus: tuple[Gpu, ...], *, margin: float = 1.4) -> tuple[Remedy, ...]:

@@ -29,7 +29,7 @@ class InstanceState(StrEnum):
     """Where a machine is. All but ENDING and GONE count as alive and billed, and have to be ended.
 
     UNHEALTHY: the provider itself says that it is broken. STOPPED: nothing runs in it any more, and it is still there.
-    UNKNOWN: a word that we never saw.
+    ABSENT: neither its id nor the list know it, which proves nothing by itself. UNKNOWN: a word that we never saw.
     """
 
     PENDING = "pending"
@@ -38,6 +38,7 @@ class InstanceState(StrEnum):
     STOPPED = "stopped"
     ENDING = "ending"
     GONE = "gone"
+    ABSENT = "absent"
     UNKNOWN = "unknown"
 
 
@@ -74,6 +75,8 @@ class Traits:
     billing: Billing = BY_THE_SECOND
     look_seconds: float = 1.0
     """Between two looks at a machine that boots: as often as the provider's own limits allow."""
+    one_list: bool = False
+    """One `list` call shows every region; else one call is made for each."""
     first_use: bool = False
     """The image may keep a host key of its own that nobody vouches for: then the first one seen is pinned, and said."""
     prepaid: bool = False
@@ -132,12 +135,13 @@ class InstanceRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Ssh:
-    """A machine reached by SSH; its host key is the one that `Boot` gave it."""
+    """A machine reached by SSH. Its host key is the one that `Boot` gave it, or `host_key`, where that was accepted."""
 
     host: str
     port: int
     user: str
     guard_dir: str
+    host_key: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

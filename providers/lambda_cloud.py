@@ -55,6 +55,7 @@ TRAITS = Traits(
     settle_seconds=300,
     guard_delay_seconds=120,
     billing=Billing(granularity_seconds=60, minimum_seconds=60),
+    one_list=True,
     look_seconds=3.0,
     first_use=True,
 )

@@ -59,6 +59,7 @@ TRAITS = Traits(
     # Clocks that differ, the tries before the one that works, and the service's own time to end a pod.
     guard_delay_seconds=300,
     billing=Billing(granularity_seconds=1),
+    one_list=True,
     look_seconds=10.0,
     prepaid=True,
     minimum_disk_gib=60,

@@ -5,6 +5,7 @@
     world = World(..., remote=site.remote, feed=site.feed)
 
 Knobs on `site`: `unreachable` (ids that nobody reaches), `wrong_host_key`, `unarmed`, `probe` (fields to overrule),
+`shown_key` (the host key that it shows), `trial` (fields of `prove` to overrule),
 `lost_pulls` (the next n sends break off in the middle), `unsendable` (a file that always breaks off),
 `spoiled` (a file that comes with other bytes than were announced),
 `trickle_seconds` (what each chunk that is sent takes), `stop_is_ignored`; `sent_bytes` counts what was sent.
@@ -127,6 +128,8 @@ class Site:
     restored: dict[str, int] = field(default_factory=dict)
     unreachable: set[str] = field(default_factory=set)
     wrong_host_key: bool = False
+    shown_key: str = "ssh-ed25519 AAAAfake"
+    trial: dict[str, object] = field(default_factory=dict)
     unarmed: bool = False
     probe: dict[str, object] = field(default_factory=dict)
     lost_pulls: int = 0
@@ -143,9 +146,9 @@ class Site:
         assert isinstance(access, Ssh)
         return FakeRemote(self, access.host.removesuffix(".invalid"))
 
-    def feed(self, guest: Guest) -> "FakeFeed":
+    def feed(self, guest: Guest, offset: int) -> "FakeFeed":
         """Progress without a thread: a read passes virtual time."""
-        return FakeFeed(guest, self.clock, self._vanished)
+        return FakeFeed(guest, self.clock, self._vanished, offset)
 
     def _vanished(self) -> bool:
         jobs = self.started.values()
@@ -161,20 +164,20 @@ class Site:
 class FakeFeed:
     """See `launcher.feed.Feed`."""
 
-    def __init__(self, guest: Guest, clock: VirtualClock, vanished: Callable[[], bool]) -> None:
-        self._guest, self._clock, self._vanished, self._offset = guest, clock, vanished, 0
+    def __init__(self, guest: Guest, clock: VirtualClock, vanished: Callable[[], bool], offset: int) -> None:
+        self._guest, self._clock, self._vanished, self.offset = guest, clock, vanished, offset
         self.over, self.trouble = False, ""
 
     def read(self, timeout_seconds: float) -> bytes:
         """What is there; waits in virtual time when there is nothing."""
         self._clock.sleep(max(timeout_seconds, TICK_SECONDS))
         try:
-            data = b"".join(self._guest.follow(self._offset))
+            data = b"".join(self._guest.follow(self.offset))
         except RemoteUnreachable as error:
             self.trouble = str(error)
             return b""
         self.trouble = ""
-        self._offset += len(data)
+        self.offset += len(data)
         self.over = b'"done"' in data or self._vanished() or self.over
         return data
 
@@ -232,6 +235,10 @@ class FakeRemote:
         """No terminal in here."""
         return 0
 
+    def shown_host_key(self) -> str:
+        """What this machine shows."""
+        return self._site.shown_key
+
     def close(self) -> None:
         """Nothing to let go of."""
 
@@ -255,6 +262,9 @@ class FakeRemote:
             "guard": {"armed": not self._site.unarmed, "life_seconds": life, "lease_seconds": 1.0, "why": "test"},
             "clock": self._site.clock().timestamp(), "torch": True, **self._site.probe,
         }  # fmt: skip
+
+    def _prove(self, _machine: Machine, _options: dict[str, str], _data: bytes) -> dict[str, object]:
+        return {"proved": ["bf16"], "why": "", "failed": "", **self._site.trial}
 
     def _received(self, _machine: Machine, _options: dict[str, str], _data: bytes) -> dict[str, object]:
         return {"have": 0}

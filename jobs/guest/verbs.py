@@ -53,6 +53,7 @@ def _add(parser: argparse.ArgumentParser, option: str) -> None:
 
 _OPTIONS = {
     "probe": ("guard",),
+    "prove": (),
     "received": ("path", "sha256"),
     "receive": ("path", "sha256", "offset"),
     "unpack": ("run", "sha256"),
@@ -76,6 +77,13 @@ def _probe(arguments: argparse.Namespace) -> dict[str, Any]:
     from .probe import probe
 
     return probe(Guard(arguments.guard))
+
+
+def _prove(arguments: argparse.Namespace) -> dict[str, Any]:
+    from .prove import prove
+
+    del arguments
+    return prove()
 
 
 def _received(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -171,6 +179,7 @@ def _send(arguments: argparse.Namespace) -> None:
 
 _VERBS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "probe": _probe,
+    "prove": _prove,
     "received": _received,
     "receive": _receive,
     "unpack": _unpack,

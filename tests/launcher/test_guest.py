@@ -155,6 +155,9 @@ class Liar:
     def interactive(self, argv: Sequence[str]) -> int:
         return 0
 
+    def shown_host_key(self) -> str:
+        return ""
+
     def close(self) -> None: ...
 
 

@@ -11,6 +11,8 @@ import pytest
 from launcher import flow
 from launcher.errors import Exit, LaunchError
 from launcher.events import IntentWritten, OfferRefused, StateChanged, Warned
+from launcher.feed import Feed
+from launcher.guest import Guest
 from launcher.run import Outcome, State
 from launcher.teardown import PATIENCE_SECONDS
 from pricing.offer import Market
@@ -305,7 +307,10 @@ def test_stop_from_another_process_is_obeyed(stage: Stage) -> None:
 
 
 def test_a_bug_in_a_step_still_ends_the_machine(stage: Stage) -> None:
-    world = replace(stage.laptop(), feed=lambda guest: (_ for _ in ()).throw(ZeroDivisionError("a bug")))
+    def buggy(_guest: Guest, _offset: int) -> Feed:
+        raise ZeroDivisionError("a bug")
+
+    world = replace(stage.laptop(), feed=buggy)
     run = stage.open_run(world)
     with pytest.raises(ZeroDivisionError):
         flow.carry(run, world)

@@ -1,0 +1,125 @@
+"""The market: all providers asked at once, each for so long; what was seen last is there at once, with its age."""
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from launcher.errors import Exit, LaunchError
+from launcher.mistakes import from_provider
+from launcher.world import World
+from pricing import snapshot
+from pricing.offer import Offer
+from providers.base import Funds, NoCredentials, OfferQuery, ProviderError, Unavailable
+
+ANSWER_SECONDS = 30.0
+"""How long one provider may take; the others do not wait for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What one provider said, or why it said nothing. `funds` only where they were asked for, and are known."""
+
+    provider: str
+    offers: tuple[Offer, ...] = ()
+    funds: Funds | None = None
+    error: ProviderError | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Market:
+    """All answers."""
+
+    answers: tuple[Answer, ...]
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """Of all providers that answered."""
+        return tuple(offer for answer in self.answers for offer in answer.offers)
+
+    @property
+    def failed(self) -> tuple[tuple[str, ProviderError], ...]:
+        """Those that did not answer, and why; the ones without any credentials last."""
+        found = [(one.provider, one.error) for one in self.answers if one.error is not None]
+        return tuple(sorted(found, key=lambda one: isinstance(one[1], NoCredentials)))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One line for those that failed, one for all that are not set up."""
+        strangers = [name for name, error in self.failed if isinstance(error, NoCredentials)]
+        told = [f"{name} left out: {error.text}" for name, error in self.failed if name not in strangers]
+        if strangers and len(strangers) < len(self.answers):
+            told.append(f"not asked, no credentials: {', '.join(strangers)} (launch doctor)")
+        return tuple(told)
+
+    def why_closed(self, world: World) -> LaunchError | None:
+        """What kept us out, where that is why there is nothing to rent: no offer of a provider that bills."""
+        if not self.failed or any(world.provider(offer.provider).traits.bills for offer in self.offers):
+            return None
+        name, error = self.failed[0]
+        told = from_provider(error, name)
+        others = [f"{other}: {why.text}" for other, why in self.failed[1:]]
+        if not others:
+            return told
+        message = "\n".join([told.message, *others])
+        return LaunchError(message, code=told.code, exit_code=Exit(told.exit_code), hint=told.hint, detail=told.detail)
+
+
+def ask(names: Sequence[str], query: OfferQuery, world: World, *, with_funds: bool = False) -> Iterator[Answer]:
+    """Ask all of them at once; their answers as they come, each within `ANSWER_SECONDS`."""
+    answers: queue.Queue[Answer] = queue.Queue()
+    for name in names:
+        provider = world.provider(name)  # connected here, one after the other: nothing is sent for it
+
+        def look(name: str = name, provider: object = provider) -> None:
+            del provider
+            answers.put(_answer(name, query, world, with_funds=with_funds))
+
+        # Nobody waits for a thread that hangs: it ends with the process.
+        threading.Thread(target=look, name=f"ask-{name}", daemon=True).start()
+    waiting, began = set(names), world.now()
+    while waiting:
+        left = ANSWER_SECONDS - (world.now() - began).total_seconds()
+        try:
+            answer = answers.get(timeout=max(0.001, left))
+        except queue.Empty:
+            yield from (_late(name) for name in sorted(waiting))
+            return
+        waiting.discard(answer.provider)
+        yield answer
+
+
+def whole(names: Sequence[str], query: OfferQuery, world: World, *, with_funds: bool = False) -> Market:
+    """All answers, in the order of `names`; prices that came are kept for the next look."""
+    found = {one.provider: one for one in ask(names, query, world, with_funds=with_funds)}
+    for answer in found.values():
+        remember(answer, query, world)
+    return Market(answers=tuple(found[name] for name in names))
+
+
+def remember(answer: Answer, query: OfferQuery, world: World) -> None:
+    """Keep an answer's prices; an answer to an open question replaces all that was kept of that provider."""
+    if answer.error is None:
+        world.ledger.sightings.keep_offers(answer.provider, answer.offers, whole=query == OfferQuery())
+
+
+def last_seen(name: str, query: OfferQuery, world: World) -> tuple[Offer, ...]:
+    """What is known of a provider without asking it: the prices it told last, else those that ship with us."""
+    seen = world.ledger.sightings.offers(name)
+    shown = seen or tuple(one for one in snapshot.offers(world.now()) if one.provider == name)
+    return tuple(one for one in shown if query.allows(one))
+
+
+def _answer(name: str, query: OfferQuery, world: World, *, with_funds: bool) -> Answer:
+    provider = world.provider(name)
+    try:
+        offers = provider.offers(query)
+        funds = provider.funds() if with_funds and provider.traits.prepaid else None
+    except ProviderError as error:
+        return Answer(provider=name, error=error)
+    return Answer(provider=name, offers=offers, funds=funds)
+
+
+def _late(name: str) -> Answer:
+    error = Unavailable(f"no answer within {ANSWER_SECONDS:.0f} s", code="late")
+    return Answer(provider=name, error=error)

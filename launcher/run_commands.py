@@ -1,0 +1,247 @@
+"""The commands about runs that exist: look at them, speak with their machines, go on with them, end them."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from launcher import options
+from launcher.carrying import carried, ended, settled
+from launcher.errors import Exit, LaunchError
+from launcher.options import Session, pass_session
+
+if TYPE_CHECKING:  # for start-up time
+    from launcher.receipt import Receipt
+    from launcher.records import RunRecord
+
+# All else is imported inside the functions, for start-up time: `launch --help` needs none of it, and `ps`, `show` and
+# `receipt` must not load what only a cloud needs.
+
+
+@click.command()
+@options.speaking
+@pass_session
+def ps(session: Session) -> int:
+    """List runs, the latest first, from this computer's ledger; a call with a lost answer shows as maybe running."""
+    from launcher import tables, wire
+
+    world = session.world()
+    runs = world.ledger.runs()
+    session.say(tables.runs_table(runs, session.now(), session.width()), lambda: wire.runs(runs, world.now()))
+    return 0
+
+
+RUN = click.argument("reference", metavar="[RUN]", required=False)
+"""An id, a unique prefix, a name; the latest run where it is absent."""
+
+
+@click.command()
+@options.speaking
+@RUN
+@pass_session
+def show(session: Session, reference: str | None) -> int:
+    """Show one run: state, machine, money, folder. RUN: id, unique prefix or name; without it the latest."""
+    from launcher import tables, wire
+
+    world = session.world()
+    record = world.ledger.find(reference)
+    session.say(tables.run_page(record, session.now(), session.width()), lambda: wire.shown(record, world.now()))
+    return 0
+
+
+@click.command(epilog="\b\nExamples:\n  launch logs\n  launch logs brave-otter -f\n")
+@options.speaking
+@RUN
+@click.option("-f", "--follow", is_flag=True, help="Go on as more comes; Ctrl-C lets go, the run goes on.")
+@pass_session
+def logs(session: Session, reference: str | None, follow: bool) -> int:
+    """Show what the job printed: from the machine while there is one, else from the results."""
+    from launcher.run import State
+
+    record = session.world().ledger.find(reference)
+    if record.state is State.TERMINATED:
+        session.raw(_kept_log(record), record.id)
+        return 0
+    return _machine_log(session, record, follow=follow)
+
+
+def _kept_log(record: "RunRecord") -> str:
+    path = record.out_dir / "logs" / "job.log"
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        raise LaunchError(
+            f"{record.id} brought no log home ({path})",
+            code="no-log",
+            exit_code=Exit.USAGE,
+            hint=f"launch show {record.id}",
+        ) from None
+
+
+def _machine_log(session: Session, record: "RunRecord", *, follow: bool) -> int:
+    from codecs import getincrementaldecoder
+
+    from launcher.interrupt import LetGo
+    from launcher.look import machine_of
+
+    world = session.world()
+    # A character may be cut in two between chunks.
+    decoder = getincrementaldecoder("utf-8")(errors="replace")
+    try:
+        with world.interrupt.listening(lets_go=True), machine_of(record.id, world) as (_, _, guest):
+            for chunk in guest.log(0, follow=follow):
+                session.raw(decoder.decode(chunk), record.id)
+    except LetGo:
+        session.notes([f"let go; {record.id} goes on (launch attach {record.id})"])
+    return 0
+
+
+@click.command()
+@options.speaking
+@RUN
+@pass_session
+def attach(session: Session, reference: str | None) -> int:
+    """Watch a run again, and carry it on if nobody does; Ctrl-C only lets go."""
+    from launcher import flow
+    from launcher.interrupt import LetGo
+    from launcher.lock import is_carried
+
+    world = session.world()
+    record = world.ledger.find(reference)
+    try:
+        with world.interrupt.listening(lets_go=True):
+            if is_carried(world.run_folder(record.id)):
+                return _told_by_another(session, record.id)
+            return ended(flow.attach(record.id, world))
+    except LetGo:
+        session.notes(
+            [f"let go; {record.id} goes on, unwatched (launch attach {record.id}, or launch stop {record.id})"]
+        )
+        return 0
+
+
+def _told_by_another(session: Session, run_id: str) -> int:
+    """Show what the process that carries the run tells; the run's own exit code, once there is one."""
+    import json  # all here for start-up time
+
+    from launcher import look
+
+    out, exit_code = session.streams().out, 0
+    for told in look.story(run_id, session.world()):
+        out.write(told.document if session.as_json else told.text)
+        if told.event == "receipt":
+            exit_code = int(json.loads(told.document)["exit_code"])
+    return exit_code
+
+
+@click.command(
+    cls=options.Relaying,
+    epilog="\b\nExamples:\n  launch ssh\n  launch ssh -- nvidia-smi\n  launch ssh brave-otter -- nvidia-smi -l\n",
+)
+@options.speaking
+@RUN
+@pass_session
+def ssh(session: Session, reference: str | None) -> int:
+    """Open a shell on the run's machine, with its pinned key; or run CMD there."""
+    from launcher.look import machine_of
+
+    world = session.world()
+    record = world.ledger.find(reference)
+    with machine_of(record.id, world) as (_, remote, _):
+        return remote.interactive(options.relayed())
+
+
+@click.command()
+@options.speaking
+@RUN
+@pass_session
+def pull(session: Session, reference: str | None) -> int:
+    """Fetch and verify what the machine has by now; the run goes on."""
+    from launcher.look import pull_now
+
+    world = session.world()
+    pulled = pull_now(world.ledger.find(reference).id, world)
+    return 0 if pulled.verified else int(Exit.PROVIDER)
+
+
+@click.command(epilog="\b\nExamples:\n  launch stop\n  launch stop brave-otter --now\n")
+@options.speaking
+@RUN
+@click.option("--now", is_flag=True, help="Without saving and pulling first.")
+@pass_session
+def stop(session: Session, reference: str | None, now: bool) -> int:
+    """Save, pull what there is, end the machine, and prove it."""
+    from launcher import recover
+    from launcher.run import State
+
+    world = session.world()
+    record = world.ledger.find(reference)
+    if record.state is State.TERMINATED:
+        session.notes([f"{record.id} has ended already (launch receipt {record.id})"])
+        return 0
+    return carried(world, lambda: _stopped(session, record.id, recover.stop(record.id, world, now=now)), record.id)
+
+
+def _stopped(session: Session, run_id: str, receipt: "Receipt | None") -> None:
+    """The receipt speaks of the run; the command itself did what it was asked, hence no exit code of the run's."""
+    if receipt is None:
+        session.notes([f"asked the process that carries {run_id} to stop it (launch show {run_id})"])
+
+
+@click.command()
+@options.speaking
+@RUN
+@click.option("--budget", "budget_usd", type=options.Usd(), required=True, metavar="USD", help="The new total budget.")
+@pass_session
+def resume(session: Session, reference: str | None, budget_usd: Any) -> int:
+    """Go on with a run that ended early, from its last verified checkpoint, under a new total budget."""
+    from launcher import flow
+
+    world = settled(session.world())
+    record = world.ledger.find(reference)
+    return carried(world, lambda: flow.resume(record.id, budget_usd, world), record.id)
+
+
+@click.command()
+@options.speaking
+@RUN
+@pass_session
+def receipt(session: Session, reference: str | None) -> int:
+    """Show what a finished run came to."""
+    from launcher import display, kept
+
+    record = session.world().ledger.find(reference)
+    document = _receipt_of(record)
+    zone = session.now().tzinfo
+    text = display.receipt(kept.receipt(document), width=session.width(), zone=zone)
+    session.say(text, lambda: kept.parsed(document))
+    return 0
+
+
+def _receipt_of(record: "RunRecord") -> str:
+    if record.receipt_json is not None:
+        return record.receipt_json
+    raise LaunchError(
+        f"{record.id} has no receipt yet: it is {record.state.lower()}",
+        code="no-receipt",
+        exit_code=Exit.USAGE,
+        hint=f"launch attach {record.id}",
+    )
+
+
+@click.command()
+@options.speaking
+@RUN
+@pass_session
+def report(session: Session, reference: str | None) -> int:
+    """Write report.html and try.py beside the results of a run."""
+    from jobs.report import write
+    from launcher import kept, look, wire
+    from launcher.mistakes import mistaken
+
+    record = session.world().ledger.find(reference)
+    with mistaken():
+        pages = write(record.out_dir, kept.parsed(_receipt_of(record)), look.base_of(record.id, session.world()))
+    text = "\n".join(f"{page}" for page in pages)
+    head = wire.head("report", session.world().now(), record.id)
+    session.say(text, lambda: {**head, "files": [str(page) for page in pages]})
+    return 0

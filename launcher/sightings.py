@@ -1,0 +1,94 @@
+"""What all our processes on this computer have seen last: offers of the market, and machines that a provider listed."""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from launcher import offer_rows
+from launcher.codec import dump, load
+from pricing.offer import Offer
+from providers.base import Instance
+
+ANSWER_SECONDS = 30.0
+"""How long one process may take to list for all; also how long nobody asks again after it failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The machines of ours that a provider listed, and when."""
+
+    at: datetime
+    machines: tuple[Instance, ...]
+
+
+class Sightings:
+    """Two tables of the ledger's file, by the ledger's own connection."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def offers(self, provider: str) -> tuple[Offer, ...]:
+        """The provider's offers as they were seen last, each with the time at which it was."""
+        rows = self._db.execute("SELECT offer FROM offers WHERE provider=?", (provider,))
+        found = [offer_rows.loaded(row["offer"]) for row in rows]
+        return tuple(one for one in found if one is not None)
+
+    def keep_offers(self, provider: str, offers: Iterable[Offer], *, whole: bool) -> None:
+        """Keep them; `whole`: they are all that there are, what is not among them is forgotten."""
+        rows = [(one.id, provider, offer_rows.dumped(one)) for one in offers]
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            if whole:
+                self._db.execute("DELETE FROM offers WHERE provider=?", (provider,))
+            self._db.executemany("INSERT OR REPLACE INTO offers VALUES (?,?,?)", rows)
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def listing(self, provider: str, region: str) -> Listing | None:
+        """What any of our processes last saw there."""
+        row = self._db.execute(
+            "SELECT machines FROM sightings WHERE provider=? AND region=? AND seen_at IS NOT NULL",
+            (provider, region),
+        ).fetchone()
+        if row is None:
+            return None
+        return load(Listing, row["machines"])
+
+    def claim(self, provider: str, region: str, now: datetime, fresh_seconds: float) -> bool:
+        """Whether it is for us to ask now: nobody has asked so lately, and nobody is just asking."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            row = self._db.execute(
+                "SELECT asked_at, seen_at FROM sightings WHERE provider=? AND region=?", (provider, region)
+            ).fetchone()
+            is_ours = row is None or _is_due(row, now, fresh_seconds)
+            if is_ours:
+                self._db.execute(
+                    "INSERT INTO sightings (provider, region, asked_at) VALUES (?,?,?)"
+                    " ON CONFLICT (provider, region) DO UPDATE SET asked_at=excluded.asked_at",
+                    (provider, region, now.isoformat()),
+                )
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+        return is_ours
+
+    def keep_listing(self, provider: str, region: str, listing: Listing) -> None:
+        """What we saw, for all."""
+        self._db.execute(
+            "UPDATE sightings SET seen_at=?, machines=? WHERE provider=? AND region=?",
+            (listing.at.isoformat(), dump(listing), provider, region),
+        )
+
+
+def _is_due(row: sqlite3.Row, now: datetime, fresh_seconds: float) -> bool:
+    """By our own clock, which may have been set back since: what lies ahead of it was long ago."""
+    asked = (now - datetime.fromisoformat(row["asked_at"])).total_seconds()
+    seen_at = row["seen_at"]
+    if seen_at is not None and datetime.fromisoformat(seen_at) >= datetime.fromisoformat(row["asked_at"]):
+        return not 0 <= asked < fresh_seconds
+    return not 0 <= asked < max(fresh_seconds, ANSWER_SECONDS)
