@@ -1,6 +1,7 @@
 """Holds a run for a command: what Ctrl-C means while it does, and which exit code comes of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from launcher.errors import Exit, LaunchError
@@ -12,11 +13,18 @@ if TYPE_CHECKING:  # for start-up time
 
 def carried(world: "World", work: "Callable[[], Receipt | None]", run_id: str = "") -> int:
     """Work that may hold a machine: one Ctrl-C turns it round, a second one leaves with the command that ends it."""
+    with interruptible(world, run_id):
+        return ended(work())
+
+
+@contextmanager
+def interruptible(world: "World", run_id: str = "") -> "Iterator[None]":
+    """The same, for a block. Raises `LaunchError` where a person will not wait."""
     from launcher.interrupt import LetGo  # here for start-up time
 
     try:
         with world.interrupt.listening():
-            return ended(work())
+            yield
     except LetGo:
         raise _let_go(world, run_id) from None
 

@@ -1,5 +1,6 @@
 """The commands, one function each: options in, the story's functions called, what they answer shown. No logic."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,12 +8,15 @@ import click
 
 from launcher import options
 from launcher.carrying import carried, settled
-from launcher.errors import Exit
+from launcher.errors import Exit, LaunchError
 from launcher.options import Session, pass_session
 from launcher.run_commands import attach, logs, ps, pull, receipt, report, resume, show, ssh, stop
 
 if TYPE_CHECKING:  # for start-up time
     from launcher.request import Request
+    from providers.base import Finding
+
+ELSEWHERE = ("cron", "systemd", "github")
 
 # All else is imported inside the functions, for start-up time: `launch --help` needs none of it, and `ps`, `show` and
 # `receipt` must not load what only a cloud needs.
@@ -97,18 +101,31 @@ def offers(session: Session, /, **said: Any) -> int:
     return 0
 
 
-@click.command()
+@click.command(epilog="\b\nExamples:\n  launch reap\n  launch reap --elsewhere systemd\n")
 @options.speaking
+@click.option("--provider", "providers", multiple=True, metavar="NAME", help="Only at this provider (repeatable).")
+@click.option("--overdue", is_flag=True, help="Only what is past its deadline, where nothing else ends it; for timers.")
+@click.option(
+    "--elsewhere",
+    type=click.Choice(ELSEWHERE),
+    help="Print a ready-made timer or workflow that runs it on another machine.",
+)
 @pass_session
-def reap(session: Session) -> int:
+def reap(session: Session, providers: tuple[str, ...], overdue: bool, elsewhere: str | None) -> int:
     """End machines of ours that should not run, at every provider; take back those whose job runs inside its budget.
 
-    Works from what the clouds list, so it needs no ledger. Exit 7 when a machine is still there.
+    Works from what the clouds list, so it needs no ledger. Exit 7 when a machine is still there. Where nothing but this
+    computer ends a machine (Lambda), a timer on another one can: --elsewhere prints it.
     """
     from launcher import reaping, recover
 
     world = session.world()
-    found = recover.reap(world)
+    if elsewhere is not None:
+        return _print_guard(session, elsewhere)
+    names = options.checked_providers(providers, world)
+    if overdue:
+        options.must_know_owner(world)
+    found = recover.reap_overdue(world, names) if overdue else recover.reap(world, names)
     session.say(reaping.text(found), lambda: reaping.document(found, world.now()))
     failure = reaping.failure(found)
     if failure is not None:
@@ -116,20 +133,74 @@ def reap(session: Session) -> int:
     return 0
 
 
+def _print_guard(session: Session, kind: str) -> int:
+    from launcher import elsewhere, wire
+    from launcher.world import owner_id
+
+    world = session.world()
+    page = elsewhere.guard(kind, owner_id(world.environ, world.home))
+    session.say(page.rstrip(), lambda: {**wire.head("guard", world.now(), ""), "kind": kind, "text": page})
+    return 0
+
+
 @click.command(epilog="\b\nExamples:\n  launch doctor\n  launch doctor --provider local -v\n")
 @options.speaking
 @click.option("--provider", "providers", multiple=True, metavar="NAME", help="Only this provider (repeatable).")
+@click.option("--live", is_flag=True, help="Also rent what proves that a machine ends itself: says the cents, asks.")
+@click.option("--yes", is_flag=True, help="With --live: do not ask.")
+@click.option("--iam-policy", is_flag=True, help="Print the least that the credentials must be allowed, and stop.")
 @pass_session
-def doctor(session: Session, providers: tuple[str, ...]) -> int:
-    """Check credentials, quotas, network and tools; costs nothing. Exit 4 when something must be fixed."""
-    from launcher import tables, wire
+def doctor(session: Session, providers: tuple[str, ...], live: bool, yes: bool, iam_policy: bool) -> int:
+    """Check this computer, credentials, rights, quotas, balances, clocks, and what guards a machine if we die.
+
+    Costs nothing without --live. Each finding comes with its fix. Exit 4 when something must be fixed.
+    """
+    from launcher import checkup, tables, wire
     from providers.base import Level
 
-    world = settled(session.world())
+    world = session.world()
     names = options.checked_providers(providers, world) or world.config.default_providers or world.provider_names
-    found = [(name, finding) for name in names for finding in world.provider(name).check()]
+    if iam_policy:
+        return _print_policy(session, names)
+    settled(world)
+    found = [*checkup.findings(names, world, named=bool(providers))]
+    if live:
+        found += _proven(session, names, yes=yes)
     session.say(tables.findings(found, session.width()), lambda: wire.findings(found, world.now()))
     return int(Exit.PROVIDER) if any(finding.level is Level.ERROR for _, finding in found) else 0
+
+
+def _proven(session: Session, names: Sequence[str], *, yes: bool) -> "list[tuple[str, Finding]]":
+    """The trials that were agreed to, one after the other."""
+    from launcher import trial
+    from launcher.carrying import interruptible
+
+    world = session.world()
+    found, failed = trial.trials(names, world)
+    with interruptible(world):
+        for one in found:
+            if trial.agreed(one, world, yes=yes):
+                session.notes([f"{one.offer.provider}: a trial takes some minutes"])
+                failed.append((one.offer.provider, trial.prove(one, world)))
+    if not found and not failed:
+        session.notes(["there is nothing to prove by renting at these providers"])
+    return failed
+
+
+def _print_policy(session: Session, names: Sequence[str]) -> int:
+    from launcher import wire
+
+    world = session.world()
+    page = next((policy for name in names if (policy := world.provider(name).policy())), "")
+    if not page:
+        raise LaunchError(
+            "what a key may do at these providers is not set by a policy",
+            code="usage",
+            exit_code=Exit.USAGE,
+            hint="launch doctor --iam-policy",
+        )
+    session.say(page.rstrip(), lambda: {**wire.head("policy", world.now(), ""), "text": page})
+    return 0
 
 
 @click.command(epilog="\b\nExamples:\n  launch init\n  launch init --yes --model Qwen/Qwen2.5-0.5B --data rows.jsonl\n")

@@ -13,12 +13,13 @@ from launcher import codec
 from launcher.books import spent_usd
 from launcher.boot import boot, ship
 from launcher.consent import consent
+from launcher.creating import COOL_DOWN_SECONDS
 from launcher.errors import Exit, LaunchError
 from launcher.events import PlanMade, Warned
 from launcher.interrupt import Interrupted
 from launcher.lock import HeldElsewhere, is_carried, sole_writer
 from launcher.price import Priced, kept, plan_again, price
-from launcher.provision import COOL_DOWN_SECONDS, provision
+from launcher.provision import provision
 from launcher.pulling import pull_results
 from launcher.receipt import Receipt
 from launcher.request import Request

@@ -275,10 +275,11 @@ class Ledger:
         with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO refusals VALUES (?,?,?)", (json.dumps(pool), _text(until), reason))
 
-    def refused(self, pool: tuple[str, ...], now: datetime) -> bool:
-        """Whether the pool is to be left alone now."""
+    def refused_until(self, pool: tuple[str, ...], now: datetime) -> datetime | None:
+        """Until when the pool is to be left alone; None: it may be asked now."""
         row = self._db.execute("SELECT until FROM refusals WHERE pool=?", (json.dumps(pool),)).fetchone()
-        return row is not None and datetime.fromisoformat(row["until"]) > now
+        until = None if row is None else datetime.fromisoformat(row["until"])
+        return until if until is not None and until > now else None
 
     def note_prices(self, choices: tuple[Choice, ...]) -> None:
         """Keep the prices that a plan was made with."""

@@ -121,5 +121,5 @@ def _answer(name: str, query: OfferQuery, world: World, *, with_funds: bool) -> 
 
 
 def _late(name: str) -> Answer:
-    error = Unavailable(f"no answer within {ANSWER_SECONDS:.0f} s", code="late")
+    error = Unavailable(f"no answer within {ANSWER_SECONDS:.0f} s")
     return Answer(provider=name, error=error)

@@ -315,6 +315,17 @@ def request(said: dict[str, Any]) -> "Request":
     return Request(markets=markets[chosen[0]] if chosen else (), **said)
 
 
+def must_know_owner(world: "World") -> None:
+    """A guard that looks for nobody's machines would be worse than none."""
+    if not world.environ.get("LAUNCH_OWNER") and not (world.home / "owner").exists():
+        raise LaunchError(
+            "this computer has rented nothing yet, and LAUNCH_OWNER does not say whose machines to look for",
+            code="no-owner",
+            exit_code=Exit.USAGE,
+            hint="launch reap --elsewhere cron     # on the computer that rents: prints all that is needed here",
+        )
+
+
 def checked_providers(names: tuple[str, ...], world: "World") -> tuple[str, ...]:
     """The names, once each is a provider that we have; a usage error with the nearest otherwise."""
     from difflib import get_close_matches  # here for start-up time

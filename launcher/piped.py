@@ -5,6 +5,7 @@ import os
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
@@ -32,6 +33,8 @@ class Program:
     folder: Path | None = None
     whole_group: bool = False
     """Ending it ends what it started, too. Not for ssh, whose shared connection serves others."""
+    given_up: threading.Event = field(default_factory=threading.Event)
+    """Set by another thread that wants a `stream` to end now, as if nothing more came."""
 
 
 def complete(program: Program, stdin: bytes | BinaryIO, timeout_seconds: float) -> Completed:
@@ -49,12 +52,14 @@ def complete(program: Program, stdin: bytes | BinaryIO, timeout_seconds: float) 
 def stream(program: Program, idle_seconds: float) -> Generator[bytes, None, Completed]:
     """Standard output as it comes; returns how it ended, with no output kept.
 
-    Raises `TimeoutError` when nothing came for `idle_seconds`. Closing the generator ends the program. A slow consumer
-    slows the program down: at most one chunk, and what the kernel's pipe holds, waits here.
+    Raises `TimeoutError` when nothing came for `idle_seconds`, or the program was given up. Closing the generator ends
+    the program. A slow consumer slows it down: at most one chunk, and what the kernel's pipe holds, waits here.
     """
     with _Running(program, io.BytesIO()) as running:
         deadline = time.monotonic() + idle_seconds
         while not running.over:
+            if program.given_up.is_set():
+                raise TimeoutError
             if chunk := running.turn(_left(deadline)):
                 yield chunk
                 deadline = time.monotonic() + idle_seconds

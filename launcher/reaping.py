@@ -18,9 +18,10 @@ def text(found: Reaped) -> str:
         *(f"removed      {one}" for one in found.leftovers_removed),
         *(f"STILL THERE  {machine(one)}" for one in found.still_there),
         *(f"not asked    {one}" for one in found.unknown),
+        *(f"not asked    {one}: no credentials, and no run of this computer's is open there" for one in found.not_used),
     ]
     if not (found.ended or found.still_there or found.taken_back or found.left_alone):
-        where = "anywhere" if not found.unknown else "where we could ask"
+        where = f"at {', '.join(found.asked)}" if found.asked else "where we could ask: nobody was asked"
         lines.insert(0, f"nothing of ours runs {where}")
     return "\n".join([*lines, "", "next  launch ps"])
 
@@ -40,6 +41,8 @@ def document(found: Reaped, at: datetime) -> dict[str, Json]:
         "leftovers_removed": list(found.leftovers_removed),
         "still_there": [_instance(one) for one in found.still_there],
         "unknown": list(found.unknown),
+        "asked": list(found.asked),
+        "not_used": list(found.not_used),
     }
 
 
@@ -51,8 +54,8 @@ def failure(found: Reaped) -> LaunchError | None:
         return LaunchError(
             message, code="may-be-running", exit_code=Exit.MAY_BE_RUNNING, hint="launch reap     # again"
         )
-    if found.unknown:
-        message = "not every provider could be asked\n" + "\n".join(found.unknown)
+    if found.unknown or not (found.asked or found.left_alone):
+        message = "\n".join(("not every provider could be asked", *found.unknown))
         return LaunchError(message, code="provider-unavailable", exit_code=Exit.PROVIDER, hint="launch doctor")
     return None
 

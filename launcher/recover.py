@@ -1,22 +1,26 @@
 """After a death: open intents are settled, machines without an owner are ended, runs that still work are taken back."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import timedelta
 
 from launcher import flow
 from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
+from launcher.intents import adopt, look_for_machine
 from launcher.lock import is_carried
-from launcher.provision import adopt, look_for_machine
 from launcher.receipt import Receipt
 from launcher.records import RunRecord
 from launcher.run import Ending, Outcome, Run, State
 from launcher.teardown import LOOKS, NOT_SEEN_SECONDS, PATIENCE_SECONDS, SEEN_DEAD_SECONDS
 from launcher.world import World
-from providers.base import Instance, InstanceState, Leftover, NotFound, Provider, ProviderError
+from providers.base import Instance, InstanceState, Leftover, NoCredentials, NotFound, Provider, ProviderError
 
 WORKING = (State.RUNNING, State.PULLING)
 """States in which a machine does useful work, or has results that only it holds."""
+OVERDUE_SECONDS, OVERDUE_SHARE = 900.0, 0.05
+"""How long after the deadline that a machine carries, at least and as a part of its life, it counts as left behind: the
+deadline was counted at the worst rate, and a run billed at the planned one may go on a little longer in its budget."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,10 @@ class Reaped:
     still_there: tuple[Instance, ...] = ()
     unknown: tuple[str, ...] = ()
     """Providers that could not be asked, in words."""
+    asked: tuple[str, ...] = ()
+    """Providers that told us what is there."""
+    not_used: tuple[str, ...] = ()
+    """Providers without credentials, where no run of ours can have a machine."""
 
 
 def settle_open(world: World) -> None:
@@ -93,27 +101,80 @@ def _end(run: Run, world: World, ending: Ending = DIED) -> Receipt | None:
         return None
 
 
-def reap(world: World) -> Reaped:
-    """End what should not run, take back what should, at every provider; from what the clouds list, ledger or not."""
-    found = [_reap_at(name, world) for name in world.provider_names]
-    troubles = [_close_book(record, world) for record in world.ledger.unfinished()]
+def reap(world: World, names: tuple[str, ...] = ()) -> Reaped:
+    """End what should not run, take back what should, at every provider or at those named; ledger or not."""
+    found = [_asked(name, world, is_named=bool(names)) for name in names or world.provider_names]
+    troubles = [_close_book(record, world, names) for record in world.ledger.unfinished()]
     trouble = next((one for one in troubles if one is not None), None)
     if trouble is not None:
         raise trouble
-    return Reaped(
-        **{
-            field: tuple(one for part in found for one in getattr(part, field))
-            for field in ("ended", "taken_back", "left_alone", "leftovers_removed", "still_there", "unknown")
-        }
-    )
+    return _all_of(found)
 
 
-def _reap_at(name: str, world: World) -> Reaped:
+def _all_of(parts: list[Reaped]) -> Reaped:
+    names = [one.name for one in fields(Reaped)]
+    return Reaped(**{name: tuple(one for part in parts for one in getattr(part, name)) for name in names})
+
+
+def _asked(name: str, world: World, *, is_named: bool) -> Reaped:
+    """No credentials, and nothing of ours there as far as we know: then there is nobody to ask, and nothing wrong."""
     try:
         provider = world.provider(name)
         machines = provider.list()
+    except NoCredentials as error:
+        if is_named or name in _providers_in_use(world):
+            return Reaped(unknown=(f"{name}: {error.text}",))
+        return Reaped(not_used=(name,))
     except ProviderError as error:
         return Reaped(unknown=(f"{name}: {error.text}",))
+    return _reap_at(provider, machines, world)
+
+
+def _providers_in_use(world: World) -> set[str]:
+    """Where a run that has not ended may have a machine."""
+    runs = [world.ledger.load(record.id) for record in world.ledger.unfinished()]
+    return {attempt.offer.provider for run in runs for attempt in run.attempts if attempt.gone_at is None}
+
+
+def reap_overdue(world: World, names: tuple[str, ...] = ()) -> Reaped:
+    """The guard on another machine, which knows no ledger: ends what is past the deadline that it carries, that alone.
+
+    Only where nothing else ends it: elsewhere the machine's own deadline may have been moved by who carries the run.
+    """
+    return _all_of([_overdue_at(name, world, is_named=bool(names)) for name in names or world.provider_names])
+
+
+def _overdue_at(name: str, world: World, *, is_named: bool) -> Reaped:
+    try:
+        provider = world.provider(name)
+        if provider.traits.guarded or not provider.traits.bills:
+            return Reaped(left_alone=(f"{name}: its machines end themselves",) if is_named else ())
+        machines = provider.list()
+    except NoCredentials as error:
+        return Reaped(unknown=(f"{name}: {error.text}",)) if is_named else Reaped(not_used=(name,))
+    except ProviderError as error:
+        return Reaped(unknown=(f"{name}: {error.text}",))
+    ended, there, alone = [], [], []
+    for machine in machines:
+        why = _why_not_overdue(machine, world)
+        if why:
+            alone.append(f"{machine.run_id}: {machine.id} {why}")
+        elif _end_machine(provider, machine, world):
+            ended.append(machine)
+        else:
+            there.append(machine)
+    return Reaped(asked=(name,), ended=tuple(ended), still_there=tuple(there), left_alone=tuple(alone))
+
+
+def _why_not_overdue(machine: Instance, world: World) -> str:
+    if machine.deadline is None:
+        return "does not say when it should end: only its own computer can tell"
+    life_seconds = (machine.deadline - machine.created_at).total_seconds()
+    until = machine.deadline + timedelta(seconds=max(OVERDUE_SECONDS, OVERDUE_SHARE * life_seconds))
+    return "" if world.now() > until else f"may run until {machine.deadline:%H:%M} UTC"
+
+
+def _reap_at(provider: Provider, machines: tuple[Instance, ...], world: World) -> Reaped:
     known = {record.id: record for record in world.ledger.runs()}
     ended, back, alone, there = [], [], [], []
     for machine in machines:
@@ -130,6 +191,7 @@ def _reap_at(name: str, world: World) -> Reaped:
             there.append(machine)
     removed = _remove_leftovers(provider, {*back, *(line.split(":")[0] for line in alone)})
     return Reaped(
+        asked=(provider.name,),
         ended=tuple(ended),
         taken_back=tuple(back),
         left_alone=tuple(alone),
@@ -172,6 +234,8 @@ def _end_machine(provider: Provider, machine: Instance, world: World) -> bool:
                 provider.terminate(machine)
         gone, spacing = _look(provider, machine)
         agreed = agreed + 1 if gone else 0
+        if agreed == LOOKS and _another_door_shows(provider, machine):
+            agreed = 0
         wait = spacing if gone else min(wait * 1.5, NOT_SEEN_SECONDS)
         if agreed < LOOKS:
             world.sleep(wait)
@@ -192,6 +256,13 @@ def _look(provider: Provider, machine: Instance) -> tuple[bool, float]:
         return False, SEEN_DEAD_SECONDS
 
 
+def _another_door_shows(provider: Provider, machine: Instance) -> bool:
+    try:
+        return provider.still_there(machine) is True
+    except ProviderError:
+        return False
+
+
 def _remove_leftovers(provider: Provider, in_use: set[str]) -> tuple[str, ...]:
     removed: list[str] = []
     try:
@@ -209,9 +280,11 @@ def _remove_leftovers(provider: Provider, in_use: set[str]) -> tuple[str, ...]:
     return tuple(removed)
 
 
-def _close_book(record: RunRecord, world: World) -> LaunchError | None:
+def _close_book(record: RunRecord, world: World, names: tuple[str, ...]) -> LaunchError | None:
     """A run that the ledger holds open, and that nobody carries: proven and settled, unless its machine works."""
     run = world.ledger.load(record.id)
+    if names and run.attempts and run.attempt.offer.provider not in names:
+        return None
     if is_carried(world.run_folder(record.id)) or _only_begins(run, world):
         return None
     if run.state in WORKING and run.attempts and world.now() < run.attempt.deadline:

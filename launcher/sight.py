@@ -46,6 +46,7 @@ def listed(attempt: Attempt, world: World, fresh_seconds: float) -> Listing | No
         try:
             listing = Listing(at=now, machines=provider.list(region or None))
         except ProviderError:
+            sightings.ask_again(provider.name, region, now, fresh_seconds)
             return None
         sightings.keep_listing(provider.name, region, listing)
         return listing

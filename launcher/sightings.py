@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from launcher import offer_rows
 from launcher.codec import dump, load
@@ -11,7 +11,7 @@ from pricing.offer import Offer
 from providers.base import Instance
 
 ANSWER_SECONDS = 30.0
-"""How long one process may take to list for all; also how long nobody asks again after it failed."""
+"""How long one process may take to list for all; who died over it is waited for no longer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +76,13 @@ class Sightings:
             raise
         self._db.execute("COMMIT")
         return is_ours
+
+    def ask_again(self, provider: str, region: str, now: datetime, fresh_seconds: float) -> None:
+        """Our asking came to nothing: somebody may ask again, after no more than the usual time."""
+        asked_at = now - timedelta(seconds=max(0.0, ANSWER_SECONDS - fresh_seconds))
+        self._db.execute(
+            "UPDATE sightings SET asked_at=? WHERE provider=? AND region=?", (asked_at.isoformat(), provider, region)
+        )
 
     def keep_listing(self, provider: str, region: str, listing: Listing) -> None:
         """What we saw, for all."""

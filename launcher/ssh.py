@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -99,6 +100,7 @@ class SshRemote:
         self._access, self._keys = access, keys
         self._environ = {name: environ[name] for name in _PASSED_ON if name in environ}
         self._private: Path | None = None
+        self._closed = threading.Event()
 
     def run(self, argv: Sequence[str], *, stdin: bytes | BinaryIO = b"", timeout_seconds: float = 60) -> Completed:
         """See `Remote.run`. Exit code 255 always counts as ssh's own."""
@@ -160,13 +162,16 @@ class SshRemote:
     def close(self) -> None:
         """End the shared connection and remove its folder; a later verb makes another one."""
         if self._private is not None:
+            self._closed.set()  # ssh does not always notice at once that its shared connection is over
+            self._closed = threading.Event()
             self._hang_up()
             shutil.rmtree(self._private, ignore_errors=True)
             self._private = None
 
     def _program(self, argv: Sequence[str], log: Path) -> piped.Program:
         # ssh's own words go to a file of their own: the machine cannot speak in its voice on standard error.
-        return piped.Program(argv=[*self._login(), "-T", "-E", str(log), *self._there(argv)], environ=self._environ)
+        argv = [*self._login(), "-T", "-E", str(log), *self._there(argv)]
+        return piped.Program(argv=argv, environ=self._environ, given_up=self._closed)
 
     def _login(self) -> list[str]:
         options = [

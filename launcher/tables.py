@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from textwrap import wrap
 
 from launcher.display import age, clock, fit, flowing, folded, interval, market, money, rate, span
@@ -14,7 +15,7 @@ from pricing.plan import Choice, Plan, Rejected
 from providers.base import Finding, Level
 
 SHOWN_CHOICES = 5
-LEAST_WORDS = 8
+LEAST_WORDS, LEAST_FINDING = 8, 30
 """Columns of words are not cut below this."""
 
 
@@ -301,19 +302,24 @@ def _after_ps(runs: Sequence[RunRecord]) -> str:
 
 
 def findings(found: Sequence[tuple[str, Finding]], width: int = 80) -> str:
-    """`doctor`: each provider's findings, with the fix under what is not in order."""
-    lines = [line for provider, finding in found for line in _finding(provider, finding, width)]
+    """`doctor`: a block for this computer and for each provider, with the fix under what is not in order."""
+    lines: list[str] = []
+    subjects = max((len(one.subject) for _, one in found), default=0)
+    for name, part in groupby(found, key=lambda one: one[0]):
+        lines += ["", name, *(line for _, one in part for line in _finding(one, subjects, width))]
     bad = sum(finding.level is Level.ERROR for _, finding in found)
     last = "next  launch estimate" if not bad else f"{bad} to fix, then: launch doctor"
-    return "\n".join([*lines, "", last])
+    return "\n".join([*lines[1:], "", last])
 
 
-def _finding(provider: str, finding: Finding, width: int) -> list[str]:
-    """Level, provider and subject, then the text; the fix below, in one piece, so that it can be copied."""
-    told = " ".join(f"{provider}: {finding.subject}: {finding.text}".split())
-    fix = [f"{'':<9}fix: {finding.fix}"] if finding.fix and finding.level is not Level.OK else []
-    lines = wrap(told, width, initial_indent=f"{finding.level:<9}", subsequent_indent=" " * 9, break_on_hyphens=False)
-    return [*lines, *fix]
+def _finding(finding: Finding, subjects: int, width: int) -> list[str]:
+    """Level and subject, then the text; the fix below, in one piece, so that it can be copied."""
+    level = "" if finding.level is Level.UNUSED else str(finding.level)
+    head = f"  {level:<8} {finding.subject:<{subjects}}  "
+    room = max(width - len(head), LEAST_FINDING)
+    first, *rest = wrap(" ".join(finding.text.split()), room, break_on_hyphens=False) or [""]
+    fix = [f"{'':<{len(head)}}fix: {finding.fix}"] if finding.fix and finding.level is not Level.OK else []
+    return [head + first, *(f"{'':<{len(head)}}{line}" for line in rest), *fix]
 
 
 def run_page(run: RunRecord, now: datetime, width: int = 80) -> str:

@@ -7,11 +7,13 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 from launcher import books
 from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
 from launcher.interrupt import Interrupted
+from launcher.price import current_plan
 from launcher.pulling import rescue
 from launcher.run import Attempt, Ending, Outcome, Run, State
 from launcher.steps import tell_state
@@ -87,6 +89,7 @@ class _Ending:
         self.provider: Provider = world.provider(attempt.offer.provider)
         self.began = world.now()
         self.asked_seconds_ago = ASK_AGAIN_SECONDS
+        self.absent_since: datetime | None = None
 
     def see_through(self) -> None:
         """Ask, look, ask again, until `LOOKS` looks agree."""
@@ -94,6 +97,9 @@ class _Ending:
         while agreed < LOOKS:
             look = self._look()
             agreed = agreed + 1 if look.certain and not look.alive else 0
+            if agreed == LOOKS and self._another_door_shows_it():
+                agreed = 0
+            self.absent_since = (self.absent_since or self.world.now()) if agreed else None
             self.attempt.looks = agreed
             if look.alive:
                 self._ask(look.alive, wait)
@@ -115,7 +121,8 @@ class _Ending:
         except ProviderError:
             return Look(alive=(), read=False, certain=False)
         alive = {one.id: one for one in (*listed, *known) if one.state is not InstanceState.GONE}
-        self._note(alive.values().__iter__(), read)
+        self._note_rate(alive.get(self.attempt.instance.id) if self.attempt.instance else None)
+        self._note(tuple(one.state for one in alive.values()), read)
         return Look(alive=tuple(alive.values()), read=read, certain=self._settled() or read)
 
     def _turned_up(self, listed: list[Instance]) -> None:
@@ -141,16 +148,42 @@ class _Ending:
         return [now], now.state is InstanceState.GONE
 
     def _settled(self) -> bool:
-        """Not seeing a machine proves nothing while a fresh one may still be invisible."""
-        return self.attempt.unanswered_seconds(self.world.now()) >= self.provider.traits.settle_seconds
+        """Not seeing a machine proves nothing while a fresh one, never seen yet, may still be invisible."""
+        return (
+            self.attempt.seen_at is not None
+            or self.attempt.unanswered_seconds(self.world.now()) >= self.provider.traits.settle_seconds
+        )
 
-    def _note(self, alive: Iterator[Instance], read: bool) -> None:
-        """Billing is over from the moment at which the provider says that the machine is ending."""
-        states = [one.state for one in alive]
+    def _note_rate(self, instance: Instance | None) -> None:
+        """What it is billed at may never have been seen before: the books are the receipt."""
+        if instance is None or instance.billed_usd_per_hour is None:
+            return
+        with suppress(LaunchError, sqlite3.Error):  # the plan is in the ledger, which must not keep a machine
+            books.note_rate(self.attempt, instance, current_plan(self.run, self.world), self.world.now())
+
+    def _another_door_shows_it(self) -> bool:
+        """A second, independent look, where the provider has one; who shows the machine is asked to end it again."""
+        instance = self.attempt.instance
+        try:
+            shows = instance is not None and self.provider.still_there(instance)
+        except ProviderError:
+            return False
+        if instance is None or not shows:
+            return False
+        self._warn(f"{instance.id} is not listed any more, and still shown by the provider's other interface")
+        self._ask((instance,), ASK_AGAIN_SECONDS)
+        return True
+
+    def _note(self, states: tuple[InstanceState, ...], read: bool) -> None:
+        """Billing is over from the moment at which the provider says that the machine is ending, if it stays so."""
         over = read if not states else all(state is InstanceState.ENDING for state in states)
-        if over and self.attempt.ended_at is None:
-            self.attempt.ended_at = self.world.now()
+        if states and self.attempt.seen_at is None:
+            self.attempt.seen_at = self.world.now()
             self._save()
+        if over == (self.attempt.ended_at is not None) or not (over or states):
+            return
+        self.attempt.ended_at = self.world.now() if over else None
+        self._save()
 
     def _ask(self, alive: tuple[Instance, ...], waited: float) -> None:
         self.asked_seconds_ago += waited
@@ -185,7 +218,7 @@ class _Ending:
         now = self.world.now()
         if self.attempt.instance is None:
             books.note_absent(self.attempt, self.provider.traits, now)
-        self.attempt.ended_at = self.attempt.ended_at or now
+        self.attempt.ended_at = self.attempt.ended_at or self.absent_since or now
         self.attempt.gone_at = now
         self._save()
         with suppress(sqlite3.Error):

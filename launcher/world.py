@@ -1,6 +1,7 @@
 """Everything outside that the story touches, in one value; `real_world` is the only place where it is put together."""
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import jobs
 from launcher import display, wire
 from launcher.config import Config, home, load_config
 from launcher.connect import connect
-from launcher.errors import LaunchError
+from launcher.errors import Exit, LaunchError
 from launcher.events import Forecast, Happened, Progressed
 from launcher.feed import Feed, GuestFeed
 from launcher.guest import Guest
@@ -68,6 +69,7 @@ class World:
         return self.home / "runs" / run_id
 
 
+OWNER = re.compile(r"[0-9a-f]{32}")
 SLICE_SECONDS = 0.2
 """The longest that a Ctrl-C waits to be seen while we sleep."""
 
@@ -138,15 +140,28 @@ def _providers(
         if name in config.regions:
             settings.setdefault("regions", list(config.regions[name]))
         surroundings = Surroundings(
-            environ=environ, state_dir=state, owner_id=owner_id(state), now=clock, settings=settings
+            environ=environ, state_dir=state, owner_id=owner_id(environ, state), now=clock, settings=settings
         )
         return registry.connect(name, surroundings)
 
     return provider
 
 
-def owner_id(state: Path) -> str:
-    """Who we are to the clouds: a random name, made once; every machine of ours carries it."""
+def owner_id(environ: Mapping[str, str], state: Path) -> str:
+    """Who we are to the clouds: a random name, made once; every machine of ours carries it.
+
+    LAUNCH_OWNER says it where another computer looks after this one's machines (`launch reap --elsewhere`).
+    """
+    said = environ.get("LAUNCH_OWNER", "")
+    if said and not OWNER.fullmatch(said):
+        raise LaunchError(
+            f"LAUNCH_OWNER is {said!r}: no computer of ours has that name",
+            code="no-owner",
+            exit_code=Exit.USAGE,
+            hint="launch reap --elsewhere cron     # on the computer that rents: tells its name",
+        )
+    if said:
+        return said
     file = state / "owner"
     try:
         return file.read_text().strip()

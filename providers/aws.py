@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import TypeVar
 
 from pricing.offer import Billing, Fees, Market, Offer
@@ -70,6 +71,7 @@ UNCAPPED_FACTOR = Decimal("1.5")
 RATE_KEPT_FOR = timedelta(seconds=60)
 """Shorter than what the launcher counts as a look at the price (`books.UNSEEN_SECONDS`)."""
 WORKERS = 8
+POLICY = Path(__file__).with_name("aws_policy.json")
 DISABLED = ("AuthFailure", "OptInRequired")
 """How a region that the account has not enabled answers, while others accept the same keys."""
 
@@ -162,6 +164,10 @@ class Aws(Silent):
     def remove(self, leftover: Leftover) -> None:
         """Idempotent; raises `Busy` while a machine holds it."""
         aws_left.remove(self._calls, leftover)
+
+    def policy(self) -> str:
+        """The IAM policy that allows what launch does, and no more."""
+        return POLICY.read_text(encoding="utf-8")
 
     def _regions(self) -> tuple[str, ...]:
         if self._settings.regions:

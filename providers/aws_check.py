@@ -2,18 +2,37 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from pricing.offer import Market
 from providers.aws_calls import Calls
 from providers.aws_errors import CLOCK_FIX
 from providers.aws_places import Places
 from providers.aws_quota import console, quota_of, quota_vcpus
-from providers.base import Finding, Level, ProviderError, Surroundings
+from providers.base import (
+    AuthFailed,
+    ContractBroken,
+    Finding,
+    Level,
+    NotSetUp,
+    ProviderError,
+    Surroundings,
+)
 from providers.findings import clock, wrong
 
 SAMPLE_TYPE = "g5.xlarge"
 SAMPLE_VCPUS = 4
 PERMITTED = "DryRunOperation"
+TAGGED = ("instance", "volume", "network-interface")
+TRIAL_TAGS = [{"Key": "launch:owner", "Value": "trial"}]
+"""The rights may be tied to the tag that all of ours carries (`aws_policy.json`)."""
+
+
+GUARD = Finding(
+    level=Level.OK,
+    subject="guard",
+    text="a machine ends itself at its deadline: it powers off, which terminates it there",
+)
 
 
 def findings(calls: Calls, places: Places, regions: tuple[str, ...], around: Surroundings) -> tuple[Finding, ...]:
@@ -27,7 +46,7 @@ def findings(calls: Calls, places: Places, regions: tuple[str, ...], around: Sur
         parts = pool.map(lambda region: _region(calls, places, region), regions)
         date = identity.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
         on_time = clock(date, around.now(), "AWS", CLOCK_FIX)
-        return (who, on_time, _address(places), *(one for part in parts for one in part))
+        return (who, on_time, _address(places), *(one for part in parts for one in part), GUARD)
 
 
 def _address(places: Places) -> Finding:
@@ -71,24 +90,36 @@ def _quota(calls: Calls, region: str, market: Market) -> Finding:
 
 
 def _rights(calls: Calls, places: Places, region: str) -> Finding:
-    """A create call that AWS checks and does not carry out; permission comes back as an error of its own."""
+    """Calls that AWS checks and does not carry out; a missing permission comes back as an error that names it."""
     subnets, image = places.subnets(region), places.image(region, "x86_64")
     _, subnet = min(subnets.by_zone.items())
-    try:
-        calls.act(
-            "ec2",
-            "run_instances",
-            region,
-            DryRun=True,
-            ImageId=image.id,
-            InstanceType=SAMPLE_TYPE,
-            MinCount=1,
-            MaxCount=1,
-            SubnetId=subnet,
+    rent = {"ImageId": image.id, "InstanceType": SAMPLE_TYPE, "MinCount": 1, "MaxCount": 1, "SubnetId": subnet}
+    rent["TagSpecifications"] = [{"ResourceType": kind, "Tags": TRIAL_TAGS} for kind in TAGGED]
+    spot = {"InstanceMarketOptions": {"MarketType": "spot"}}
+    group = {"GroupName": "launch-trial", "Description": "a trial that makes nothing", "VpcId": subnets.vpc}
+    group_tags = {"TagSpecifications": [{"ResourceType": "security-group", "Tags": TRIAL_TAGS}]}
+    refused = [
+        error
+        for operation, call in (
+            ("run_instances", rent),
+            ("run_instances", {**rent, **spot}),
+            ("create_security_group", {**group, **group_tags}),
         )
+        if (error := _refusal(calls, region, operation, call)) is not None
+    ]
+    if not refused:
+        text = f"may create {SAMPLE_TYPE} from {image.id}, on demand and spot, and its firewall"
+        return Finding(level=Level.OK, subject=f"{region} rights", text=text)
+    text = "; ".join(dict.fromkeys(error.text for error in refused))
+    denied = any(isinstance(error, AuthFailed | NotSetUp) for error in refused)
+    level = Level.ERROR if denied else Level.WARNING
+    return Finding(level=level, subject=f"{region} rights", text=text, fix=refused[0].fix)
+
+
+def _refusal(calls: Calls, region: str, operation: str, call: dict[str, Any]) -> ProviderError | None:
+    """Why such a call would be refused; None: it would have succeeded."""
+    try:
+        calls.act("ec2", operation, region, DryRun=True, **call)
     except ProviderError as error:
-        if error.code == PERMITTED:
-            return Finding(level=Level.OK, subject=f"{region} rights", text=f"may create {SAMPLE_TYPE} from {image.id}")
-        text = f"ec2:RunInstances is refused: {error.text}"
-        return Finding(level=Level.ERROR, subject=f"{region} rights", text=text, fix=error.fix)
-    return Finding(level=Level.WARNING, subject=f"{region} rights", text="the trial create got an odd answer")
+        return None if error.code == PERMITTED else error
+    return ContractBroken(f"the trial of {operation} got an odd answer: it says that it was carried out")

@@ -1,5 +1,6 @@
 """One table from AWS's error codes to our errors; nothing of botocore passes beyond it."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 from providers.base import (
@@ -27,7 +28,8 @@ class Duplicate(ContractBroken):
 
 
 KEYS_FIX = "`aws sts get-caller-identity` must work: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-RIGHTS_FIX = "allow the action in the user's IAM policy (docs/aws.md lists all that launch needs)"
+RIGHTS_FIX = "allow the action in the user's IAM policy (`launch doctor --iam-policy` prints all that launch needs)"
+DENIED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException")
 CLOCK_FIX = "set this computer's clock (AWS refuses requests that are more than 5 minutes off)"
 ACCOUNT_FIX = "finish setting up the account or the region in the AWS console"
 VPC_FIX = "`aws ec2 create-default-vpc --region REGION`, or name your own under providers.aws.vpc or .subnet"
@@ -110,9 +112,12 @@ def typed(error: Exception, *, acts: bool) -> ProviderError:
     """Our error for one of botocore's; `acts` when the call changes something (create, terminate, remove)."""
     answer = getattr(error, "response", None)
     if isinstance(answer, Mapping) and "Error" in answer:
+        code, message = str(answer["Error"].get("Code", "")), str(answer["Error"].get("Message", ""))
+        if code in DENIED:
+            message = _denied(message, str(getattr(error, "operation_name", "")))
         return from_code(
-            str(answer["Error"].get("Code", "")),
-            str(answer["Error"].get("Message", "")),
+            code,
+            message,
             int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", SERVER_ERROR)),
             acts=acts,
         )
@@ -143,6 +148,13 @@ def from_code(code: str, message: str, status: int, *, acts: bool) -> ProviderEr
 def no_answer(text: str, code: str, *, acts: bool) -> ProviderError:
     """What "we do not know" is called: it depends on whether the call may have changed something."""
     return Ambiguous(text, code=code) if acts else Unavailable(text, code=code)
+
+
+def _denied(message: str, operation: str) -> str:
+    """Which action is missing, in AWS's own name for it, without the long code that only an administrator can read."""
+    named = re.search(r"perform:? ([a-z0-9-]+:\w+)", message)
+    why = message.partition("Encoded authorization failure")[0]
+    return f"{named[1] if named else operation} is not allowed: {why}"
 
 
 def _short(text: str) -> str:

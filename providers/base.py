@@ -216,9 +216,10 @@ class OfferQuery:
 
 
 class Level(StrEnum):
-    """How bad a finding is."""
+    """How bad a finding is. UNUSED: there are no credentials, so nothing was asked."""
 
     OK = "ok"
+    UNUSED = "unused"
     WARNING = "warning"
     ERROR = "error"
 
@@ -291,6 +292,9 @@ class Provider(Protocol):
 
     def trial(self) -> Offer | None:
         """The cheapest machine on which it can be proven that one here ends itself; None: there is nothing to prove."""
+
+    def policy(self) -> str:
+        """The least that its credentials must be allowed, as a document to paste there; "" where nothing is set so."""
 
     def note_trial(self, instance: Instance, lines: tuple[str, ...]) -> Finding:
         """Write down that the trial's machine ended itself; `lines` are the last that its console showed."""

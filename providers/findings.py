@@ -3,13 +3,20 @@
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
-from providers.base import Finding, Level, ProviderError
+from providers.base import Finding, Level, NoCredentials, ProviderError, Throttled, Unavailable
 
 MOST_SKEW_SECONDS = 60
 
 
 def wrong(subject: str, error: ProviderError) -> Finding:
-    """A finding for what a call raised."""
+    """A finding for what a call raised; whether it was the network is told apart from what was asked."""
+    if isinstance(error, NoCredentials):
+        return Finding(level=Level.UNUSED, subject=subject, text=error.text, fix=error.fix)
+    if isinstance(error, Unavailable | Throttled):
+        fix = (
+            error.fix or "check the network, a proxy or firewall between here and there, and the service's status page"
+        )
+        return Finding(level=Level.ERROR, subject="reachability", text=error.text, fix=fix)
     return Finding(level=Level.ERROR, subject=subject, text=error.text, fix=error.fix)
 
 

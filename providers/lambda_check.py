@@ -3,17 +3,14 @@
 from collections.abc import Iterator
 
 from providers import reading
-from providers.base import Finding, Level, OfferQuery, ProviderError, Surroundings, Traits
+from providers.base import Finding, Level, NoCredentials, OfferQuery, ProviderError, Surroundings, Traits
 from providers.findings import clock, wrong
 from providers.lambda_calls import Calls
 from providers.lambda_machines import STATES, offers
 from providers.reading import Odd, maybe_text, rows
 
 CLOCK_FIX = "set this computer's clock: leases are counted by it"
-GUARD_FIX = (
-    "one of three: put a key on the machines (providers.lambda.deadman: api-key), or run `launch reap --overdue` from "
-    "a timer on another machine, or from a scheduled CI workflow (`launch reap --elsewhere` prints both, ready-made)"
-)
+GUARD_FIX = "launch reap --elsewhere systemd     # a timer on another machine; the other two ways: docs/lambda.md"
 DRIFT_FIX = "launch goes on without what it does not understand; a newer version may know it"
 
 
@@ -24,6 +21,8 @@ def findings(calls: Calls, around: Surroundings, traits: Traits, has_key_deadman
         key = calls.key()
         machines = rows({"data": calls.read("/instances")}, "data")
         types = reading.row(calls.read("/instance-types"), "data")
+    except NoCredentials as error:
+        return (wrong("credentials", error),)
     except ProviderError as error:
         return (wrong("credentials", error), guard)
     except Odd as odd:

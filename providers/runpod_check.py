@@ -10,6 +10,7 @@ from providers.base import (
     Funds,
     Level,
     NoCapacity,
+    NoCredentials,
     OfferQuery,
     ProviderError,
     Surroundings,
@@ -24,7 +25,7 @@ from providers.runpod_proof import Proof
 CLOCK_FIX = "set this computer's clock: leases are counted by it, and a pod compares its own with it"
 DRIFT_FIX = "launch goes on without what it does not understand; a newer version may know it"
 LOW_USD = 1
-GUARD_FIX = "launch doctor --live     # proves on a small CPU pod, for less than a cent or two, that a pod ends itself"
+GUARD_FIX = "launch doctor --live     # proves it on a small CPU pod, for some cents; asks before"
 
 
 def findings(
@@ -36,6 +37,8 @@ def findings(
         pods = rows(calls.read("/pods"), "pods")
         catalogue = calls.read("/catalog/gpus", include="AVAILABILITY", product="POD", cloud="SECURE")
         found = list(offers(reading.row(catalogue, "the catalogue"), OfferQuery(), traits, around.now(), ()))
+    except NoCredentials as error:
+        return (wrong("credentials", error),)
     except ProviderError as error:
         return (wrong("credentials", error), guard)
     except Odd as odd:

@@ -32,6 +32,10 @@ class Silent:
         """There is nothing to prove."""
         return None
 
+    def policy(self) -> str:
+        """What a key may do there is not set by a document."""
+        return ""
+
     def note_trial(self, instance: Instance, lines: tuple[str, ...]) -> Finding:
         """Nobody asks: there was no trial."""
         raise NotImplementedError(f"no trial of {instance.id}, {len(lines)} lines")

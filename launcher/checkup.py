@@ -1,0 +1,104 @@
+"""What `doctor` looks at: this computer first, then every provider at once; nothing here costs money."""
+
+import os
+import re
+import shutil
+import stat
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+from launcher import market, piped
+from launcher.display import age
+from launcher.world import World
+from providers.base import Finding, Level, OfferQuery, ProviderError
+
+HERE = "here"
+"""Where a finding is about this computer, and no provider."""
+Found = tuple[str, Finding]
+
+OLDEST_SSH = (7, 0)
+"""Of 2016: it knows all options that we give (`UpdateHostKeys`, `-E`, `ControlPersist`)."""
+LEAST_FREE_GIB = 1.0
+VERSION_SECONDS = 5.0
+OLD_PRICE = timedelta(days=30)
+
+
+def findings(names: Sequence[str], world: World, *, named: bool) -> tuple[Found, ...]:
+    """All findings, this computer's first. `named`: the providers were asked for, so that a missing key is an error."""
+    with ThreadPoolExecutor(max(1, len(names))) as pool:
+        by_provider = dict(zip(names, pool.map(lambda name: _checked(name, world), names), strict=True))
+    told = [(name, one) for name, found in by_provider.items() for one in (*found, *_prices(name, found, world))]
+    return (*((HERE, one) for one in (_ssh(world), _state(world), *_open_runs(world))), *_judged(told, world, named))
+
+
+def _checked(name: str, world: World) -> tuple[Finding, ...]:
+    try:
+        return world.provider(name).check()
+    except ProviderError as error:  # its settings are wrong: it could not even be connected
+        return (Finding(level=Level.ERROR, subject="settings", text=error.text, fix=error.fix),)
+
+
+def _judged(told: list[Found], world: World, named: bool) -> list[Found]:
+    """No credentials are an error where they were asked for, or where there are none for anybody who rents machines."""
+    unused = {name for name, finding in told if finding.level is Level.UNUSED}
+    renting = {name for name, _ in told if world.provider(name).traits.bills}
+    if not named and not (renting and renting <= unused):
+        return told
+    return [
+        (name, replace(finding, level=Level.ERROR) if finding.level is Level.UNUSED else finding)
+        for name, finding in told
+    ]
+
+
+def _ssh(world: World) -> Finding:
+    try:
+        program = piped.Program(argv=["ssh", "-V"], environ={"PATH": world.environ.get("PATH", os.defpath)})
+        said = piped.complete(program, b"", VERSION_SECONDS).stderr.strip()
+    except (OSError, TimeoutError) as error:
+        fix = "install OpenSSH's client (Debian and Ubuntu: apt install openssh-client)"
+        return Finding(level=Level.ERROR, subject="ssh", text=f"`ssh` cannot be run: {error}", fix=fix)
+    version = said.split(",")[0]
+    found = re.search(r"OpenSSH\D*(\d+)\.(\d+)", version)
+    if found is None or (int(found[1]), int(found[2])) < OLDEST_SSH:
+        fix = f"install OpenSSH {'.'.join(map(str, OLDEST_SSH))} or newer, and put it first in PATH"
+        return Finding(
+            level=Level.WARNING, subject="ssh", text=f"{version or 'another ssh'}: not tried with it", fix=fix
+        )
+    return Finding(level=Level.OK, subject="ssh", text=version)
+
+
+def _state(world: World) -> Finding:
+    """The folder that holds keys and ledger: ours alone to read, and with room."""
+    mode, free_gib = stat.S_IMODE(world.home.stat().st_mode), shutil.disk_usage(world.home).free / 2**30
+    if mode & 0o077:
+        text = f"{world.home} can be read by others (mode {mode:o}), and holds the keys of machines"
+        return Finding(level=Level.WARNING, subject="state", text=text, fix=f"chmod 700 {world.home}")
+    text = f"{world.home}, {free_gib:.0f} GiB free"
+    if free_gib < LEAST_FREE_GIB:
+        fix = "make room: checkpoints and results come here"
+        return Finding(level=Level.WARNING, subject="state", text=text, fix=fix)
+    return Finding(level=Level.OK, subject="state", text=text)
+
+
+def _open_runs(world: World) -> list[Finding]:
+    unfinished = [record.id for record in world.ledger.unfinished()]
+    if not unfinished:
+        return []
+    text = f"{len(unfinished)} may have a machine: {', '.join(unfinished[:5])}"
+    return [Finding(level=Level.WARNING, subject="runs", text=text, fix="launch ps     # or launch reap")]
+
+
+def _prices(name: str, found: tuple[Finding, ...], world: World) -> list[Finding]:
+    """How old the newest price is that is known without asking: what `offers` and `estimate` show at once."""
+    if any(finding.level is Level.UNUSED for finding in found):
+        return []
+    seen = [offer.seen_at for offer in market.last_seen(name, OfferQuery(), world) if offer.worst_usd_per_hour > 0]
+    if not seen:
+        return []
+    old = world.now() - max(seen)
+    text = f"{len(seen)} kept from the last look, the newest {age(old)} old; a launch asks anew"
+    level = Level.WARNING if old > OLD_PRICE else Level.OK
+    fix = f"launch offers --provider {name}     # asks now" if level is Level.WARNING else ""
+    return [Finding(level=level, subject="kept prices", text=text, fix=fix)]

@@ -1,0 +1,67 @@
+"""An intent whose create call has no answer yet: the machine is found by its nonce, or proven not to be there."""
+
+from launcher import books
+from launcher.run import Attempt, Ending, Outcome, Run
+from launcher.steps import Ended, turn_round_if_asked
+from launcher.teardown import PATIENCE_SECONDS
+from launcher.world import World
+from providers.base import Instance, Throttled, Unavailable
+
+LEAST_LOOKS = 5
+"""A lost create answer means "nothing there" only after so many lists without it, over the provider's settle window."""
+FIRST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 15.0
+
+
+def find_machine(run: Run, world: World) -> bool:
+    """The machine of a create call without an answer, or the proof (over the settle window) that there is none."""
+    attempt, began = run.attempt, world.now()
+    wait_seconds = FIRST_WAIT_SECONDS
+    while attempt.gone_at is None and not look_for_machine(run, attempt, world):
+        turn_round_if_asked(run, world)
+        if (world.now() - began).total_seconds() > PATIENCE_SECONDS:
+            why = f"{attempt.offer.provider} does not say whether a machine was created"
+            raise Ended(Ending(outcome=Outcome.LOST, why=why, code="create-unclear"))
+        world.sleep(wait_seconds)
+        wait_seconds = min(wait_seconds * 1.5, LONGEST_WAIT_SECONDS)
+    if attempt.gone_at is not None:  # also where a process died between the two notes of it
+        world.ledger.close_intent(run.id, attempt.number, "absent", world.now())
+    return attempt.gone_at is None
+
+
+def look_for_machine(run: Run, attempt: Attempt, world: World) -> bool:
+    """One look. True: found and adopted. `attempt.gone_at` is set by enough looks in vain over the settle window."""
+    provider = world.provider(attempt.offer.provider)
+    try:
+        found = [one for one in provider.list(attempt.offer.region) if one.nonce == attempt.nonce]
+    except (Unavailable, Throttled):
+        return False
+    if found:
+        adopt(run, attempt, found[0], world)
+        attempt.seen_at = attempt.seen_at or world.now()
+        world.ledger.save_attempt(run, attempt)
+        return True
+    attempt.looks += 1
+    now = world.now()
+    settled = attempt.unanswered_seconds(now) >= provider.traits.settle_seconds
+    if attempt.looks >= LEAST_LOOKS and settled:
+        books.note_absent(attempt, provider.traits, now)
+        world.ledger.save_attempt(run, attempt)
+        world.ledger.close_intent(run.id, attempt.number, "absent", now)
+    else:
+        world.ledger.save_attempt(run, attempt)
+    return False
+
+
+def adopt(run: Run, attempt: Attempt, instance: Instance, world: World) -> None:
+    """The create call's answer is this machine."""
+    attempt.instance, attempt.looks = instance, 0
+    world.ledger.save_attempt(run, attempt)
+    world.ledger.close_intent(run.id, attempt.number, "created", world.now())
+
+
+def close_absent(run: Run, attempt: Attempt, answer: str, world: World) -> None:
+    """The create call was refused: nothing came of it, for certain."""
+    attempt.never_was, attempt.ended_at, attempt.gone_at = True, world.now(), world.now()
+    world.ledger.save_attempt(run, attempt)
+    world.ledger.close_intent(run.id, attempt.number, answer, world.now())
