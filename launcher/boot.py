@@ -38,7 +38,7 @@ def boot(run: Run, world: World) -> None:
     remote, probe = _wait_for_login(run, attempt, world)
     try:
         _must_be_as_rented(run, attempt, plan, probe, world)
-        _must_compute(attempt, guest_of(run, remote))
+        _must_compute(run, guest_of(run, remote), world)
     finally:
         remote.close()
     attempt.phases["boot"] = (world.now() - attempt.started_at).total_seconds()
@@ -191,13 +191,17 @@ def _missing(offer: Offer, plan: Plan, probe: Probe) -> list[str]:
     return wrong
 
 
-def _must_compute(attempt: Attempt, guest: Guest) -> None:
+def _must_compute(run: Run, guest: Guest, world: World) -> None:
     """The GPU really multiplies, where the image can try (else the job's own first step does, before any download)."""
-    if attempt.offer.gpu is None:
+    if run.attempt.offer.gpu is None:
         return
     try:
         trouble = guest.prove()
-    except (RemoteError, GuestError) as error:
+    except RemoteError as error:
+        _must_not_be_taken(run, world)
+        why = f"the line broke while its GPU was tried: {error}"
+        raise Ended(Ending(outcome=Outcome.LOST, why=why, code="never-ready", again=True)) from error
+    except GuestError as error:
         trouble = str(error)
     if trouble:
         why = f"its GPU does not compute: {trouble}"
@@ -216,12 +220,20 @@ def ship(run: Run, world: World) -> None:
     except HostKeyMismatch as error:
         raise Ended(host_keys.stranger(error)) from error
     except (RemoteError, GuestError) as error:
+        _must_not_be_taken(run, world)
         raise Ended(Ending(outcome=Outcome.LOST, why=f"shipping failed: {error}", code="ship", again=True)) from error
     finally:
         remote.close()
     attempt.phases["ship"] = (world.now() - began).total_seconds()
     world.ledger.save_attempt(run, attempt)
     step_to(run, State.RUNNING, world)
+
+
+def _must_not_be_taken(run: Run, world: World) -> None:
+    """A machine that its provider took back, or ended, is told so, and not by what stopped working on it first."""
+    seen = look(run, world, 0.0)
+    if seen is not None:
+        _must_be_alive(seen)
 
 
 def _send_all(run: Run, guest: Guest, world: World) -> None:

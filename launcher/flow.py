@@ -45,6 +45,8 @@ BEGIN_SECONDS = 60.0
 """How long a run may be carried by nobody before the process that should begin with it counts as dead."""
 MOST_ATTEMPTS = 12
 """Machines that one run may try: a bound for a market gone mad; the budget usually ends it first."""
+MOST_ALIKE = 5
+"""Machines that may fail in the same way: after so many it is not the machines."""
 
 
 def launch(request: Request, world: World) -> Receipt | None:
@@ -224,6 +226,8 @@ def _go_on_or_close(run: Run, world: World) -> None:
     world.ledger.note_spent(run, spent_usd(run, world.now()))
     if ending is not None and ending.again and _may_try_again(run, world):
         attempt = run.attempt
+        attempt.end_code = ending.code
+        world.ledger.save_attempt(run, attempt)
         until = world.now() + timedelta(seconds=COOL_DOWN_SECONDS)
         world.ledger.note_refusal(attempt.offer.pool, until, ending.why)
         text = f"{attempt.offer.id}: {ending.why}; looking for another machine"
@@ -239,7 +243,20 @@ def _may_try_again(run: Run, world: World) -> bool:
     owned = run.attempt.offer.market is Market.OWNED
     stopped = world.interrupt.asked or world.ledger.stop_asked(run.id)
     had = sum(not one.never_was for one in run.attempts)
-    return not owned and had < MOST_ATTEMPTS and not stopped
+    return not owned and had < MOST_ATTEMPTS and not stopped and not _is_always_the_same(run, world)
+
+
+def _is_always_the_same(run: Run, world: World) -> bool:
+    """Machines are taken back again and again, which is the market; they do not fail alike again and again."""
+    ending = run.ending
+    if ending is None or ending.outcome is Outcome.PREEMPTED or not ending.code:
+        return False
+    alike = 1 + sum(one.end_code == ending.code for one in run.attempts[:-1])
+    if alike < MOST_ALIKE:
+        return False
+    text = f"{alike} machines ended in the same way ({ending.why}): no other one is tried"
+    world.console.tell(Warned(run=run.id, at=world.now(), code="alike", text=text))
+    return True
 
 
 def _has_choice(run: Run, world: World) -> bool:

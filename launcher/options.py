@@ -253,6 +253,9 @@ def choosing(command: Command) -> Command:
         click.option("--on-demand", is_flag=True, help="Only machines that are not reclaimed."),
         click.option("--any-market", is_flag=True, help="Both, whichever finishes cheaper (the default)."),
         click.option(
+            "--community", is_flag=True, help="Also private hosts, who can read all that is on them; no secrets there."
+        ),
+        click.option(
             "--max-price", "max_price_usd_per_hour", type=Usd(), metavar="USD", help="The most to pay for an hour."
         ),
     )

@@ -203,9 +203,10 @@ def resume(session: Session, reference: str | None, budget_usd: Any) -> int:
 
 @click.command()
 @options.speaking
+@click.option("--billed", is_flag=True, help="Also what the provider's own books say by now; they may lag by an hour.")
 @RUN
 @pass_session
-def receipt(session: Session, reference: str | None) -> int:
+def receipt(session: Session, reference: str | None, billed: bool) -> int:
     """Show what a finished run came to."""
     from launcher import display, kept
 
@@ -213,7 +214,14 @@ def receipt(session: Session, reference: str | None) -> int:
     document = _receipt_of(record)
     zone = session.now().tzinfo
     text = display.receipt(kept.receipt(document), width=session.width(), zone=zone)
-    session.say(text, lambda: kept.parsed(document))
+    if not billed:
+        session.say(text, lambda: kept.parsed(document))
+        return 0
+    from launcher import billed as books  # here for start-up time: only this asks a provider
+
+    found = books.billed(record.id, session.world())
+    page = f"{text}\n{books.text(found, session.width())}"
+    session.say(page, lambda: {**kept.parsed(document), "billed": books.document(found)})
     return 0
 
 

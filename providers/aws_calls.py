@@ -53,7 +53,7 @@ class Calls:
         try:
             answer: Answer = getattr(self._client(service, region, acts), operation)(**parameters)
         except (BotoCoreError, ClientError, ResponseParserError) as error:
-            raise typed(error, acts=acts) from error
+            raise typed(error, acts=acts, service=service) from error
         return answer
 
     def _client(self, service: str, region: str, acts: bool) -> Any:

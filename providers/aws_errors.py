@@ -108,13 +108,13 @@ OURS = ("ParamValidation", "UnknownParameter", "MissingParameters", "Validation"
 """How botocore's errors about our own parameters begin; nothing was sent."""
 
 
-def typed(error: Exception, *, acts: bool) -> ProviderError:
+def typed(error: Exception, *, acts: bool, service: str = "") -> ProviderError:
     """Our error for one of botocore's; `acts` when the call changes something (create, terminate, remove)."""
     answer = getattr(error, "response", None)
     if isinstance(answer, Mapping) and "Error" in answer:
         code, message = str(answer["Error"].get("Code", "")), str(answer["Error"].get("Message", ""))
         if code in DENIED:
-            message = _denied(message, str(getattr(error, "operation_name", "")))
+            message = _denied(message, f"{service.replace('-', '')}:{getattr(error, 'operation_name', '')}")
         return from_code(
             code,
             message,

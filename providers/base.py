@@ -14,7 +14,7 @@ Promises (each has a contract test that runs against every provider, in `tests/p
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -394,8 +394,3 @@ class Busy(ProviderError):
 
 class ContractBroken(ProviderError):
     """The cloud's answer breaks its own API, or calls our request malformed: a bug, ours or theirs."""
-
-
-def ours(instances: Sequence[Instance], run_id: str) -> tuple[Instance, ...]:
-    """Those machines that belong to one run."""
-    return tuple(one for one in instances if one.run_id == run_id)

@@ -45,6 +45,8 @@ from providers.lambda_settings import NAME
 from providers.reading import Odd, Row, maybe_text, rows, text
 from providers.silent import Silent
 
+LOOK_TURNS = 3
+"""A look at a machine that boots takes a turn of three: the account's other requests need some too."""
 TRAITS = Traits(
     bills=True,
     guarded=False,
@@ -56,7 +58,7 @@ TRAITS = Traits(
     guard_delay_seconds=120,
     billing=Billing(granularity_seconds=60, minimum_seconds=60),
     one_list=True,
-    look_seconds=3.0,
+    look_seconds=LOOK_TURNS * lambda_settings.SECONDS_BETWEEN_REQUESTS,
     first_use=True,
 )
 KEY_GUARD = "a key of yours on the machine, with which it ends itself"
@@ -82,7 +84,8 @@ class Lambda(Silent):
         self._calls = Calls(surroundings, self._settings)
         self._keys: set[str] = set()
         self._odd: set[str] = set()
-        self.traits = replace(TRAITS, guarded=True, guard=KEY_GUARD) if self._has_key_deadman else TRAITS
+        own = replace(TRAITS, look_seconds=LOOK_TURNS * self._settings.seconds_between_requests)
+        self.traits = replace(own, guarded=True, guard=KEY_GUARD) if self._has_key_deadman else own
 
     def check(self) -> tuple[Finding, ...]:
         """The key, the clock, what the interface says today, and what guards a machine there."""

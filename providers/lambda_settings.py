@@ -7,6 +7,7 @@ from providers import settings
 
 NAME = "lambda"
 NO_DEADMAN, KEY_DEADMAN = "none", "api-key"
+SECONDS_BETWEEN_REQUESTS = 1.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,7 @@ class LambdaSettings:
     """Always sent, since the default differs by region. 24.04: the job's packages want Python 3.11 or newer."""
     deadman: str = NO_DEADMAN
     """`api-key`: the key in LAMBDA_DEADMAN_API_KEY is put on each machine, so that it can end itself."""
-    seconds_between_requests: float = 1.1
+    seconds_between_requests: float = SECONDS_BETWEEN_REQUESTS
     seconds_between_launches: float = 12.5
     """1 and 12 are allowed; what is sent so far apart must not arrive closer."""
     ssh_port: int = 22

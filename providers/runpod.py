@@ -48,6 +48,8 @@ from providers.runpod_proof import Proof, Proofs, door_of
 from providers.runpod_settings import NAME
 from providers.silent import Silent
 
+LOOK_TURNS = 8
+"""A look at a pod that boots takes a turn of eight: a minute allows few, to all that use the account."""
 TRAITS = Traits(
     bills=True,
     guarded=False,
@@ -60,7 +62,7 @@ TRAITS = Traits(
     guard_delay_seconds=300,
     billing=Billing(granularity_seconds=1),
     one_list=True,
-    look_seconds=10.0,
+    look_seconds=LOOK_TURNS * runpod_settings.SECONDS_BETWEEN_REQUESTS,
     prepaid=True,
     minimum_disk_gib=60,
 )
@@ -93,9 +95,10 @@ class Runpod(Silent):
     def traits(self) -> Traits:
         """Guarded once a pod of this account was seen to end itself."""
         proof = self._proof()
+        own = replace(TRAITS, look_seconds=LOOK_TURNS * self._settings.seconds_between_requests)
         if proof is None:
-            return TRAITS
-        return replace(TRAITS, guarded=True, guard=f"a dead-man in the pod, proven {proof.at:%Y-%m-%d}")
+            return own
+        return replace(own, guarded=True, guard=f"a dead-man in the pod, proven {proof.at:%Y-%m-%d}")
 
     def check(self) -> tuple[Finding, ...]:
         """Key and rights, balance, clock, what the interface says today, the second door, what guards a pod."""

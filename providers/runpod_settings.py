@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from providers import settings
 
 NAME = "runpod"
+SECONDS_BETWEEN_REQUESTS = 1.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class RunpodSettings:
     """What the host must have: an older one cannot run the image (CUDA error 804)."""
     profile: str = "default"
     """Which part of ~/.runpod/config.toml holds the key, where RUNPOD_API_KEY does not."""
-    seconds_between_requests: float = 1.25
+    seconds_between_requests: float = SECONDS_BETWEEN_REQUESTS
     """60 a minute are allowed, to all that use the account."""
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from importlib import metadata
 
-from .job import give_up, read_job, write_json
+from .job import UNFIT, give_up, read_job, write_json
 
 PACKAGES = (
     "torch",
@@ -81,11 +81,12 @@ def main() -> None:
     job = read_job()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu" and has_gpu_card():
-        give_up("this machine has a GPU, but torch cannot use it (a torch for the CPU, or one for another driver)")
+        text = "this machine has a GPU, but torch cannot use it (a torch for the CPU, or one for another driver)"
+        give_up(text, UNFIT)
     try:
         prove(device)
     except (RuntimeError, AttributeError, OSError) as error:
-        give_up(f"the {device} does not do 4-bit training: {error}")
+        give_up(f"the {device} does not do 4-bit training: {error}", UNFIT)
     write_json(job.out / "logs" / "environment.json", environment())
     print(f"{device}: allocates, multiplies in bf16, quantises to NF4")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 SAVED_AND_STOPPED = 75
+FAILED, UNFIT = 1, 69
 PARTS = ("train", "validation", "test")
 
 
@@ -105,10 +106,10 @@ def read_job() -> Job:
         give_up(f"{missing} is not set; README.md shows how to run a step by hand")
 
 
-def give_up(text: str) -> NoReturn:
-    """End this step with one clear sentence, exit status 1."""
+def give_up(text: str, status: int = FAILED) -> NoReturn:
+    """End this step with one clear sentence; UNFIT where it is this machine that cannot, and another may."""
     print(f"error: {text}", file=sys.stderr, flush=True)
-    sys.exit(1)
+    sys.exit(status)
 
 
 def tell(job: Job, event: str, **fields: object) -> None:

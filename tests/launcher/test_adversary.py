@@ -799,9 +799,24 @@ def test_a_place_without_capacity_is_not_asked_again_every_half_minute(stage: St
 
 def test_a_market_gone_mad_ends_after_a_dozen_machines(folder: Path) -> None:
     stage = Stage(folder, offers=tuple(fake_offer(zone=f"north-{n}a") for n in range(14)))
-    stage.site.unarmed = True
+
+    def take_all_back(verb: str) -> None:
+        for one in stage.cloud.alive() if verb == "remote" else ():
+            stage.cloud.preempt(one.id)
+
+    stage.cloud.after_call = take_all_back
+    stage.site.work = Work(steps=10_000, step_seconds=30)
     stage.launch(budget="100")
     assert len(stage.cloud.machines()) == flow.MOST_ATTEMPTS
+    stage.all_quiet()
+
+
+def test_machines_that_fail_alike_again_and_again_are_not_the_machines_fault(folder: Path) -> None:
+    stage = Stage(folder, offers=tuple(fake_offer(zone=f"north-{n}a") for n in range(14)))
+    stage.site.unarmed = True
+    stage.launch(budget="100")
+    assert len(stage.cloud.machines()) == flow.MOST_ALIKE
+    assert "alike" in [event.code for event in stage.heard.of(Warned)]
     stage.all_quiet()
 
 

@@ -195,7 +195,7 @@ def test_stop_ends_a_run_that_nobody_carries(stage: Stage, launch: Launch) -> No
 
 def test_reap_with_nothing_to_do_says_so(launch: Launch, capsys: Capture) -> None:
     assert launch("reap") == 0
-    assert "nothing of ours runs anywhere" in capsys.readouterr().out
+    assert "nothing of ours runs at fake" in capsys.readouterr().out
     assert launch("reap", "--json") == 0
     assert json.loads(capsys.readouterr().out)["still_there"] == []
 
@@ -204,7 +204,9 @@ def test_offers_and_doctor_speak_of_every_provider(launch: Launch, capsys: Captu
     assert launch("offers") == 0
     assert "f1.large" in capsys.readouterr().out
     assert launch("doctor") == 0
-    assert "fake: " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.startswith("here\n  ok       ssh ")
+    assert "\nfake\n  ok " in said
 
 
 def test_a_market_that_nobody_has_a_key_for_is_exit_4(stage: Stage, launch: Launch, capsys: Capture) -> None:

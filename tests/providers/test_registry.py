@@ -10,11 +10,11 @@ from providers import registry
 from providers.base import NotSetUp
 from tests.providers.samples import surroundings
 
-HEAVY = ("boto3", "botocore", "moto", "pandas", "pydantic", "torch")
+HEAVY = ("boto3", "botocore", "httpx", "moto", "pandas", "pydantic", "runpod", "torch")
 
 
 def test_the_files_that_define_connect_are_the_providers() -> None:
-    assert registry.names() == ("aws", "local")
+    assert registry.names() == ("aws", "lambda", "local", "runpod")
 
 
 def test_an_unknown_name_is_refused_with_the_nearest(tmp_path: Path) -> None:
