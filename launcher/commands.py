@@ -1,6 +1,7 @@
 """The commands, one function each: options in, the story's functions called, what they answer shown. No logic."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ def _next_after_plan(request: "Request") -> str:
     """The same request as a launch; without a budget only where a provider was named."""
     words = [f" --provider {name}" for name in request.providers]
     if request.budget_usd is not None or not words:
-        words.insert(0, f" --budget {request.budget_usd or 5:f}")
+        words.insert(0, f" --budget {request.budget_usd or Decimal(5):f}")
     return "launch" + "".join(words) + (f" --gpu {request.gpu}" if request.gpu else "")
 
 

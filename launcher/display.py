@@ -170,10 +170,11 @@ def _(event: PlanMade, now: datetime, width: int = 80) -> str:
 @text.register
 def _(event: IntentWritten, now: datetime, width: int = 80) -> str:
     most = rate(event.worst_usd_per_hour)
+    ends = "ends itself" if event.offer.guarded else "to be ended from here"
     return _stamped(
         event,
         now,
-        f"asking for {where(event.offer)}, at most {most}; ends itself by {clock(event.deadline, now.tzinfo)}",
+        f"asking for {where(event.offer)}, at most {most}; {ends} by {clock(event.deadline, now.tzinfo)}",
         width,
     )
 

@@ -71,6 +71,7 @@ UNCAPPED_FACTOR = Decimal("1.5")
 RATE_KEPT_FOR = timedelta(seconds=60)
 """Shorter than what the launcher counts as a look at the price (`books.UNSEEN_SECONDS`)."""
 WORKERS = 8
+QUESTIONS = 3
 POLICY = Path(__file__).with_name("aws_policy.json")
 DISABLED = ("AuthFailure", "OptInRequired")
 """How a region that the account has not enabled answers, while others accept the same keys."""
@@ -143,7 +144,7 @@ class Aws(Silent):
         found = self._shown(mine[0], instance.region)
         if found.state is not InstanceState.RUNNING:
             return found
-        return replace(found, billed_usd_per_hour=self._rate(found))
+        return self._with_rate(found)
 
     def list(self, region: str | None = None) -> tuple[Instance, ...]:
         """Ours and not terminated: in `region`, or in every region configured now or ever created in."""
@@ -188,20 +189,33 @@ class Aws(Silent):
         return good
 
     def _offers_in(self, region: str, query: OfferQuery) -> tuple[Offer, ...]:
-        zones = self._types.zones(region)
-        types = self._types.known(zones, region)
-        wanted = {name: one for name, one in types.items() if _is_wanted(one, query)}
-        if not wanted:
-            return ()
-        usable = set(self._places.subnets(region).by_zone)
-        on_demand = self._prices.on_demand(region, wanted)
-        spot = self._prices.spot(region, wanted) if _asks(query, Market.SPOT) else {}
+        """All is asked at once, for the types that we know from the last time; types that are new come after."""
+        known = {name for name, one in self._types.kept().items() if _is_wanted(one, query)}
+        with ThreadPoolExecutor(QUESTIONS) as pool:
+            on_demand_known = pool.submit(self._on_demand, region, known)
+            spot_known = pool.submit(self._spot, region, known, query)
+            subnets = pool.submit(self._places.subnets, region)
+            zones = self._types.zones(region)
+            types = self._types.known(zones, region)
+            wanted = {name: one for name, one in types.items() if _is_wanted(one, query)}
+            if not wanted:
+                return ()
+            on_demand, spot = on_demand_known.result(), spot_known.result()
+            usable = set(subnets.result().by_zone)
+        new = set(wanted) - known
+        on_demand, spot = {**on_demand, **self._on_demand(region, new)}, {**spot, **self._spot(region, new, query)}
         found: list[Offer | None] = []
         for name, machine in sorted(wanted.items()):
             for zone in (one for one in zones[name] if one in usable):
                 found.append(_spot_offer(machine, (region, zone), spot.get((name, zone)), on_demand.get(name), query))
                 found.append(_on_demand_offer(machine, (region, zone), on_demand.get(name), query))
         return tuple(one for one in found if one)
+
+    def _on_demand(self, region: str, types: set[str]) -> dict[str, Seen]:
+        return self._prices.on_demand(region, types) if types else {}
+
+    def _spot(self, region: str, types: set[str], query: OfferQuery) -> dict[tuple[str, str], Seen]:
+        return self._prices.spot(region, types) if types and _asks(query, Market.SPOT) else {}
 
     def _choose(self, request: InstanceRequest) -> Chosen:
         offer = request.offer
@@ -218,7 +232,8 @@ class Aws(Silent):
 
     def _listed_in(self, region: str) -> tuple[Instance, ...]:
         ours = [{"Name": "tag:launch:owner", "Values": [self._around.owner_id]}]
-        return tuple(self._shown(row, region) for row in self._machines(region, Filters=ours))
+        shown_now = [self._shown(row, region) for row in self._machines(region, Filters=ours)]
+        return tuple(self._with_rate(one) if one.state is InstanceState.RUNNING else one for one in shown_now)
 
     def _machines(self, region: str, **which: object) -> Iterable[Answer]:
         for reservation in self._calls.items("describe_instances", region, "Reservations", **which):
@@ -237,8 +252,11 @@ class Aws(Silent):
         except (KeyError, TypeError) as error:
             raise no_answer(f"AWS describes a machine without its {error}", "incomplete", acts=acts) from error
 
+    def _with_rate(self, instance: Instance) -> Instance:
+        return replace(instance, billed_usd_per_hour=self._rate(instance))
+
     def _rate(self, instance: Instance) -> Decimal | None:
-        """Kept for some minutes: it changes slowly, and a machine is looked at every second while it boots."""
+        """Kept for a minute: it changes slowly, and a machine is looked at every second while it boots."""
         key = (instance.region, instance.zone, instance.instance_type, instance.market)
         now = self._around.now()
         with self._lock:

@@ -3,6 +3,7 @@
 import ipaddress
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ IMAGE_PATTERN = "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) *"
 MACHINES = {"x86_64": "x86_64", "aarch64": "arm64"}
 CHECKIP_SECONDS = 10
 LONGEST_ADDRESS = 64
+AVAILABLE = {"Name": "state", "Values": ["available"]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +55,10 @@ class Places:
         named = {zone: one for zone, one in self._settings.subnet.items() if zone.startswith(region)}
         if named:
             found = self._described(region, SubnetIds=sorted(named.values()))
+        elif region in self._settings.vpc:
+            found = self._described(region, Filters=[_is("vpc-id", self._settings.vpc[region]), AVAILABLE])
         else:
-            vpc = self._settings.vpc.get(region) or self._default_vpc(region)
-            found = self._described(region, Filters=[_is("vpc-id", vpc), _is("state", "available")])
+            found = self._of_default_vpc(region)
         if not found:
             raise NotSetUp(f"no subnet can be used in {region}", code="DefaultVpcDoesNotExist", fix=_fix(region))
         by_zone: dict[str, str] = {}
@@ -108,6 +111,13 @@ class Places:
             fix = "set providers.aws.caller_cidr in config.yaml, for example 203.0.113.7/32"
             text = f"this computer's public address is not known ({url}: {error}), and SSH is opened to it alone"
             raise NotSetUp(text, code="caller-address", fix=fix) from error
+
+    def _of_default_vpc(self, region: str) -> list[Answer]:
+        """Both questions at once: which VPC it is, and all subnets; a listing of the market waits one round less."""
+        with ThreadPoolExecutor(1) as pool:
+            everywhere = pool.submit(self._described, region, Filters=[AVAILABLE])
+            vpc = self._default_vpc(region)
+            return [one for one in everywhere.result() if one["VpcId"] == vpc]
 
     def _default_vpc(self, region: str) -> str:
         found = list(self._calls.items("describe_vpcs", region, "Vpcs", Filters=[_is("isDefault", "true")]))

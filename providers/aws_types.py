@@ -59,7 +59,7 @@ class Types:
     def known(self, names: Iterable[str], region: str) -> dict[str, MachineType]:
         """What these types are; those that we do not know yet are asked for in `region`."""
         with self._lock:
-            kept = self._kept()
+            kept = self.kept()
             missing = sorted(set(names) - set(kept))
             for start in range(0, len(missing), TYPES_A_CALL):
                 part = missing[start : start + TYPES_A_CALL]
@@ -69,7 +69,8 @@ class Types:
                 self._keep(kept)
         return {name: kept[name] for name in names if name in kept}
 
-    def _kept(self) -> dict[str, MachineType]:
+    def kept(self) -> dict[str, MachineType]:
+        """Those that we know without asking."""
         try:
             rows = json.loads(self._file.read_text("utf-8"))
             return {row["name"]: MachineType(**row) for row in rows}
