@@ -68,6 +68,7 @@ FEES = Fees(
 BOOT_SECONDS = 90.0
 UNCAPPED_FACTOR = Decimal("1.5")
 """A spot offer whose on-demand price nobody tells is capped at this many times its current price."""
+CHOSEN_KEPT_FOR = timedelta(minutes=5)
 RATE_KEPT_FOR = timedelta(seconds=60)
 """Shorter than what the launcher counts as a look at the price (`books.UNSEEN_SECONDS`)."""
 WORKERS = 8
@@ -95,6 +96,7 @@ class Aws(Silent):
         self._around, self._calls = surroundings, calls
         self._settings = aws_settings.read(surroundings.settings)
         self._places = Places(calls, self._settings, surroundings.owner_id)
+        self._chosen: dict[tuple[str, str, str], tuple[datetime, Chosen]] = {}
         self._types = Types(calls, folder / "types.json")
         self._prices = Prices(calls, folder / "on-demand.json", surroundings.now)
         self._records = Records(folder / "creates")
@@ -129,9 +131,11 @@ class Aws(Silent):
             raise explained(error, offer, self._calls) from error
         except NotFound as error:  # the security group, made a moment ago or removed since: refused, nothing done
             self._records.forget(token)
+            self._chosen.clear()
             raise Throttled(error.text, code=error.code) from error
         except NotSetUp:
             self._records.forget(token)
+            self._chosen.clear()
             raise
         return self._shown(_first(answer), offer.region, acts=True)
 
@@ -218,14 +222,24 @@ class Aws(Silent):
         return self._prices.spot(region, types) if types and _asks(query, Market.SPOT) else {}
 
     def _choose(self, request: InstanceRequest) -> Chosen:
-        offer = request.offer
+        """Kept for some minutes: who is refused in one zone asks for the next machine type, or tries again, there."""
+        offer, now = request.offer, self._around.now()
+        key = (offer.region, offer.zone, offer.architecture)
+        at, chosen = self._chosen.get(key, (None, None))
+        if at is None or chosen is None or now - at > CHOSEN_KEPT_FOR:
+            chosen = self._looked_up(offer)
+            self._chosen[key] = (now, chosen)
+        return replace(chosen, disk_gib=max(request.disk_gib, chosen.disk_gib))
+
+    def _looked_up(self, offer: Offer) -> Chosen:
+        """What a machine of the offer starts from, and where; on the smallest disk that holds its image."""
         subnet, vpc = self._places.subnet(offer.region, offer.zone)
         image = self._places.image(offer.region, offer.architecture)
         return Chosen(
             region=offer.region,
             image=image.id,
             root_device=image.root_device,
-            disk_gib=max(request.disk_gib, image.least_gib),
+            disk_gib=image.least_gib,
             subnet=subnet,
             group=self._places.firewall(offer.region, vpc),
         )

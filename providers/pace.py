@@ -39,8 +39,8 @@ class Pace:
             if wait > most_seconds:
                 text = f"our own pace: the next such request may be sent in {wait:.0f} s"
                 raise Throttled(text, code="pace", wait_seconds=wait)
-            for kind in kinds:
-                turns[kind] = max(turns.get(kind, 0.0), now) + self._limits[kind].seconds
+            for kind in kinds:  # each counts from when it will be sent, which the slowest kind says
+                turns[kind] = max(turns.get(kind, 0.0), now + wait) + self._limits[kind].seconds
         return wait
 
     def hold(self, kind: str, seconds: float) -> None:

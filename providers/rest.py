@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -141,6 +142,7 @@ class Rest:
                 except (httpx.InvalidURL, ValueError) as error:
                     text = f"{self._base_url} is no address that {self._name} could have"
                     raise NotSetUp(text, code="address") from error
+                weakref.finalize(self, self._client.close)
             return self._client
 
 

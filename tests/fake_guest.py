@@ -14,16 +14,16 @@ On `Work`: see its fields.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import takewhile
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from launcher.guest import Guest
 from launcher.remote import Completed, HostKeyMismatch, Keys, RemoteUnreachable
+from pricing.gpus import Gpu
 from providers.base import Access, EndReason, Ssh
-from tests.fake_machine import Machine, VirtualClock
 from tests.fake_provider import FakeCloud
 
 TICK_SECONDS = 5.0
@@ -117,12 +117,57 @@ def _checkpoint_bytes(step: int) -> bytes:
     return json.dumps({"step": step, "files": []}).encode()
 
 
+class Lived(Protocol):
+    """A machine as it truly is, whatever its cloud says."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+
+    @property
+    def born_at(self) -> datetime:
+        """When it was created."""
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """From when on nobody is in it any more."""
+
+    @property
+    def gpu(self) -> Gpu | None:
+        """The card that is in it."""
+
+
+class House(Protocol):
+    """Where machines live, and where a test may let itself be killed around each call."""
+
+    after_call: Callable[[str], None]
+
+    def call(self, verb: str) -> None:
+        """Before a call."""
+
+    def machines(self) -> Iterable[Lived]:
+        """All that ever were."""
+
+    def extend(self, machine_id: str, lease_seconds: float) -> None:
+        """What the dead-man is told."""
+
+
+class Time(Protocol):
+    """A clock that moves only when told."""
+
+    def __call__(self) -> datetime:
+        """Now."""
+
+    def sleep(self, seconds: float) -> None:
+        """Time passes."""
+
+
 @dataclass
-class Site:
+class Inside:
     """All guests, by the machine that they are in."""
 
-    cloud: FakeCloud
-    clock: VirtualClock
+    cloud: House
+    clock: Time
     work: Work = field(default_factory=Work)
     started: dict[str, Started] = field(default_factory=dict)
     restored: dict[str, int] = field(default_factory=dict)
@@ -141,10 +186,9 @@ class Site:
     secrets_seen: list[bytes] = field(default_factory=list)
     argv_seen: list[tuple[str, ...]] = field(default_factory=list)
 
-    def remote(self, access: Access, _keys: Keys) -> "FakeRemote":
-        """A connection to the machine at that address."""
-        assert isinstance(access, Ssh)
-        return FakeRemote(self, access.host.removesuffix(".invalid"))
+    def answers(self, machine: Lived) -> bool:
+        """Whether its SSH server can be reached by now."""
+        return self.clock() >= machine.born_at + timedelta(seconds=READY_SECONDS)
 
     def feed(self, guest: Guest, offset: int) -> "FakeFeed":
         """Progress without a thread: a read passes virtual time."""
@@ -153,6 +197,18 @@ class Site:
     def _vanished(self) -> bool:
         jobs = self.started.values()
         return any(job.work.outcome == "vanished" and job.is_over(self.clock()) for job in jobs)
+
+
+@dataclass
+class Site(Inside):
+    """The guests of a `FakeCloud`."""
+
+    cloud: FakeCloud
+
+    def remote(self, access: Access, _keys: Keys) -> "FakeRemote":
+        """A connection to the machine at that address."""
+        assert isinstance(access, Ssh)
+        return FakeRemote(self, access.host.removesuffix(".invalid"))
 
     def preempt_with_notice(self, machine_id: str, notice_seconds: float) -> None:
         """The provider announces that it takes the machine back; the supervisor asks the job to save."""
@@ -164,7 +220,7 @@ class Site:
 class FakeFeed:
     """See `launcher.feed.Feed`."""
 
-    def __init__(self, guest: Guest, clock: VirtualClock, vanished: Callable[[], bool], offset: int) -> None:
+    def __init__(self, guest: Guest, clock: Time, vanished: Callable[[], bool], offset: int) -> None:
         self._guest, self._clock, self._vanished, self.offset = guest, clock, vanished, offset
         self.over, self.trouble = False, ""
 
@@ -188,7 +244,7 @@ class FakeFeed:
 class FakeRemote:
     """Answers the verbs of docs/guest.md for one machine."""
 
-    def __init__(self, site: Site, machine_id: str) -> None:
+    def __init__(self, site: Inside, machine_id: str) -> None:
         self._site, self._id = site, machine_id
 
     def run(self, argv: Sequence[str], *, stdin: bytes | BinaryIO = b"", timeout_seconds: float = 60) -> Completed:
@@ -242,18 +298,18 @@ class FakeRemote:
     def close(self) -> None:
         """Nothing to let go of."""
 
-    def _alive(self) -> Machine:
+    def _alive(self) -> Lived:
         site = self._site
         if site.wrong_host_key:
             raise HostKeyMismatch("another key")
         machine = next(one for one in site.cloud.machines() if one.id == self._id)
         gone = machine.ended_at is not None and machine.ended_at <= site.clock()
-        if gone or self._id in site.unreachable or site.clock() < machine.born_at + timedelta(seconds=READY_SECONDS):
+        if gone or self._id in site.unreachable or not site.answers(machine):
             raise RemoteUnreachable("no route to host")
         return machine
 
-    def _probe(self, machine: Machine, _options: dict[str, str], _data: bytes) -> dict[str, object]:
-        gpu = machine.request.offer.gpu
+    def _probe(self, machine: Lived, _options: dict[str, str], _data: bytes) -> dict[str, object]:
+        gpu = machine.gpu
         memory = int(gpu.usable_mib) if gpu else 0
         life = (self._site.clock() - machine.born_at).total_seconds()
         return {
@@ -263,46 +319,46 @@ class FakeRemote:
             "clock": self._site.clock().timestamp(), "torch": True, **self._site.probe,
         }  # fmt: skip
 
-    def _prove(self, _machine: Machine, _options: dict[str, str], _data: bytes) -> dict[str, object]:
+    def _prove(self, _machine: Lived, _options: dict[str, str], _data: bytes) -> dict[str, object]:
         return {"proved": ["bf16"], "why": "", "failed": "", **self._site.trial}
 
-    def _received(self, _machine: Machine, _options: dict[str, str], _data: bytes) -> dict[str, object]:
+    def _received(self, _machine: Lived, _options: dict[str, str], _data: bytes) -> dict[str, object]:
         return {"have": 0}
 
-    def _receive(self, _machine: Machine, options: dict[str, str], data: bytes) -> dict[str, object]:
+    def _receive(self, _machine: Lived, options: dict[str, str], data: bytes) -> dict[str, object]:
         path = options["--path"]
         if "/checkpoints/" in path and path.endswith("manifest.json"):
             self._site.restored[self._id] = json.loads(data)["step"]
         return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 
-    def _unpack(self, _machine: Machine, _options: dict[str, str], _data: bytes) -> dict[str, object]:
+    def _unpack(self, _machine: Lived, _options: dict[str, str], _data: bytes) -> dict[str, object]:
         return {}
 
-    def _secrets(self, _machine: Machine, _options: dict[str, str], data: bytes) -> dict[str, object]:
+    def _secrets(self, _machine: Lived, _options: dict[str, str], data: bytes) -> dict[str, object]:
         self._site.secrets_seen.append(data)
         return {}
 
-    def _start(self, machine: Machine, _options: dict[str, str], _data: bytes) -> dict[str, object]:
+    def _start(self, machine: Lived, _options: dict[str, str], _data: bytes) -> dict[str, object]:
         first = self._site.restored.get(self._id, 0)
         self._site.started.setdefault(machine.id, Started(self._site.work, self._site.clock(), first))
         return {"pid": 7}
 
-    def _status(self, machine: Machine, _options: dict[str, str], _data: bytes) -> dict[str, object]:
+    def _status(self, machine: Lived, _options: dict[str, str], _data: bytes) -> dict[str, object]:
         job = self._site.started.get(machine.id)
         return {"supervisor_alive": job is not None and not job.is_over(self._site.clock())}
 
-    def _stop(self, machine: Machine, _options: dict[str, str], _data: bytes) -> dict[str, object]:
+    def _stop(self, machine: Lived, _options: dict[str, str], _data: bytes) -> dict[str, object]:
         if not self._site.stop_is_ignored:
             job = self._site.started[machine.id]
             job.stop_at = job.stop_at or self._site.clock()
         return {}
 
-    def _lease(self, machine: Machine, options: dict[str, str], _data: bytes) -> dict[str, object]:
+    def _lease(self, machine: Lived, options: dict[str, str], _data: bytes) -> dict[str, object]:
         life = (self._site.clock() - machine.born_at).total_seconds()
         self._site.cloud.extend(machine.id, life + float(options["--seconds"]))
         return {"life_seconds": life, "lease_seconds": life + float(options["--seconds"])}
 
-    def _manifest(self, machine: Machine, options: dict[str, str], _data: bytes) -> dict[str, object]:
+    def _manifest(self, machine: Lived, options: dict[str, str], _data: bytes) -> dict[str, object]:
         files = self._files(machine, options["--under"])
         return {
             "files": [
@@ -311,7 +367,7 @@ class FakeRemote:
             ]
         }
 
-    def _content(self, machine: Machine, verb: str, options: dict[str, str]) -> bytes:
+    def _content(self, machine: Lived, verb: str, options: dict[str, str]) -> bytes:
         job = self._site.started[machine.id]
         if verb == "send":
             return self._files(machine, options["--under"])[options["--path"]]
@@ -320,7 +376,7 @@ class FakeRemote:
         lines = [{"schema": 1, "at": at.isoformat(), **event} for at, event in job.lines(self._site.clock())]
         return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
-    def _files(self, machine: Machine, under: str) -> dict[str, bytes]:
+    def _files(self, machine: Lived, under: str) -> dict[str, bytes]:
         job, now = self._site.started[machine.id], self._site.clock()
         if under.startswith("checkpoints/"):
             return {"manifest.json": _checkpoint_bytes(int(under.rpartition("-")[2]))}

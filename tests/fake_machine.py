@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-from pricing.gpus import by_name
+from pricing.gpus import Gpu, by_name
 from pricing.offer import Fees, Market, Offer
 from providers.base import EndReason, InstanceRequest, InstanceState, Traits
 
@@ -48,6 +48,11 @@ class Machine:
     ended_at: datetime | None = None
     reason: EndReason = EndReason.NONE
     dies_in_pending: EndReason = EndReason.NONE
+
+    @property
+    def gpu(self) -> Gpu | None:
+        """The card that was rented."""
+        return self.request.offer.gpu
 
     def settle(self, now: datetime) -> None:
         """Let happen what happens by itself up to `now`: death in pending, the own deadline."""

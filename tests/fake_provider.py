@@ -21,6 +21,8 @@ Knobs, on `provider.lies` (counters count down, one for each time they fire; `pr
     tells_rate                              False: `billed_usd_per_hour` is None
     rate_seen_late_seconds                  how long a new rate is billed before it is told
     leaves_volume                           an ended machine leaves a billed volume behind, until it is removed
+    shown_as                                a function: what is shown instead of a machine as it truly is
+The rarer questions (`funds`, `console`, `still_there`, ...) are attributes of the provider: a test puts its own there.
 On the cloud: `preempt(id)`, `extend(id, lease_seconds)` (what the dead-man is told), `reprice(id, usd_per_hour)`,
 `alive()`, `billed_usd()`, `most_at_once(run_id)`, and `before_call` / `after_call`: called with "create", "list" and
 so on around the work, so that a test can die there (raise) at every point.
@@ -43,6 +45,7 @@ from providers.base import (
     ContractBroken,
     EndReason,
     Finding,
+    Funds,
     Instance,
     InstanceRequest,
     InstanceState,
@@ -56,7 +59,6 @@ from providers.base import (
     Traits,
     Unavailable,
 )
-from providers.silent import Silent
 from tests.fake_machine import HOUR, Machine, VirtualClock, fake_offer, fake_traits
 
 __all__ = ["FakeCloud", "FakeProvider", "Lies", "Machine", "VirtualClock", "fake_offer", "fake_traits"]
@@ -102,6 +104,7 @@ class Lies:
     tells_rate: bool = True
     rate_seen_late_seconds: float = 0
     leaves_volume: bool = False
+    shown_as: Callable[[Instance], Instance] = lambda instance: instance
     refusals: list[Refusal] = field(default_factory=list)
 
     def refuse(
@@ -178,7 +181,7 @@ class FakeCloud:
         self.before_call(verb)
 
 
-class FakeProvider(Silent):
+class FakeProvider:
     """One view of the cloud; keeps the promises of `providers.base` except where its lies say otherwise."""
 
     def __init__(self, cloud: FakeCloud, name: str, offers: tuple[Offer, ...], *, owner: str, traits: Traits) -> None:
@@ -186,15 +189,23 @@ class FakeProvider(Silent):
         self.catalogue = tuple(replace(one, provider=name) for one in offers)
         self.lies = Lies()
         self.fired: list[str] = []
+        self.findings: tuple[Finding, ...] = (Finding(level=Level.OK, subject=name, text="a cloud in memory"),)
+        self.funds: Callable[[], Funds | None] = lambda: None
+        self.console: Callable[[Instance], tuple[str, ...]] = lambda instance: ()
+        self.still_there: Callable[[Instance], bool | None] = lambda instance: None
+        self.billed_usd: Callable[[Instance], Decimal | None] = lambda instance: None
+        self.trial: Callable[[], Offer | None] = lambda: None
+        self.note_trial: Callable[[Instance, tuple[str, ...]], Finding] = lambda instance, lines: self.findings[0]
+        self.policy: Callable[[], str] = lambda: ""
 
     def check(self) -> tuple[Finding, ...]:
-        """All is well in here."""
-        return (Finding(level=Level.OK, subject=self.name, text="a cloud in memory"),)
+        """As a test says; else all is well in here."""
+        return self.findings
 
     def offers(self, query: OfferQuery) -> tuple[Offer, ...]:
         """The price list, seen now."""
         self.cloud.call("offers")
-        fitting = (one for one in self.catalogue if _wanted(one, query))
+        fitting = (one for one in self.catalogue if query.allows(one))
         return tuple(_capped(one, query.max_usd_per_hour, self.cloud.clock()) for one in fitting)
 
     def create(self, request: InstanceRequest) -> Instance:
@@ -334,7 +345,7 @@ class FakeProvider(Silent):
     def _shown(self, machine: Machine) -> Instance:
         machine.settle(self.cloud.clock())
         state, request = machine.state(self.cloud.clock()), machine.request
-        return Instance(
+        truly = Instance(
             provider=self.name,
             id=machine.id,
             region=request.offer.region,
@@ -351,6 +362,7 @@ class FakeProvider(Silent):
             end_reason=machine.reason,
             billed_usd_per_hour=self._told_rate(machine) if self.lies.tells_rate else None,
         )
+        return self.lies.shown_as(truly)
 
     def _told_rate(self, machine: Machine) -> Decimal:
         known_until = self.cloud.clock() - timedelta(seconds=self.lies.rate_seen_late_seconds)
@@ -359,15 +371,6 @@ class FakeProvider(Silent):
 
 def _ssh(machine: Machine) -> Access:
     return Ssh(host=f"{machine.id}.invalid", port=22, user="fake", guard_dir="/var/lib/launch")
-
-
-def _wanted(offer: Offer, query: OfferQuery) -> bool:
-    return (
-        (not query.gpus or (offer.gpu is not None and offer.gpu.name in query.gpus))
-        and (not query.markets or offer.market in query.markets)
-        and (not query.regions or offer.region in query.regions)
-        and (query.max_usd_per_hour is None or offer.usd_per_hour <= query.max_usd_per_hour)
-    )
 
 
 def _capped(offer: Offer, cap: Decimal | None, now: datetime) -> Offer:

@@ -21,7 +21,7 @@ from launcher.request import Request
 from launcher.run import Run, State
 from launcher.world import Recorder, World
 from pricing.offer import Market, Offer
-from pricing.plan import make_plan
+from pricing.plan import Plan, make_plan
 from pricing.terms import Terms
 from pricing.workload import Method, ModelShape, Workload
 from providers.base import Traits
@@ -83,6 +83,7 @@ class Stage:
         self.cloud = FakeCloud(self.clock)
         self.offers = offers or (fake_offer(), fake_offer("f1.large", usd="0.80", market=Market.ON_DEMAND))
         self.provider: FakeProvider = self.cloud.provider("fake", self.offers, traits=traits or fake_traits())
+        self.others: dict[str, FakeProvider] = {}
         self.site = Site(self.cloud, self.clock)
         self.heard = Heard()
         self.workload = workload()
@@ -93,6 +94,11 @@ class Stage:
         self.dead = False
         self.cloud.before_call = lambda verb: self.point(f"before {verb}")
         self.cloud.after_call = lambda verb: self.point(f"after {verb}")
+
+    def also(self, name: str, *offers: Offer, traits: Traits | None = None) -> FakeProvider:
+        """One more provider, of the same cloud in memory."""
+        self.others[name] = self.cloud.provider(name, offers or self.offers, traits=traits or fake_traits())
+        return self.others[name]
 
     def point(self, name: str) -> None:
         """A place where a process can be killed; a dead one gets no further than the next."""
@@ -121,8 +127,8 @@ class Stage:
             interrupt=Interrupt(),
             now=self.clock,
             sleep=self._sleep,
-            provider_names=("fake",),
-            provider=lambda name: self.provider,
+            provider_names=("fake", *self.others),
+            provider=lambda name: self.others.get(name, self.provider),
             remote=self.site.remote,
             feed=self.site.feed,
             job_folder=self.folder,
@@ -138,21 +144,11 @@ class Stage:
         request = Request(budget_usd=Decimal(budget), yes=True, deadline_seconds=deadline_seconds, **said)
         terms = Terms(
             budget_usd=Decimal(budget), tax_fraction=Decimal(0), now=self.clock(), deadline_seconds=deadline_seconds,
-            accept_unguarded=True, interactive=False, guard_delay_seconds={"fake": 30.0},
+            accept_unguarded=True, interactive=False, guard_delay_seconds=dict.fromkeys(("fake", *self.others), 30.0),
         )  # fmt: skip
-        plan = kept(make_plan(self.provider.catalogue, self.workload, terms))
-        run = Run(
-            id="brave-otter-0001", name="test", created_at=self.clock(), budget_usd=Decimal(budget),
-            deadline_at=None if deadline_seconds is None else self.clock() + timedelta(seconds=deadline_seconds),
-            out_dir=self.folder / "runs" / "brave-otter-0001", state=State.PLANNED,
-        )  # fmt: skip
-        folder = world.run_folder(run.id)
-        folder.mkdir(parents=True)
-        (folder / "bundle.tar.gz").write_bytes(b"bundle")
-        (folder / "bundle.sha256").write_text(hashlib.sha256(b"bundle").hexdigest())
-        (folder / "settings.json").write_text(json.dumps({}))
-        world.ledger.open_run(run, request=codec.dump(request), plan=codec.dump(plan))
-        return run
+        catalogue = [one for provider in (self.provider, *self.others.values()) for one in provider.catalogue]
+        plan = kept(make_plan(catalogue, self.workload, terms))
+        return opened_run(world, plan, request, self.folder)
 
     def launch(self, **said: Any) -> Receipt:
         """A whole run, from the agreement to the receipt."""
@@ -187,6 +183,23 @@ class Stage:
         for record in Ledger(self.folder / "home" / "ledger.sqlite").runs():
             assert record.state is State.TERMINATED, record
             assert record.open_intents == 0, record
+
+
+def opened_run(world: World, plan: Plan, request: Request, folder: Path) -> Run:
+    """A run in the ledger, with a bundle that holds nothing; results go below `folder`."""
+    now, seconds = world.now(), request.deadline_seconds
+    run = Run(
+        id="brave-otter-0001", name="test", created_at=now, budget_usd=request.budget_usd,
+        deadline_at=None if seconds is None else now + timedelta(seconds=seconds),
+        out_dir=folder / "runs" / "brave-otter-0001", state=State.PLANNED,
+    )  # fmt: skip
+    own = world.run_folder(run.id)
+    own.mkdir(parents=True)
+    (own / "bundle.tar.gz").write_bytes(b"bundle")
+    (own / "bundle.sha256").write_text(hashlib.sha256(b"bundle").hexdigest())
+    (own / "settings.json").write_text(json.dumps({}))
+    world.ledger.open_run(run, request=codec.dump(request), plan=codec.dump(plan))
+    return run
 
 
 WRITES = (

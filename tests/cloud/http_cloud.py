@@ -7,6 +7,8 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import format_datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,7 @@ class HttpCloud:
         """One request."""
         if scope["type"] != "http":
             return
+        send = self._dated(send)
         body = await _whole(receive)
         asked = self._written_down(scope, body)
         if self.slow_seconds:
@@ -105,6 +108,18 @@ class HttpCloud:
             await self._inner(scope, _again(body), answer.send)
             self._judge(asked, answer)
         await self._put_out(fault, answer, receive, send)
+
+    def _dated(self, send: Send) -> Send:
+        """Every answer tells the time by this cloud's own clock, which is the world's, but for its skew."""
+        skew_seconds = self._world.landlords[self.name].knobs.clock_skew_seconds
+        date = format_datetime(self._world.clock.now() + timedelta(seconds=skew_seconds), usegmt=True)
+
+        async def dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", []), (b"date", date.encode())]}
+            await send(message)
+
+        return dated
 
     def _written_down(self, scope: Scope, body: bytes) -> Asked:
         method, path = scope["method"], scope["path"]
@@ -235,7 +250,7 @@ def serving(app: App) -> Iterator[str]:
     """Serve an application on a free loopback port until the block ends; its address."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1, date_header=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

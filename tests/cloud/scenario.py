@@ -141,3 +141,5 @@ class Knobs:
     gpu: str = "ok"
     """"ok", "none" (no device) or "broken" (nvidia-smi fails)."""
     default_vpc: bool = True
+    clock_skew_seconds: float = 0.0
+    """How far this cloud's clock, as its answers tell it, is ahead of the world's."""

@@ -4,6 +4,8 @@ import contextlib
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
+from email.utils import format_datetime
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -16,14 +18,22 @@ from tests.cloud.runpod_life import RunpodLife
 from tests.cloud.world import World
 
 
-class _Quiet(WSGIRequestHandler):
-    """Requests are not logged: the world says what they did."""
+def _door(world: World, aws: Aws) -> type[WSGIRequestHandler]:
+    """Requests are not logged (the world says what they did), and the time is told by the world's clock."""
 
-    protocol_version = "HTTP/1.1"
+    class Door(WSGIRequestHandler):
+        protocol_version = "HTTP/1.1"
 
-    def log(self, type: str, message: str, *args: object) -> None:
-        if type == "error":
-            print(message % args if args else message, file=sys.stderr)
+        def log(self, type: str, message: str, *args: object) -> None:
+            if type == "error":
+                print(message % args if args else message, file=sys.stderr)
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            del timestamp
+            now = world.clock.now() + timedelta(seconds=aws.life.knobs.clock_skew_seconds)
+            return format_datetime(now, usegmt=True)
+
+    return Door
 
 
 @contextlib.contextmanager
@@ -34,7 +44,7 @@ def served(world: World, aws: Aws, port: int = 0) -> Iterator[dict[str, str]]:
         "lambda": lambda_api.application(world, lambda_life),
         "runpod": runpod_api.application(world, runpod_life),
     }
-    server = make_server("127.0.0.1", port, Control(world, aws, others), True, request_handler=_Quiet)
+    server = make_server("127.0.0.1", port, Control(world, aws, others), True, request_handler=_door(world, aws))
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
