@@ -263,7 +263,7 @@ class RunpodApi:
             for number, line in enumerate(lines):
                 data = json.dumps({"source": source, "line": line, "ts": at})
                 yield f"id: {at}/{number:012d}\ndata: {data}\n\n"
-            for _ in range(int(STREAM_REAL_SECONDS * 10)):
+            for _ in range(0 if self._world.by_hand else int(STREAM_REAL_SECONDS * 10)):
                 if await request.is_disconnected():
                     return
                 await asyncio.sleep(0.1)

@@ -9,6 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import pytest
+
 from launcher import flow, market, recover
 from launcher.config import Config
 from launcher.errors import LaunchError
@@ -37,6 +39,8 @@ from tests.fake_guest import Work
 from tests.fake_world import DyingLedger, Heard, Killed, opened_run, workload
 
 Answer = TypeVar("Answer")
+AWS, LAMBDA, RUNPOD = "aws", "lambda", "runpod"
+ALL = (AWS, LAMBDA, RUNPOD)
 OWNER = "0123456789abcdef0123456789abcdef"
 REGION = "us-east-1"
 OPERATIONS = {
@@ -48,6 +52,11 @@ OPERATIONS = {
 """What each cloud calls our verbs."""
 ENDS = ("ending", "terminated")
 """What the clouds say when a machine begins to end."""
+
+
+def at(*names: str) -> pytest.MarkDecorator:
+    """The providers to which a row applies."""
+    return pytest.mark.parametrize("stage", names, indirect=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,12 +263,12 @@ class Stage:
     def open_run(self, world: World, *, budget: str = "5", **said: Any) -> Run:
         """A run that was priced and agreed to."""
         request = self.request(budget=budget, **said)
-        return opened_run(world, self.plan(world, request), request, self.folder)
+        return opened_run(world, kept(self.plan(world, request)), request, self.folder)
 
     def plan(self, world: World, request: Request) -> Plan:
         """As `launch` makes it."""
         found = market.whole(world.provider_names, query(request, world), world, with_funds=True)
-        return kept(make_plan(found.offers, workload(), terms(request, world, request.budget_usd, found)))
+        return make_plan(found.offers, workload(), terms(request, world, request.budget_usd, found))
 
     def launch(self, *names: str, **said: Any) -> Receipt:
         """A whole run, from the agreement to the receipt."""

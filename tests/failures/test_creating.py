@@ -9,17 +9,8 @@ from launcher.errors import Exit, LaunchError
 from launcher.run import Outcome
 from pricing.offer import Offer
 from tests.cloud.scenario import QUOTA_NAMES
-from tests.failures.stage import OPERATIONS, REGION, Stage
+from tests.failures.stage import ALL, AWS, LAMBDA, OPERATIONS, REGION, RUNPOD, Stage, at
 from tests.fake_world import Killed
-
-AWS, LAMBDA, RUNPOD = "aws", "lambda", "runpod"
-ALL = (AWS, LAMBDA, RUNPOD)
-
-
-def at(*names: str) -> pytest.MarkDecorator:
-    """The providers to which a row applies."""
-    return pytest.mark.parametrize("stage", names, indirect=True)
-
 
 LOST: list[tuple[str, dict[str, Any]]] = [
     ("after", {}), ("reset", {"applied": True}), ("html", {"applied": True}), ("empty", {"applied": True}),

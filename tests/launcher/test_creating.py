@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from launcher import creating, flow
+from launcher import flow
 from launcher.creating import AGAIN_SECONDS, COOL_DOWN_SECONDS, LONGEST_PAUSE_SECONDS, create, create_for
 from launcher.errors import Exit, LaunchError
 from launcher.events import IntentWritten, OfferRefused, Warned
@@ -16,6 +17,7 @@ from launcher.price import current_plan
 from launcher.run import Outcome, Run, State
 from launcher.world import World
 from pricing.offer import Market
+from pricing.plan import Choice
 from providers.base import (
     AuthFailed,
     NoCapacity,
@@ -49,7 +51,7 @@ def created_at(stage: Stage) -> list[datetime]:
 
 
 def pauses(times: list[datetime]) -> list[float]:
-    return [(later - earlier).total_seconds() for earlier, later in zip(times, times[1:], strict=False)]
+    return [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
 
 
 def refused(stage: Stage, **said: object) -> LaunchError:
@@ -277,7 +279,7 @@ def test_a_place_that_a_person_must_mend_is_asked_again_as_soon_as_they_have(
     assert resting(stage, world, 0) is None
 
 
-def opened(stage: Stage, world: World) -> tuple[Run, creating.Choice]:
+def opened(stage: Stage, world: World) -> tuple[Run, Choice]:
     """A run that asks for its first machine, and its best choice."""
     run = stage.open_run(world)
     world.ledger.advance(run, State.PROVISIONING, stage.clock())
