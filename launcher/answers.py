@@ -16,11 +16,21 @@ class GuestError(RemoteError):
     """The machine's side refused, or answered something that docs/guest.md does not allow."""
 
 
+class GuestGone(GuestError):
+    """Our program is not on the machine any more: it began anew with a fresh disk, and what ran there is lost."""
+
+
+NO_PROGRAM = 2
+"""Python's exit code for a file that it cannot open."""
+
+
 def read(done: Completed, verb: str, limit: int) -> "Answer":
     """The one JSON object that a verb printed, in at most `limit` bytes. Raises `GuestError`, also for its refusal."""
     try:
         document = _parsed(done.stdout, limit)
     except (ValueError, RecursionError) as odd:
+        if done.exit_code == NO_PROGRAM and not done.stdout:
+            raise GuestGone(f"{verb}: {printable(done.stderr)}") from odd
         why = f"exit {done.exit_code}: {printable(done.stderr)}" if done.exit_code else str(odd)
         raise GuestError(f"{verb}: no usable answer, {printable(why)}") from odd
     if done.exit_code != 0 or "error" in document:

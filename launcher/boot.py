@@ -197,12 +197,12 @@ def _must_compute(run: Run, guest: Guest, world: World) -> None:
         return
     try:
         trouble = guest.prove()
+    except GuestError as error:
+        trouble = str(error)
     except RemoteError as error:
         _must_not_be_taken(run, world)
         why = f"the line broke while its GPU was tried: {error}"
         raise Ended(Ending(outcome=Outcome.LOST, why=why, code="never-ready", again=True)) from error
-    except GuestError as error:
-        trouble = str(error)
     if trouble:
         why = f"its GPU does not compute: {trouble}"
         raise Ended(Ending(outcome=Outcome.FAILED, why=why, code="not-as-rented", again=True))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from launcher.guest import Guest, GuestError
-from launcher.remote import HostKeyMismatch, RemoteError
+from launcher.remote import CommandFailed, HostKeyMismatch, RemoteError
 
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -29,6 +29,10 @@ class Feed(Protocol):
     def trouble(self) -> str:
         """Why nothing comes, "" while the line stands."""
 
+    @property
+    def refused(self) -> bool:
+        """Whether it is the machine itself that does not let us read, over a line that stands."""
+
     def close(self) -> None:
         """Stop reading."""
 
@@ -40,7 +44,7 @@ class GuestFeed:
         self._guest, self._offset, self.offset = guest, offset, offset
         self._queue: queue.Queue[bytes | HostKeyMismatch | None] = queue.Queue(maxsize=256)
         self._closed = threading.Event()
-        self.over, self.trouble = False, ""
+        self.over, self.trouble, self.refused = False, "", False
         self._thread = threading.Thread(target=self._follow, name="feed", daemon=True)
         self._thread.start()
 
@@ -67,7 +71,7 @@ class GuestFeed:
         while not self._closed.is_set():
             try:
                 for chunk in self._chunks():
-                    failures, self.trouble = 0, ""
+                    failures, self.trouble, self.refused = 0, "", False
                     self._offer(chunk)
                 self._offer(None)
                 self._closed.set()
@@ -75,7 +79,7 @@ class GuestFeed:
                 self._offer(error)
                 return
             except (RemoteError, GuestError) as error:
-                self.trouble = str(error)
+                self.trouble, self.refused = str(error), isinstance(error, CommandFailed | GuestError)
                 self._closed.wait(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 failures += 1
 

@@ -7,10 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from launcher.answers import Answer, GuestError, printable, read
+from launcher.answers import Answer, GuestError, GuestGone, printable, read
 from launcher.remote import Remote
 
-__all__ = ["Guard", "Guest", "GuestError", "GuestStatus", "Lease", "Manifest", "Probe", "ProbedGpu", "RemoteFile"]
+__all__ = [
+    "Guard",
+    "Guest",
+    "GuestError",
+    "GuestGone",
+    "GuestStatus",
+    "Lease",
+    "Manifest",
+    "Probe",
+    "ProbedGpu",
+    "RemoteFile",
+]
 
 GUEST = ".launch/guest.pyz"
 RUN = ".launch/run"

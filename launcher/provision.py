@@ -68,11 +68,18 @@ class _Round:
         return False
 
     def must_make_sense_to_wait(self) -> None:
-        """Quota, balance and credentials do not pass by waiting: when nothing else is left, say so."""
+        """Quota, balance and credentials do not pass by waiting: when nothing else is left, say so.
+
+        A run that had a machine before keeps the ending of that one.
+        """
         refused = self._by_a_person()
-        if refused is not None:
-            error, provider = refused
-            raise from_provider(error, provider) from error
+        if refused is None:
+            return
+        error, provider = refused
+        told = from_provider(error, provider)
+        if self.run.ending is not None:
+            raise Ended(_no_other(self.run.ending, told.message)) from error
+        raise told from error
 
     def _by_a_person(self) -> tuple[ProviderError, str] | None:
         choices = self.plan.choices
@@ -109,10 +116,8 @@ def _from_choices(run: Run, world: World) -> bool:
 
 
 def _nothing_to_be_had(run: Run, last: _Round) -> Ending:
-    before = run.ending
-    if before is not None:
-        why = f"{before.why}; and no other machine was to be had"
-        return Ending(outcome=before.outcome, why=why, code=before.code)
+    if run.ending is not None:
+        return _no_other(run.ending)
     tried = len({attempt.offer.pool for attempt in run.attempts})
     if tried:
         why = f"none of the {tried} places asked had a machine"
@@ -121,3 +126,9 @@ def _nothing_to_be_had(run: Run, last: _Round) -> Ending:
     else:
         why = "no place is left to ask"
     return Ending(outcome=Outcome.FAILED, why=why, code="no-capacity")
+
+
+def _no_other(before: Ending, why_not: str = "") -> Ending:
+    """How the last machine ended is how the run ended, where there is no other one."""
+    why = f"{before.why}; and no other machine was to be had" + (f": {why_not}" if why_not else "")
+    return Ending(outcome=before.outcome, why=why, code=before.code)

@@ -8,7 +8,7 @@ from jobs import progress
 from launcher import books
 from launcher.boot import connect, guest_of
 from launcher.events import Forecast, Progressed, Warned
-from launcher.guest import GuestError
+from launcher.guest import GuestError, GuestGone
 from launcher.host_keys import stranger
 from launcher.interrupt import Interrupted
 from launcher.price import current_plan
@@ -262,7 +262,7 @@ class _Watch:
             interrupted=self.interrupted,
             stop_seconds=books.cap(self.run, self.run.attempt.choice, self.plan, self.world).stop_seconds,
             silent_seconds=self._silence(),
-            supervisor_alive=self._ask_alive() if self.feed.over and self.tracker.done is None else None,
+            supervisor_alive=self._ask_alive(),
             doubt=self.doubt,
             past_deadline=self.world.now() >= self.run.attempt.deadline,
         )
@@ -328,8 +328,13 @@ class _Watch:
         self.world.ledger.save_attempt(self.run, attempt)
 
     def _ask_alive(self) -> bool | None:
+        """Asked only where the feed ended without a last word, or the machine does not let us read it."""
+        if self.tracker.done is not None or not (self.feed.over or self.feed.refused):
+            return None
         try:
             return self.guest.status().supervisor_alive
+        except GuestGone:
+            return False
         except (RemoteError, GuestError):
             return None
 

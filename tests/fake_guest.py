@@ -17,17 +17,19 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import takewhile
+from heapq import merge
+from itertools import pairwise, takewhile
 from typing import BinaryIO, Protocol
 
 from launcher.guest import Guest
-from launcher.remote import Completed, HostKeyMismatch, Keys, RemoteUnreachable
+from launcher.remote import CommandFailed, Completed, HostKeyMismatch, Keys, RemoteUnreachable
 from pricing.gpus import Gpu
 from providers.base import Access, EndReason, Ssh
 from tests.fake_provider import FakeCloud
 
 TICK_SECONDS = 5.0
 """A read passes at least so much virtual time: a run of ten minutes is a hundred ticks, not six hundred."""
+NO_PROGRAM = "python3: can't open file '.launch/guest.pyz': [Errno 2] No such file or directory"
 READY_SECONDS = 6.0
 """From the create call to the first login."""
 
@@ -58,10 +60,15 @@ class Started:
     first_step: int
     stop_at: datetime | None = None
     notice_at: datetime | None = None
+    notice_action: str = "terminate"
 
     def lines(self, now: datetime) -> list[tuple[datetime, dict[str, object]]]:
         """All events up to now."""
-        return list(takewhile(lambda line: line[0] <= now, self._all()))
+        notice: list[tuple[datetime, dict[str, object]]] = []
+        if self.notice_at is not None:
+            notice.append((self.notice_at, {"event": "notice", "action": self.notice_action}))
+        by_time = merge(self._all(), notice, key=lambda line: line[0])
+        return list(takewhile(lambda line: line[0] <= now, by_time))
 
     def _all(self) -> Iterator[tuple[datetime, dict[str, object]]]:
         work, at = self.work, self.at
@@ -69,8 +76,6 @@ class Started:
             yield at, _phase(name, "begin")
             at += timedelta(seconds=seconds)
             yield at, {**_phase(name, "end"), "seconds": seconds}
-        if self.notice_at is not None:
-            yield self.notice_at, {"event": "notice", "action": "terminate"}
         yield at, _phase("train", "begin")
         for step in range(self.first_step + 1, work.steps + 1):
             at += timedelta(seconds=work.step_seconds)
@@ -183,6 +188,9 @@ class Inside:
     trickle_seconds: float = 0
     sent_bytes: int = 0
     stop_is_ignored: bool = False
+    wiped: set[str] = field(default_factory=set)
+    """Machines that began anew with a fresh disk."""
+    sent_paths: list[list[str]] = field(default_factory=list)
     secrets_seen: list[bytes] = field(default_factory=list)
     argv_seen: list[tuple[str, ...]] = field(default_factory=list)
 
@@ -222,17 +230,17 @@ class FakeFeed:
 
     def __init__(self, guest: Guest, clock: Time, vanished: Callable[[], bool], offset: int) -> None:
         self._guest, self._clock, self._vanished, self.offset = guest, clock, vanished, offset
-        self.over, self.trouble = False, ""
+        self.over, self.trouble, self.refused = False, "", False
 
     def read(self, timeout_seconds: float) -> bytes:
         """What is there; waits in virtual time when there is nothing."""
         self._clock.sleep(max(timeout_seconds, TICK_SECONDS))
         try:
             data = b"".join(self._guest.follow(self.offset))
-        except RemoteUnreachable as error:
-            self.trouble = str(error)
+        except (RemoteUnreachable, CommandFailed) as error:
+            self.trouble, self.refused = str(error), isinstance(error, CommandFailed)
             return b""
-        self.trouble = ""
+        self.trouble, self.refused = "", False
         self.offset += len(data)
         self.over = b'"done"' in data or self._vanished() or self.over
         return data
@@ -253,7 +261,10 @@ class FakeRemote:
         machine = self._alive()
         self._site.argv_seen.append(tuple(argv))
         if argv[1] == "-c":
+            self._site.wiped.discard(self._id)
             return _said({})
+        if self._id in self._site.wiped:
+            return Completed(exit_code=2, stdout=b"", stderr=NO_PROGRAM)
         data = stdin if isinstance(stdin, bytes) else stdin.read()
         options = dict(zip(argv[3::2], argv[4::2], strict=False))
         answer = getattr(self, f"_{argv[2]}")(machine, options, data)
@@ -264,9 +275,12 @@ class FakeRemote:
         """follow, log, send: what there is now."""
         self._site.cloud.call("remote")
         machine = self._alive()
+        if self._id in self._site.wiped:
+            raise CommandFailed(NO_PROGRAM, exit_code=2)
         options = dict(zip(argv[3::2], argv[4::2], strict=False))
         content = self._content(machine, argv[2], options)[int(options.get("--offset", "0")) :]
         if argv[2] == "send":
+            self._site.sent_paths.append([after for word, after in pairwise(argv) if word == "--path"])
             yield from self._sent(content, options["--path"])
             return
         for start in range(0, len(content), 1000):

@@ -217,7 +217,9 @@ class LambdaApi:
     def _shown(self, machine: LambdaMachine) -> Mapping[str, object]:
         knobs, kind = self._life.knobs, self._life.scenario.types[machine.instance_type]
         alive = machine.state in ("booting", "active", "unhealthy")
-        billed = round(float(machine.metered.prices[-1][1]) * 100)
+        own_type = {**self._type(kind), "price_cents_per_hour": round(float(machine.metered.prices[-1][1]) * 100)}
+        if knobs.no_own_price:
+            del own_type["price_cents_per_hour"]
         actions = {name: {"available": alive} for name in ("migrate", "rebuild", "restart", "cold_reboot", "terminate")}
         shown: dict[str, object] = {
             "id": machine.id,
@@ -225,7 +227,7 @@ class LambdaApi:
             "ssh_key_names": machine.key_names,
             "file_system_names": [],
             "region": _region(machine.region),
-            "instance_type": {**self._type(kind), "price_cents_per_hour": billed},
+            "instance_type": own_type,
             "hostname": "headnode1",
             "is_reserved": False,
             "actions": actions,

@@ -94,6 +94,8 @@ class LambdaKnobs(Knobs):
     more_fields: bool = False
     quota: int = 1000
     """Machines at once."""
+    no_own_price: bool = False
+    """Machines do not say what they cost."""
     own_price_factor: str = "1"
     """What a machine says that it costs, as a factor of the list price."""
 

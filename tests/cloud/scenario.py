@@ -141,5 +141,7 @@ class Knobs:
     gpu: str = "ok"
     """"ok", "none" (no device) or "broken" (nvidia-smi fails)."""
     default_vpc: bool = True
+    no_spot_history: bool = False
+    """Nobody tells what a spot machine costs any more."""
     clock_skew_seconds: float = 0.0
     """How far this cloud's clock, as its answers tell it, is ahead of the world's."""

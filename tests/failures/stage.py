@@ -119,6 +119,8 @@ class Stage:
         self.die_at: int | None = None
         self.dead = False
         self.second_look = False
+        self.drifts = False
+        """Whether the cloud breaks its own contract in this test, on purpose."""
         self.houses.before_call = lambda verb: self.point(f"before {verb}")
         self.houses.after_call = lambda verb: self.point(f"after {verb}")
 
@@ -308,6 +310,14 @@ class Stage:
     def begin(self) -> None:
         """From here on events count."""
         self._since = len(self.world.events)
+
+    def states(self) -> list[State]:
+        """Of all runs, as the ledger has them."""
+        ledger = Ledger(self.folder / "home" / "ledger.sqlite")
+        try:
+            return [record.state for record in ledger.runs()]
+        finally:
+            ledger.close()
 
     def calls(self, operation: str) -> list[Any]:
         """What was sent for one operation, by the cloud's own name of it."""

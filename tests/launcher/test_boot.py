@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from launcher import flow
+from launcher import codec, flow
 from launcher.boot import NO_ADDRESS_SECONDS, SLOW_SECONDS
 from launcher.events import Happened, Warned
-from launcher.receipt import Receipt
-from launcher.remote import CommandTimeout, RemoteUnreachable
+from launcher.price import current_plan
+from launcher.remote import CommandTimeout, Keys, Remote, RemoteUnreachable
 from launcher.run import Outcome, State
 from pricing.memory import free_disk_gib, ram_gib
 from pricing.offer import Billing
@@ -107,9 +107,6 @@ def test_the_processor_may_be_called_by_either_of_its_names(
 
 def _with_architecture(stage: Stage, name: str) -> None:
     """The plan of the run that was opened, with machines of that kind."""
-    from launcher import codec
-    from launcher.price import current_plan
-
     world = stage.laptop()
     run = world.ledger.load("brave-otter-0001")
     plan = current_plan(run, world)
@@ -304,30 +301,34 @@ def test_a_machine_that_is_billed_above_what_was_agreed_goes_back_before_it_work
 def test_a_machine_that_moves_while_it_boots_is_logged_into_where_it_is(stage: Stage) -> None:
     stage.site.unreachable.add("m-0001")
     home = stage.cloud.access
-    moved: list[str] = []
+    ports: list[int] = []
 
     def elsewhere(machine: Machine) -> Access:
         there = home(machine)
         assert isinstance(there, Ssh)
         return replace(there, port=2222)
 
-    def move(verb: str) -> bool:
-        return verb == "list" and len(stage.points) > 60
-
-    def do() -> None:
-        moved.append("now")
+    def move() -> None:
         stage.site.unreachable.clear()
         stage.cloud.access = elsewhere
 
-    when(stage, move, do)
-    receipt = stage.launch()
-    assert moved
+    def remote(access: Access, keys: Keys) -> Remote:
+        assert isinstance(access, Ssh)
+        ports.append(access.port)
+        return stage.site.remote(access, keys)
+
+    world = replace(stage.laptop(), remote=remote)
+    run = stage.open_run(world)
+    when(stage, lambda verb: verb == "list" and len(ports) > 5, move)
+    receipt = flow.carry(run, world)
     assert (receipt.outcome, receipt.attempts) == (Outcome.SUCCEEDED, 1)
+    assert set(ports[:5]) == {22}
+    assert ports[-1] == 2222
 
 
 def test_how_long_it_took_is_in_the_receipt(stage: Stage) -> None:
     without_address(stage, 100)
-    receipt: Receipt = stage.launch()
+    receipt = stage.launch()
     (boot,) = (phase for phase in receipt.phases if phase.name == "boot")
     assert 100 <= boot.seconds < 115
 

@@ -1,4 +1,4 @@
-"""One moto cloud for the room, wiped before each test that asks for it."""
+"""One moto cloud, and one of Lambda and Runpod, for the room; wiped before each test that asks for them."""
 
 import urllib.request
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ import pytest
 
 from providers.aws import Aws
 from providers.aws_calls import Calls
+from tests.providers.hand_clouds import HandClouds, hand_clouds
 from tests.providers.moto_cloud import DENIED, MotoCloud, moto_cloud
 from tests.providers.samples import surroundings
 
@@ -52,3 +53,17 @@ def aws_on(moto: MotoCloud, state_dir: Path, owner_id: str = "me", **settings: o
     }
     around = surroundings(state_dir, environ=moto.environ, settings=given, owner_id=owner_id)
     return Aws(around, CALLS.setdefault(moto.url, Calls(moto.environ)))
+
+
+@pytest.fixture(scope="session")
+def both_clouds() -> Iterator[HandClouds]:
+    with hand_clouds() as found:
+        yield found
+
+
+@pytest.fixture
+def clouds(both_clouds: HandClouds) -> Iterator[HandClouds]:
+    """Empty, and afterwards every request that was accepted, and every answer, was as the schemas say."""
+    both_clouds.reset()
+    yield both_clouds
+    assert not both_clouds.violations()

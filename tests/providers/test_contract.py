@@ -1,4 +1,4 @@
-"""The numbered promises of `providers.base`, held against every provider: the fake, this machine, AWS (on moto)."""
+"""The numbered promises of `providers.base`, held against every provider: the fake, this machine, and three clouds."""
 
 import contextlib
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pricing.offer import Offer
-from providers import aws_create, cloud_init, local
+from providers import aws_create, cloud_init, local, registry
 from providers.base import (
     Ambiguous,
     Instance,
@@ -21,6 +21,7 @@ from providers.base import (
 )
 from tests.fake_provider import FakeCloud, VirtualClock, fake_offer, fake_traits
 from tests.providers.conftest import aws_on
+from tests.providers.hand_clouds import STRANGER, HandClouds
 from tests.providers.moto_cloud import MotoCloud
 from tests.providers.samples import aws_offer, request, surroundings
 
@@ -34,7 +35,7 @@ class Case:
     """The same place, seen by another owner."""
     offer: Offer
     is_armed: Callable[[Instance, InstanceRequest], bool]
-    lose_answer: Callable[[], None] | None
+    lose_answer: Callable[[], object] | None
     creates_sent: Callable[[], int]
     pass_time: Callable[[], None]
 
@@ -91,13 +92,61 @@ def aws_case(moto: MotoCloud, folder: Path) -> Case:
     )
 
 
-@pytest.fixture(params=["fake", "fake without tokens", "local", "aws"])
+def first_boot(user_data: bytes) -> list[str]:
+    """The command that such a machine runs before all others."""
+    found: list[str] = json.loads(user_data.decode().partition("\n")[2])["bootcmd"][0]
+    return found
+
+
+def lambda_case(clouds: HandClouds, folder: Path) -> Case:
+    hurried = {"seconds_between_requests": 0.0, "seconds_between_launches": 0.0}
+    clouds.world.set_knobs("lambda", {"requests_every_seconds": 0, "launches_every_seconds": 0})
+    provider = clouds.lambda_at(folder, settings=hurried)
+
+    def is_armed(instance: Instance, asked: InstanceRequest) -> bool:
+        first = first_boot(clouds.world.machines[instance.id].user_data)
+        return asked.boot.deadman in first and str(asked.boot.lease_seconds) in first
+
+    return Case(
+        provider,
+        clouds.lambda_at(folder, settings=hurried, owner_id=STRANGER),
+        next(one for one in provider.offers(OfferQuery()) if one.region == "us-east-1"),
+        is_armed,
+        lambda: clouds.fault("lambda.launch", "after"),
+        lambda: len(clouds.calls("lambda.launch")),
+        lambda: clouds.world.pass_time(60),
+    )
+
+
+def runpod_case(clouds: HandClouds, folder: Path) -> Case:
+    provider = clouds.runpod_at(folder)
+
+    def is_armed(instance: Instance, asked: InstanceRequest) -> bool:
+        (made,) = [one.body for one in clouds.calls("runpod.create") if one.body["name"].endswith(instance.nonce)]
+        env, script = made["env"], made["env"]["LAUNCH_BOOT"]
+        told = (env["LAUNCH_DEADMAN"], env["LAUNCH_LEASE"]) == (asked.boot.deadman, str(asked.boot.lease_seconds))
+        return told and made["args"].endswith('eval "$LAUNCH_BOOT"\'') and script.index("deadman.sh") < 200
+
+    return Case(
+        provider,
+        clouds.runpod_at(folder, owner_id=STRANGER),
+        next(one for one in provider.offers(OfferQuery()) if one.region == "US-KS-2"),
+        is_armed,
+        lambda: clouds.fault("runpod.create", "after"),
+        lambda: len(clouds.calls("runpod.create")),
+        lambda: clouds.world.pass_time(60),
+    )
+
+
+@pytest.fixture(params=["fake", "fake without tokens", *registry.names()])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     made = {
         "fake": lambda: fake_case(idempotent=True),
         "fake without tokens": lambda: fake_case(idempotent=False),
         "local": lambda: local_case(tmp_path),
         "aws": lambda: aws_case(request.getfixturevalue("moto"), tmp_path),
+        "lambda": lambda: lambda_case(request.getfixturevalue("clouds"), tmp_path),
+        "runpod": lambda: runpod_case(request.getfixturevalue("clouds"), tmp_path),
     }[request.param]()
     yield made
     for instance in made.provider.list():
@@ -140,9 +189,22 @@ def test_promise_1_the_machine_carries_run_attempt_nonce_and_deadline(case: Case
 
 
 def test_promise_2_the_deadline_is_armed_by_create(case: Case) -> None:
-    assert case.provider.traits.guarded
     asked = request(case.offer)
     assert case.is_armed(case.provider.create(asked), asked)
+
+
+def test_promise_2_whether_a_machine_ends_itself_stands_on_every_offer(case: Case) -> None:
+    offers = case.provider.offers(OfferQuery(regions=(case.offer.region,)))
+    assert {one.guarded for one in offers} == {case.provider.traits.guarded}
+    assert case.provider.traits.guard
+
+
+def state_of(provider: Provider, instance: Instance) -> InstanceState:
+    """ABSENT where the cloud forgets a machine that has ended: then only looking again makes it sure."""
+    try:
+        return provider.get(instance).state
+    except NotFound:
+        return InstanceState.ABSENT
 
 
 def test_promise_3_terminate_twice_is_as_good_as_once(case: Case) -> None:
@@ -150,8 +212,14 @@ def test_promise_3_terminate_twice_is_as_good_as_once(case: Case) -> None:
     case.provider.terminate(instance)
     case.provider.terminate(instance)
     case.pass_time()
-    assert case.provider.get(instance).state is InstanceState.GONE
+    assert state_of(case.provider, instance) in (InstanceState.GONE, InstanceState.ABSENT)
     assert case.provider.list() == ()
+
+
+def test_promise_3_nothing_says_gone_before_somebody_asked_for_the_end(case: Case) -> None:
+    instance = case.provider.create(request(case.offer))
+    case.pass_time()
+    assert state_of(case.provider, instance) in (InstanceState.PENDING, InstanceState.RUNNING)
 
 
 def test_promise_4_the_list_shows_what_is_ours_everywhere_and_nothing_else(case: Case) -> None:
@@ -208,5 +276,7 @@ def test_what_was_removed_may_be_removed_again(case: Case) -> None:
 
 
 def test_offers_keep_to_what_was_asked_for(case: Case) -> None:
-    only = case.provider.offers(OfferQuery(gpus=("A10G",), regions=(case.offer.region,)))
-    assert all(one.gpu is not None and one.gpu.name == "A10G" for one in only)
+    wanted = () if case.offer.gpu is None else (case.offer.gpu.name,)
+    only = case.provider.offers(OfferQuery(gpus=wanted or ("A10G",), regions=(case.offer.region,)))
+    assert {one.gpu.name for one in only if one.gpu is not None} == set(wanted)
+    assert all(one.region == case.offer.region for one in only)
