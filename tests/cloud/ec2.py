@@ -196,6 +196,7 @@ class Ec2:
         shown = {one.id for one in self._life.machines.values() if self._listed(one, bool(asked)) and _fits(one, own)}
         if not asked and self._life.knobs.list_gap > 0:
             self._life.knobs.list_gap -= 1
+            self._world.say("gap", "", "a listing left everything out")
             shown = set()
         answer = self._moto(_without_filters(call, OWN_FILTERS) if own else call)
         return answer if answer.status != 200 else edited(answer, lambda root: _keep(root, shown))

@@ -340,8 +340,15 @@ class RunpodApi:
             }
             return {"data": {"myself": account}}
         if "pods" in query:
-            return {"data": {"myself": {"pods": [self._by_graphql(one) for one in self._life.listed()]}}}
+            return {"data": {"myself": {"pods": [self._by_graphql(one) for one in self._still_billed()]}}}
         return {"data": None, "errors": [{"message": f"not simulated: {query[:60]!r} {sorted(variables)}"}]}
+
+    def _still_billed(self) -> list[Pod]:
+        """This door shows what REST shows, and what is billed although REST shows it no more."""
+        now = self._world.clock.seconds()
+        shown = list(self._life.listed())
+        billed = [one for one in self._life.pods.values() if one.metered.ended is not None and one.metered.ended > now]
+        return [*shown, *(one for one in billed if one not in shown)]
 
     def _mutated(self, verb: str, query: str, pod: Pod | None, may: bool) -> dict[str, Any]:
         found = next((one for one in self._life.pods.values() if one.id in query and one.alive), None)
@@ -359,7 +366,7 @@ class RunpodApi:
         return {
             "id": pod.id,
             "name": pod.body["name"],
-            "desiredStatus": {"EXITED": "EXITED", "TERMINATED": "TERMINATED"}.get(pod.state, "RUNNING"),
+            "desiredStatus": "EXITED" if pod.state == "EXITED" else "RUNNING",
             "costPerHr": float(pod.cost_usd),
             "imageName": pod.body.get("image", ""),
             "runtime": None,

@@ -25,10 +25,43 @@ from pricing.gpus import Gpu, UnknownGpu, all_gpus, by_name, canonical, match
         ("A100 80", {"A100-80"}),
         ("h100", {"H100-PCIe", "H100-SXM", "H100-NVL"}),
         ("h100-sxm", {"H100-SXM"}),
+        ("NVIDIA A100-SXM4-80GB", {"A100-80"}),
+        ("NVIDIA H100 NVL", {"H100-NVL"}),
+        ("NVIDIA RTX A5000", {"RTX-A5000"}),
+        ("NVIDIA RTX 6000 Ada Generation", None),
     ],
 )
-def test_a_name_means_that_model_in_every_size_unless_it_says_which(said: str, meant: set[str]) -> None:
+def test_a_name_means_that_model_in_every_size_unless_it_says_which(said: str, meant: set[str] | None) -> None:
+    if meant is None:
+        with pytest.raises(UnknownGpu):
+            match(said)
+        return
     assert {gpu.name for gpu in match(said)} == meant
+
+
+@pytest.mark.parametrize(
+    ("label", "memory_gb", "name"),
+    [
+        ("A10 (24 GB PCIe)", None, "A10"),
+        ("A100 (80 GB SXM4)", None, "A100-80"),
+        ("H100 (80 GB SXM5)", None, "H100-SXM"),
+        ("H100 (80 GB PCIe)", None, "H100-PCIe"),
+        ("GH200 (96 GB)", None, "GH200"),
+        ("B200 (180 GB SXM6)", None, "B200"),
+        ("B200 (SXM6)", None, "B200"),
+        ("NVIDIA B200", 180, "B200"),
+        ("NVIDIA H200", 141, "H200"),
+        ("NVIDIA GeForce RTX 5090", 32, "RTX5090"),
+        ("NVIDIA L40S", 48, "L40S"),
+        ("NVIDIA A100 80GB PCIe", 80, "A100-80"),
+        ("Tesla V100-SXM2-16GB", 16, "V100-16"),
+        ("Quadro RTX 6000", 24, None),
+        ("A100 (SXM4)", None, None),
+    ],
+)
+def test_the_names_of_the_clouds_mean_the_same_cards(label: str, memory_gb: int | None, name: str | None) -> None:
+    found = canonical(label, None if memory_gb is None else memory_gb * 1024)
+    assert (found and found.name) == name
 
 
 def test_every_canonical_name_means_itself() -> None:

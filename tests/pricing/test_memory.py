@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pricing.gpus import all_gpus, by_name
-from pricing.memory import Fit, disk_gib, fit, needed, ram_gib, remedies
+from pricing.memory import (
+    PYTHON_DISK_GIB,
+    SYSTEM_DISK_GIB,
+    Fit,
+    disk_gib,
+    fit,
+    free_disk_gib,
+    needed,
+    ram_gib,
+    remedies,
+)
 from pricing.workload import Method
 from tests.pricing.samples import MISTRAL, workload
 
@@ -64,6 +74,20 @@ def test_more_work_never_needs_less_memory(batch: int, more: int, tokens: int, r
 def test_disk_holds_the_model_and_is_whole_tens() -> None:
     assert disk_gib(workload(download_gib=140.0)) > 140 + 30
     assert disk_gib(workload()) % 10 == 0
+
+
+def test_a_disk_is_rented_with_room_for_the_system_beside_what_must_be_free_on_it() -> None:
+    for job in (workload(), workload(download_gib=130.0), workload(shipped_gib=20.0), workload(result_gib=9.0)):
+        assert disk_gib(job) >= free_disk_gib(job) + SYSTEM_DISK_GIB
+        assert disk_gib(job) < free_disk_gib(job) + SYSTEM_DISK_GIB + 10
+
+
+@pytest.mark.parametrize(
+    ("what", "more_gib"), [({"download_gib": 23.5}, 11.0), ({"shipped_gib": 1.001}, 3.0), ({"result_gib": 1.04}, 4.0)]
+)
+def test_what_must_be_free_grows_with_model_bundle_and_results(what: dict[str, float], more_gib: float) -> None:
+    assert free_disk_gib(workload(**what)) - free_disk_gib(workload()) == pytest.approx(more_gib)
+    assert free_disk_gib(workload(download_gib=0.0, shipped_gib=0.0, result_gib=0.0)) == PYTHON_DISK_GIB
 
 
 def test_remedies_really_make_it_fit() -> None:

@@ -10,6 +10,7 @@ from providers.aws import Aws
 from providers.aws_calls import Calls
 from tests.providers.hand_clouds import HandClouds, hand_clouds
 from tests.providers.moto_cloud import DENIED, MotoCloud, moto_cloud
+from tests.providers.plain_server import PlainServer, plain_server
 from tests.providers.samples import surroundings
 
 CALLS: dict[str, Calls] = {}
@@ -67,3 +68,9 @@ def clouds(both_clouds: HandClouds) -> Iterator[HandClouds]:
     both_clouds.reset()
     yield both_clouds
     assert not both_clouds.violations()
+
+
+@pytest.fixture
+def server() -> Iterator[PlainServer]:
+    with plain_server() as found:
+        yield found

@@ -123,9 +123,9 @@ def runpod_case(clouds: HandClouds, folder: Path) -> Case:
 
     def is_armed(instance: Instance, asked: InstanceRequest) -> bool:
         (made,) = [one.body for one in clouds.calls("runpod.create") if one.body["name"].endswith(instance.nonce)]
-        env, script = made["env"], made["env"]["LAUNCH_BOOT"]
-        told = (env["LAUNCH_DEADMAN"], env["LAUNCH_LEASE"]) == (asked.boot.deadman, str(asked.boot.lease_seconds))
-        return told and made["args"].endswith('eval "$LAUNCH_BOOT"\'') and script.index("deadman.sh") < 200
+        env, boot = made["env"], asked.boot
+        armed = 'sh "$guard/deadman.sh"' in env["LAUNCH_BOOT"] and "$LAUNCH_BOOT" in made["args"]
+        return armed and (env["LAUNCH_DEADMAN"], env["LAUNCH_LEASE"]) == (boot.deadman, str(boot.lease_seconds))
 
     return Case(
         provider,
