@@ -139,9 +139,6 @@ def test_an_image_that_cannot_try_it_is_no_reason_to_go_back(stage: Stage) -> No
     assert stage.launch().attempts == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="boot._must_compute: a GuestError is a RemoteError, and is caught as a broken line"
-)
 def test_an_answer_that_makes_no_sense_is_a_card_that_does_not_compute(stage: Stage) -> None:
     stage.site.trial = {"failed": 7}
     assert "its GPU does not compute" in stage.launch().why

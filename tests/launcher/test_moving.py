@@ -5,8 +5,11 @@ import io
 import os
 import re
 import struct
+import subprocess
+import sys
 import termios
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TextIO
 
 import pytest
@@ -147,6 +150,37 @@ def test_a_stream_that_is_closed_is_no_terminal() -> None:
     assert not is_terminal(stream)
     with moving(stream, COLUMNS) as draw:
         draw("one")
+
+
+OFFERS = """
+import sys, tempfile
+from dataclasses import replace
+from pathlib import Path
+from launcher.cli import main
+from tests.fake_world import Stage
+
+def world(environ, console):
+    return replace(Stage(Path(tempfile.mkdtemp(dir=sys.argv[1]))).laptop(), console=console)
+
+sys.exit(main(["offers"], make_world=world, environ={}))
+"""
+
+
+def test_the_offers_grow_on_a_terminal_and_only_the_answer_is_left(tty: Tty, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", OFFERS, str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=tty.stream,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    tty.read()
+    assert done.returncode == 0
+    assert "f1.small" in done.stdout
+    assert "asking fake; prices as last seen" in tty.said
+    assert not any(screen(tty.said))
 
 
 def test_a_pseudo_terminal_is_one(tty: Tty) -> None:

@@ -184,6 +184,38 @@ def test_a_host_key_of_another_kind_is_a_mismatch(tmp_path: Path, own: Keys) -> 
         remote_to(impostor.port, own).run(["true"])
 
 
+def test_the_key_that_is_shown_is_seen_without_a_word_to_whoever_shows_it(
+    tmp_path: Path, own: Keys, other: Keys
+) -> None:
+    with serving(tmp_path, host_key=other.folder / "host", client_key=own.client_public) as keeping:
+        shown = remote_to(keeping.port, own).shown_host_key()
+    assert shown.split() == other.host_public.split()[:2]
+    assert keeping.commands == []
+
+
+def test_a_key_that_was_accepted_counts_instead_of_our_own(tmp_path: Path, own: Keys, other: Keys) -> None:
+    with serving(tmp_path, host_key=other.folder / "host", client_key=own.client_public) as keeping:
+        shown = remote_to(keeping.port, own).shown_host_key()
+        access = Ssh(host="127.0.0.1", port=keeping.port, user=USER, guard_dir="/var/lib/launch", host_key=shown)
+        speaking = SshRemote(access, own, os.environ)
+        assert speaking.run(["echo", "x"]).stdout == b"x\n"
+        speaking.close()
+
+
+def test_after_another_key_was_accepted_our_own_is_a_mismatch(server: Server, own: Keys, other: Keys) -> None:
+    accepted = " ".join(other.host_public.split()[:2])
+    access = Ssh(host="127.0.0.1", port=server.port, user=USER, guard_dir="/var/lib/launch", host_key=accepted)
+    with pytest.raises(HostKeyMismatch):
+        SshRemote(access, own, os.environ).run(["true"])
+
+
+def test_where_nobody_answers_no_key_is_shown(own: Keys, tmp_path: Path) -> None:
+    with serving(tmp_path, host_key=own.folder / "host", client_key=own.client_public) as gone:
+        port = gone.port
+    with pytest.raises(RemoteUnreachable, match="shows no host key"):
+        remote_to(port, own).shown_host_key()
+
+
 def test_a_key_that_is_not_taken_is_a_refused_login(tmp_path: Path, own: Keys, other: Keys) -> None:
     server = serving(tmp_path, host_key=own.folder / "host", client_key=other.client_public)
     with server as strict, pytest.raises(LoginRefused):
@@ -215,6 +247,8 @@ def test_a_laptop_without_ssh_is_told(own: Keys, tmp_path: Path) -> None:
         list(speaking.stream(["true"]))
     with pytest.raises(RemoteError, match="ssh"):
         speaking.interactive([])
+    with pytest.raises(RemoteError, match="ssh"):
+        speaking.shown_host_key()
 
 
 def test_no_agent_and_no_variable_of_ours_goes_along(own: Keys, server: Server, tmp_path: Path) -> None:

@@ -219,16 +219,6 @@ def test_a_machine_that_is_gone_before_its_lease_is_over_proves_nothing(stage: S
     all_over(stage, Outcome.LOST)
 
 
-def test_one_gap_in_a_list_is_no_end(stage: Stage) -> None:
-    noted = trying(stage)
-    when(stage, after(stage, LEASE_SECONDS + 5), lambda: setattr(stage.provider.lies, "list_gaps", 2))
-    when(stage, after(stage, LEASE_SECONDS + 5), lambda: setattr(stage.provider.lies, "reads_down", 3))
-    finding = proved(stage)
-    assert finding.level is Level.OK
-    assert len(noted.lines) == 1
-    all_over(stage, Outcome.SUCCEEDED)
-
-
 def _hidden_for(stage: Stage, seconds: float) -> None:
     """After its lease both doors show nothing of a machine that runs, for so long."""
     lies = stage.provider.lies
@@ -239,6 +229,15 @@ def _hidden_for(stage: Stage, seconds: float) -> None:
         lies.visible_after_seconds = lies.early_not_found_seconds = 10**6 if hidden else 0
 
     stage.cloud.before_call = hide
+
+
+def test_a_look_or_two_that_show_nothing_are_no_end(folder: Path) -> None:
+    stage = Stage(folder, traits=fake_traits(guarded=False))
+    noted = trying(stage)
+    _hidden_for(stage, 1.5)
+    assert proved(stage).level is Level.ERROR
+    assert noted.lines == []
+    all_over(stage, Outcome.FAILED)
 
 
 @pytest.mark.xfail(strict=True, reason="trial._watched: three looks within three seconds are believed as a proof")

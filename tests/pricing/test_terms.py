@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -10,11 +11,11 @@ from pricing.estimate import estimate
 from pricing.plan import make_plan
 from tests.pricing.samples import offer, terms, workload
 
-TAXED = {"tax_fraction": Decimal("0.10"), "tax_fractions": {"aws": Decimal("0.25"), "free": Decimal(0)}}
+TAXED: dict[str, Any] = {"tax_fraction": Decimal("0.10"), "tax_fractions": {"aws": Decimal("0.25"), "free": Decimal(0)}}
 
 
 @pytest.mark.parametrize(("provider", "fraction"), [("aws", "0.25"), ("free", "0"), ("another", "0.10")])
-def test_a_provider_has_its_own_tax_and_all_others_the_common_one(provider: str, fraction: str) -> None:
+def test_a_provider_has_its_own_tax_and_all_others_the_default_one(provider: str, fraction: str) -> None:
     assert terms(**TAXED).tax(provider) == Decimal(fraction)
 
 
@@ -53,7 +54,7 @@ def test_the_tax_of_one_provider_shortens_the_lease_there_and_nowhere_else() -> 
         {"budget_usd": Decimal("NaN")}, {"now": datetime(2026, 11, 24)},  # noqa: DTZ001 - it is to be refused
     ],
 )  # fmt: skip
-def test_limits_that_make_no_sense_cannot_be_built(wrong: dict[str, object]) -> None:
+def test_limits_that_make_no_sense_cannot_be_built(wrong: dict[str, Any]) -> None:
     with pytest.raises((ValueError, ArithmeticError)):
         terms(**wrong)
 

@@ -1,10 +1,13 @@
 """Lambda and Runpod, served over loopback from this process, in a world whose time passes by hand."""
 
 import contextlib
+import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from providers import lambda_cloud, runpod
 from providers.base import Surroundings
@@ -49,11 +52,13 @@ class HandClouds:
 
     def lambda_at(self, folder: Path, environ: dict[str, str] | None = None, **changes: Any) -> Lambda:
         """The provider under test."""
-        return lambda_cloud.connect(self.around(folder, environ or self.lambda_environ(), **changes))
+        given = self.lambda_environ() if environ is None else environ
+        return lambda_cloud.connect(self.around(folder, given, **changes))
 
     def runpod_at(self, folder: Path, environ: dict[str, str] | None = None, **changes: Any) -> Runpod:
         """The provider under test."""
-        return runpod.connect(self.around(folder, environ or self.runpod_environ(), **changes))
+        given = self.runpod_environ() if environ is None else environ
+        return runpod.connect(self.around(folder, given, **changes))
 
     def fault(self, operation: str, when: Any, **more: Any) -> Fault:
         """Plant one, by the cloud's own name of the call: "lambda.launch", "runpod.create"."""
@@ -78,6 +83,19 @@ class HandClouds:
             cloud.violations.clear()
 
 
+def until_open(url: str) -> str:
+    """The same address, once somebody listens there: a server that was only just started may not yet."""
+    address, patience = urlsplit(url), threading.Event()
+    for _ in range(500):
+        try:
+            socket.create_connection((str(address.hostname), address.port or 80), timeout=1).close()
+        except ConnectionRefusedError:
+            patience.wait(0.02)
+        else:
+            return url
+    raise AssertionError(f"nobody listens at {url}")
+
+
 @contextlib.contextmanager
 def hand_clouds() -> Iterator[HandClouds]:
     """Serve both until the block ends."""
@@ -89,6 +107,6 @@ def hand_clouds() -> Iterator[HandClouds]:
     }
     with serving(clouds["lambda"]) as lambda_url, serving(clouds["runpod"]) as runpod_url:
         runpod_life.url = runpod_url
-        urls = {"lambda": lambda_url, "runpod": runpod_url}
+        urls = {"lambda": until_open(lambda_url), "runpod": until_open(runpod_url)}
         yield HandClouds(world=world, lambda_life=lambda_life, runpod_life=runpod_life, clouds=clouds, urls=urls)
     world.close()

@@ -49,6 +49,20 @@ class PlainServer:
     url: str
     script: Script = lambda heard: Said()
     heard: list[Heard] = field(default_factory=list)
+    arrived: threading.Condition = field(default_factory=threading.Condition)
+
+    def hear(self, heard: Heard) -> Said:
+        """Write a request down; its answer."""
+        with self.arrived:
+            self.heard.append(heard)
+            self.arrived.notify_all()
+        return self.script(heard)
+
+    def first(self, seconds: float) -> tuple[str, str]:
+        """Method and path of the first request; waits so long for it."""
+        with self.arrived:
+            assert self.arrived.wait_for(lambda: self.heard, seconds), f"nobody asked within {seconds} s"
+        return self.asked()[0]
 
     def says(self, *answers: Said) -> None:
         """These answers, one after the other; the last one again and again."""
@@ -63,6 +77,8 @@ class PlainServer:
 class Listener(ThreadingHTTPServer):
     """One that does not tell of lines that a client, or its own script, has cut."""
 
+    request_queue_size = 64
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Nothing: the client's side is what a test looks at."""
 
@@ -70,6 +86,7 @@ class Listener(ThreadingHTTPServer):
 def _door(server: list[PlainServer]) -> type[BaseHTTPRequestHandler]:
     class Door(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing: whether a program prints is a question of its own."""
@@ -78,8 +95,7 @@ def _door(server: list[PlainServer]) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {name.lower(): text for name, text in self.headers.items()}
             heard = Heard(method=self.command, path=self.path, headers=headers, body=body)
-            server[0].heard.append(heard)
-            said = server[0].script(heard)
+            said = server[0].hear(heard)
             self.send_response(said.status)
             for name, text in {"Content-Length": str(len(said.body)), **said.headers}.items():
                 self.send_header(name, text)

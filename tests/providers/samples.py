@@ -10,7 +10,7 @@ from typing import Any
 
 from pricing.gpus import by_name
 from pricing.offer import Market, Offer
-from providers.base import Boot, InstanceRequest, Surroundings
+from providers.base import Boot, Instance, InstanceRequest, InstanceState, Surroundings
 from tests.fake_provider import fake_offer
 
 DEADMAN = (Path(__file__).parents[2] / "jobs" / "guest" / "deadman.sh").read_text("utf-8")
@@ -61,9 +61,53 @@ def aws_offer(**changes: Any) -> Offer:
     return replace(given, **changes)
 
 
+def lambda_offer(**changes: Any) -> Offer:
+    """A machine with one A10 at Lambda's in us-east-1."""
+    given = replace(
+        fake_offer("gpu_1x_a10", usd="1.29", market=Market.ON_DEMAND),
+        provider="lambda",
+        region="us-east-1",
+        zone="",
+        gpu=by_name("A10"),
+        worst_usd_per_hour=Decimal("1.3029"),
+    )
+    return replace(given, **changes)
+
+
+def runpod_offer(**changes: Any) -> Offer:
+    """A pod with one RTX 4090 in a data centre of Runpod's."""
+    given = replace(
+        fake_offer("NVIDIA GeForce RTX 4090", usd="0.69", market=Market.ON_DEMAND),
+        provider="runpod",
+        region="US-KS-2",
+        zone="",
+        gpu=by_name("RTX4090"),
+        worst_usd_per_hour=Decimal("0.6969"),
+    )
+    return replace(given, **changes)
+
+
 def on_demand(offer: Offer) -> Offer:
     """The same machine without the risk."""
     return replace(offer, market=Market.ON_DEMAND, worst_usd_per_hour=offer.usd_per_hour)
+
+
+def machine(**changes: Any) -> Instance:
+    """A machine that runs, as a provider showed it once."""
+    given: dict[str, Any] = {
+        "provider": "fake",
+        "id": "m1",
+        "region": "north-1",
+        "zone": "",
+        "instance_type": "f1.small",
+        "market": Market.ON_DEMAND,
+        "state": InstanceState.RUNNING,
+        "run_id": "calm-fox-0001",
+        "attempt": 1,
+        "nonce": "n1",
+        "created_at": NOW,
+    }
+    return Instance(**(given | changes))
 
 
 Environ = Mapping[str, str]

@@ -1,0 +1,85 @@
+"""An intent is on disk before the call that it is about, and is closed only by an answer or by enough looks in vain."""
+
+from dataclasses import replace
+
+import pytest
+
+from launcher.creating import create, create_for
+from launcher.intents import LEAST_LOOKS, look_for_machine
+from launcher.price import current_plan
+from providers.base import ProviderError, Throttled, Unavailable
+from tests.fake_machine import fake_traits
+from tests.fake_world import Killed, Stage
+from tests.launcher.test_creating import codes, opened
+
+
+def test_a_choice_that_the_rest_of_the_budget_does_not_carry_is_not_even_written_down(stage: Stage) -> None:
+    world = stage.laptop()
+    run, choice = opened(stage, world)
+    run.budget_usd = choice.estimate.usd.low_usd / 10
+    error = create(run, choice, current_plan(run, world), world)
+    assert error is not None
+    assert error.code == "over-budget"
+    assert codes(stage) == ["over-budget"]
+    assert run.attempts == []
+    assert "create" not in stage.cloud.calls
+
+
+def test_a_lost_answer_means_nothing_there_only_after_enough_looks_over_the_settle_window(stage: Stage) -> None:
+    stage.provider.traits = replace(fake_traits(idempotent_create=False), settle_seconds=100)
+    world = stage.laptop()
+    run, choice = opened(stage, world)
+    stage.cloud.before_call = lambda verb: stage.kill() if verb == "create" else None
+    with pytest.raises(Killed):
+        create_for(run, choice, 3600, world)
+    stage.revive()
+    for _ in range(LEAST_LOOKS + 3):  # often enough, too early
+        assert not look_for_machine(run, run.attempt, world)
+    assert run.attempt.gone_at is None
+    assert len(world.ledger.open_intents(run.id)) == 1
+    stage.clock.sleep(100)
+    look_for_machine(run, run.attempt, world)
+    assert run.attempt.never_was
+    assert run.attempt.gone_at == stage.clock()
+    assert world.ledger.open_intents(run.id) == ()
+
+
+def test_the_settle_window_alone_does_not_prove_that_there_is_nothing(stage: Stage) -> None:
+    stage.provider.traits = fake_traits(idempotent_create=False)
+    world = stage.laptop()
+    run, choice = opened(stage, world)
+    stage.cloud.before_call = lambda verb: stage.kill() if verb == "create" else None
+    with pytest.raises(Killed):
+        create_for(run, choice, 3600, world)
+    stage.revive()
+    stage.clock.sleep(1000)
+    for _ in range(LEAST_LOOKS - 1):
+        look_for_machine(run, run.attempt, world)
+        assert run.attempt.gone_at is None
+    look_for_machine(run, run.attempt, world)
+    assert run.attempt.gone_at is not None
+
+
+@pytest.mark.parametrize("error", [Unavailable("no usable answer"), Throttled("slow down")])
+def test_a_list_that_got_no_answer_is_no_look_in_vain(stage: Stage, error: ProviderError) -> None:
+    world = stage.laptop()
+    run, choice = opened(stage, world)
+    assert create_for(run, choice, 3600, world) is None
+    run.attempt.instance = None
+
+    def down(verb: str) -> None:
+        raise error
+
+    stage.cloud.before_call = down
+    assert not look_for_machine(run, run.attempt, world)
+    assert run.attempt.looks == 0
+
+
+def test_a_machine_that_is_found_by_its_nonce_has_been_seen(stage: Stage) -> None:
+    world = stage.laptop()
+    run, choice = opened(stage, world)
+    assert create_for(run, choice, 3600, world) is None
+    run.attempt.instance = None
+    assert look_for_machine(run, run.attempt, world)
+    assert world.ledger.load(run.id).attempt.seen_at == stage.clock()
+    assert run.attempt.instance is not None
