@@ -43,13 +43,20 @@ def _checked(name: str, world: World) -> tuple[Finding, ...]:
 def _judged(told: list[Found], world: World, named: bool) -> list[Found]:
     """No credentials are an error where they were asked for, or where there are none for anybody who rents machines."""
     unused = {name for name, finding in told if finding.level is Level.UNUSED}
-    renting = {name for name, _ in told if world.provider(name).traits.bills}
+    renting = {name for name in {name for name, _ in told} if _bills(name, world)}
     if not named and not (renting and renting <= unused):
         return told
     return [
         (name, replace(finding, level=Level.ERROR) if finding.level is Level.UNUSED else finding)
         for name, finding in told
     ]
+
+
+def _bills(name: str, world: World) -> bool:
+    try:
+        return world.provider(name).traits.bills
+    except ProviderError:  # told by `_checked`
+        return False
 
 
 def _ssh(world: World) -> Finding:

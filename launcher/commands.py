@@ -168,6 +168,8 @@ def doctor(session: Session, providers: tuple[str, ...], live: bool, yes: bool, 
     if live:
         found += _proven(session, names, yes=yes)
     session.say(tables.findings(found, session.width()), lambda: wire.findings(found, world.now()))
+    if world.interrupt.asked:
+        return int(Exit.INTERRUPTED)
     return int(Exit.PROVIDER) if any(finding.level is Level.ERROR for _, finding in found) else 0
 
 
@@ -180,6 +182,8 @@ def _proven(session: Session, names: Sequence[str], *, yes: bool) -> "list[tuple
     found, failed = trial.trials(names, world)
     with interruptible(world):
         for one in found:
+            if world.interrupt.asked:
+                break
             if trial.agreed(one, world, yes=yes):
                 session.notes([f"{one.offer.provider}: a trial takes some minutes"])
                 failed.append((one.offer.provider, trial.prove(one, world)))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from launcher import market, recover
 from launcher.market import Answer, Market
-from launcher.price import query, with_last_seen
+from launcher.price import with_last_seen
 from launcher.request import Request
 from launcher.world import World
 from pricing.offer import Offer
@@ -16,7 +16,7 @@ Show = Callable[[Sequence[Offer], Sequence[str]], None]
 def offers(request: Request, world: World, show: Show) -> tuple[tuple[Offer, ...], tuple[str, ...]]:
     """All offers that were asked for, and notes on those who did not answer; `show` sees them grow."""
     names = request.providers or world.config.default_providers or world.provider_names
-    wanted = query(request, world)
+    wanted = market.query(request)
     rows = {name: market.last_seen(name, wanted, world) for name in names}
     show(_flat(rows), names)
     recover.settle_open(world)

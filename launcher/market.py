@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from launcher.errors import Exit, LaunchError
 from launcher.mistakes import from_provider
+from launcher.request import Request
 from launcher.world import World
-from pricing import snapshot
+from pricing import gpus, snapshot
 from pricing.offer import Offer
 from providers.base import Funds, NoCredentials, OfferQuery, ProviderError, Unavailable
 
@@ -65,15 +66,29 @@ class Market:
         return LaunchError(message, code=told.code, exit_code=Exit(told.exit_code), hint=told.hint, detail=told.detail)
 
 
+def query(request: Request) -> OfferQuery:
+    """What a person's request lets the providers be asked for."""
+    names = tuple(gpu.name for gpu in gpus.match(request.gpu)) if request.gpu else ()
+    return OfferQuery(
+        gpus=names,
+        markets=request.markets,
+        regions=request.regions,
+        max_usd_per_hour=request.max_price_usd_per_hour,
+        community=request.community,
+    )
+
+
 def ask(names: Sequence[str], query: OfferQuery, world: World, *, with_funds: bool = False) -> Iterator[Answer]:
     """Ask all of them at once; their answers as they come, each within `ANSWER_SECONDS`."""
-    answers: queue.Queue[Answer] = queue.Queue()
+    answers: queue.Queue[Answer | BaseException] = queue.Queue()
     for name in names:
-        provider = world.provider(name)  # connected here, one after the other: nothing is sent for it
 
-        def look(name: str = name, provider: object = provider) -> None:
-            del provider
-            answers.put(_answer(name, query, world, with_funds=with_funds))
+        def look(name: str = name) -> None:
+            try:
+                answers.put(_answer(name, query, world, with_funds=with_funds))
+            except BaseException as bug:
+                answers.put(bug)
+                raise
 
         # Nobody waits for a thread that hangs: it ends with the process.
         threading.Thread(target=look, name=f"ask-{name}", daemon=True).start()
@@ -85,6 +100,8 @@ def ask(names: Sequence[str], query: OfferQuery, world: World, *, with_funds: bo
         except queue.Empty:
             yield from (_late(name) for name in sorted(waiting))
             return
+        if isinstance(answer, BaseException):
+            raise answer
         waiting.discard(answer.provider)
         yield answer
 
@@ -111,8 +128,8 @@ def last_seen(name: str, query: OfferQuery, world: World) -> tuple[Offer, ...]:
 
 
 def _answer(name: str, query: OfferQuery, world: World, *, with_funds: bool) -> Answer:
-    provider = world.provider(name)
     try:
+        provider = world.provider(name)
         offers = provider.offers(query)
         funds = provider.funds() if with_funds and provider.traits.prepaid else None
     except ProviderError as error:

@@ -25,11 +25,13 @@ def moving(stream: TextIO, width: int) -> Iterator[Draw]:
     from rich.live import Live
     from rich.text import Text
 
+    from launcher.console import CONTROLS  # here for start-up time, as above
+
     screen = Console(file=stream, force_terminal=True, highlight=False, width=width)
     live = Live(console=screen, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
 
     def draw(text: str) -> None:
-        lines = text.splitlines()
+        lines = text.translate(CONTROLS).split("\n")  # machines are named by strangers
         room = max(4, screen.height - MARGIN)
         if len(lines) > room:
             lines = [*lines[: room - 1], f"... {len(lines) - room + 1} more"]

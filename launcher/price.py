@@ -1,6 +1,7 @@
 """From a request to a plan: the job read and measured, the market asked, the choices ranked. Nothing is spent here."""
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -23,7 +24,7 @@ from pricing.offer import Offer
 from pricing.plan import Choice, Plan, make_plan
 from pricing.terms import Terms
 from pricing.workload import Workload
-from providers.base import NoCredentials, OfferQuery
+from providers.base import NoCredentials, NotSetUp, Traits
 
 KEPT_CHOICES, KEPT_OF_ONE_KIND = 24, 4
 """Choices that a run keeps for failover, and how many of one machine type at one provider may crowd out others."""
@@ -116,8 +117,7 @@ def measure(loaded: LoadedSpec, world: World) -> Workload:
 
 def terms(request: Request, world: World, budget_usd: Decimal | None, found: Market) -> Terms:
     """The limits of this request, and of the accounts that were found."""
-    named = request.providers or world.config.default_providers
-    traits = {name: world.provider(name).traits for name in named or world.provider_names}
+    traits = _traits(request.providers or world.config.default_providers or world.provider_names, world)
     funds = {one.provider: one.funds for one in found.answers if one.funds is not None}
     return Terms(
         budget_usd=budget_usd,
@@ -142,10 +142,19 @@ def terms(request: Request, world: World, budget_usd: Decimal | None, found: Mar
     )
 
 
+def _traits(names: tuple[str, ...], world: World) -> dict[str, Traits]:
+    """Of those that can be connected: one whose settings are wrong has no offers either."""
+    found = {}
+    for name in names:
+        with suppress(NotSetUp):
+            found[name] = world.provider(name).traits
+    return found
+
+
 def ask_market(request: Request, world: World, *, with_funds: bool = True) -> Market:
     """All providers at once. One that does not answer is left out (said), unless it was named."""
     names = request.providers or world.config.default_providers or world.provider_names
-    found = market.whole(names, query(request, world), world, with_funds=with_funds)
+    found = market.whole(names, market.query(request), world, with_funds=with_funds)
     for name, error in found.failed:
         if name in request.providers:
             raise from_provider(error, name) from error
@@ -156,7 +165,7 @@ def with_last_seen(found: Market, request: Request, world: World) -> tuple[tuple
     """The offers, and for providers that said nothing those that are known without them; notes that say so."""
     offers, notes, strangers = found.offers, [], []
     for name, error in found.failed:
-        shown = market.last_seen(name, query(request, world), world)
+        shown = market.last_seen(name, market.query(request), world)
         offers += shown
         if isinstance(error, NoCredentials):
             strangers.append(name)
@@ -182,18 +191,6 @@ def secrets_of(request: Request, world: World) -> dict[str, str]:
             hint=f"export {missing[0]}=...     # then the same command again",
         )
     return {name: world.environ[name] for name in request.secrets}
-
-
-def query(request: Request, world: World) -> OfferQuery:
-    """What to ask the providers for."""
-    names = tuple(gpu.name for gpu in gpus.match(request.gpu)) if request.gpu else ()
-    return OfferQuery(
-        gpus=names,
-        markets=request.markets,
-        regions=request.regions,
-        max_usd_per_hour=request.max_price_usd_per_hour,
-        community=request.community,
-    )
 
 
 def _title(loaded: LoadedSpec, workload: Workload) -> str:

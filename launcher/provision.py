@@ -67,13 +67,13 @@ class _Round:
             self.barred[family if isinstance(error, QuotaExceeded) else provider] = error
         return False
 
-    def must_make_sense_to_wait(self) -> None:
+    def must_make_sense_to_wait(self, *, may_wait: bool) -> None:
         """Quota, balance and credentials do not pass by waiting: when nothing else is left, say so.
 
         A run that had a machine before keeps the ending of that one.
         """
         refused = self._by_a_person()
-        if refused is None:
+        if refused is None or (may_wait and isinstance(refused[0], Unreachable)):
             return
         error, provider = refused
         told = from_provider(error, provider)
@@ -107,7 +107,7 @@ def _from_choices(run: Run, world: World) -> bool:
         now = _Round(run, current_plan(run, world), world)
         if now.try_all():
             return True
-        now.must_make_sense_to_wait()
+        now.must_make_sense_to_wait(may_wait=world.now() < until)
         turn_round_if_asked(run, world)
         if world.now() >= until:
             raise Ended(_nothing_to_be_had(run, now))

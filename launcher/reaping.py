@@ -54,7 +54,7 @@ def failure(found: Reaped) -> LaunchError | None:
         return LaunchError(
             message, code="may-be-running", exit_code=Exit.MAY_BE_RUNNING, hint="launch reap     # again"
         )
-    if found.unknown or not (found.asked or found.left_alone):
+    if found.unknown or (found.not_used and not (found.asked or found.left_alone)):
         message = "\n".join(("not every provider could be asked", *found.unknown))
         return LaunchError(message, code="provider-unavailable", exit_code=Exit.PROVIDER, hint="launch doctor")
     return None

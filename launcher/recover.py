@@ -12,7 +12,7 @@ from launcher.lock import is_carried
 from launcher.receipt import Receipt
 from launcher.records import RunRecord
 from launcher.run import Ending, Outcome, Run, State
-from launcher.teardown import LOOKS, NOT_SEEN_SECONDS, PATIENCE_SECONDS, SEEN_DEAD_SECONDS
+from launcher.teardown import ASK_AGAIN_SECONDS, LOOKS, NOT_SEEN_SECONDS, PATIENCE_SECONDS, SEEN_DEAD_SECONDS
 from launcher.world import World
 from providers.base import Instance, InstanceState, Leftover, NoCredentials, NotFound, Provider, ProviderError
 
@@ -226,16 +226,18 @@ def _works(record: RunRecord, machine: Instance, world: World) -> bool:
 def _end_machine(provider: Provider, machine: Instance, world: World) -> bool:
     """Terminate until it is read as gone, or not found any more by both doors; False when patience ends."""
     began, wait, agreed = world.now(), SEEN_DEAD_SECONDS, 0
+    ask_at = began
     while agreed < LOOKS:
         if (world.now() - began).total_seconds() > PATIENCE_SECONDS:
             return False
-        if agreed == 0:
+        if agreed == 0 and world.now() >= ask_at:
+            ask_at = world.now() + timedelta(seconds=ASK_AGAIN_SECONDS)
             with suppress(ProviderError):
                 provider.terminate(machine)
         gone, spacing = _look(provider, machine)
         agreed = agreed + 1 if gone else 0
         if agreed == LOOKS and _another_door_shows(provider, machine):
-            agreed = 0
+            agreed, ask_at = 0, world.now()
         wait = spacing if gone else min(wait * 1.5, NOT_SEEN_SECONDS)
         if agreed < LOOKS:
             world.sleep(wait)

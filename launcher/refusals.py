@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import ROUND_DOWN, Decimal
 
 from launcher import market
@@ -14,7 +15,6 @@ from pricing import gpus
 from pricing.memory import Remedy, remedies
 from pricing.offer import Stock
 from pricing.plan import Plan, Rejected, nearest, smallest_budget_usd
-from providers.base import OfferQuery
 
 CENT_USD = Decimal("0.01")
 
@@ -54,7 +54,7 @@ def _not_offered(found: Market, request: Request, world: World) -> LaunchError:
     answered = [one.provider for one in found.answers if one.error is None]
     names = answered or [one.provider for one in found.answers]
     wanted = {gpu.name for gpu in gpus.match(request.gpu)} if request.gpu else set()
-    asked = " or ".join(sorted(wanted)) if wanted else "such a machine"
+    asked = " or ".join(sorted(wanted)) if wanted else "such machine"
     near = _nearest(wanted, names, request, world)[:3]
     where = names[0] if len(names) == 1 else f"any of {', '.join(names)}"
     limits = _limits(request)
@@ -65,8 +65,15 @@ def _not_offered(found: Market, request: Request, world: World) -> LaunchError:
         message,
         code="not-offered",
         exit_code=Exit.REFUSED,
-        hint=f"launch --gpu {near[0].split()[0].lower()} ..." if near else "`launch offers` shows what there is",
+        hint=f"launch --gpu {near[0].split()[0].lower()} ..." if near else _where_to_look(request),
     )
+
+
+def _where_to_look(request: Request) -> str:
+    """Where nothing is near within the same limits."""
+    if request.gpu and _limits(request):
+        return f"`launch offers --gpu {request.gpu}` shows where it is sold"
+    return "`launch offers` shows what there is"
 
 
 def _limits(request: Request) -> str:
@@ -78,10 +85,10 @@ def _limits(request: Request) -> str:
 
 
 def _nearest(wanted: set[str], names: list[str], request: Request, world: World) -> list[str]:
-    """Cards that these providers sell, best first; with who sells them, where several were asked."""
-    query = OfferQuery(community=request.community)
+    """Cards that these providers sell within the same limits, best first; with who sells them, of several."""
+    limits = replace(market.query(request), gpus=())
     sold: dict[str, set[str]] = {}
-    for offer in market.whole(names, query, world).offers:
+    for offer in market.whole(names, limits, world).offers:
         if offer.gpu is not None and offer.gpu.cuda and offer.gpu.bf16 and offer.stock is not Stock.NONE:
             sold.setdefault(offer.gpu.name, set()).add(offer.provider)
     ranked = sorted(set(sold) - wanted, key=lambda name: (_distance(name, wanted), name))
@@ -124,6 +131,9 @@ def _over_budget(plan: Plan) -> LaunchError:
 
 def _does_not_fit(plan: Plan, request: Request) -> LaunchError:
     closest = [one for one in plan.rejected if one.code in ("does-not-fit", "ram")]
+    if all(one.code == "ram" for one in closest):
+        text = "no machine on offer has the host memory that loading this model needs"
+        return _simple(plan, "ram", text, "a smaller model, or another card: `launch offers`", code="does-not-fit")
     would = [_remedy(one) for one in remedies(plan.workload, gpus.match(request.gpu) if request.gpu else ())]
     what = f" on an {request.gpu}" if request.gpu else " on any GPU on offer"
     return LaunchError(

@@ -79,9 +79,12 @@ class Sightings:
 
     def ask_again(self, provider: str, region: str, now: datetime, fresh_seconds: float) -> None:
         """Our asking came to nothing: somebody may ask again, after no more than the usual time."""
-        asked_at = now - timedelta(seconds=max(0.0, ANSWER_SECONDS - fresh_seconds))
+        unanswered = now - timedelta(seconds=max(0.0, ANSWER_SECONDS - fresh_seconds))
         self._db.execute(
-            "UPDATE sightings SET asked_at=? WHERE provider=? AND region=?", (asked_at.isoformat(), provider, region)
+            # What was seen before keeps its own time in the document; the column only says that nobody is asking now.
+            "UPDATE sightings SET asked_at=CASE WHEN seen_at IS NULL THEN ? ELSE ? END,"
+            " seen_at=CASE WHEN seen_at IS NULL THEN NULL ELSE ? END WHERE provider=? AND region=?",
+            (unanswered.isoformat(), now.isoformat(), now.isoformat(), provider, region),
         )
 
     def keep_listing(self, provider: str, region: str, listing: Listing) -> None:

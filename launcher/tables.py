@@ -16,6 +16,7 @@ from providers.base import Finding, Level
 
 SHOWN_CHOICES = 5
 LEAST_WORDS, LEAST_FINDING = 8, 30
+PRIVATE = " * a private host, who can read all that is on it"
 """Columns of words are not cut below this."""
 
 
@@ -111,6 +112,8 @@ def plan_table(plan: Plan, title: str, now: datetime, width: int = 80, *, verbos
     parts = [*top, "", table(PLAN_COLUMNS, rows, width), *_more(plan, len(shown), verbose=verbose)]
     if not all(choice.offer.guarded for choice in shown):
         parts.append(" ! does not end itself if this computer dies")
+    if not all(choice.offer.vetted for choice in shown):
+        parts.append(PRIVATE)
     if verbose:
         parts += ["", *_rejected(plan.rejected, now, width)]
     return "\n".join([*parts, "", *_agreement(plan, plan.choices[0], now, width)])
@@ -123,7 +126,7 @@ def _plan_row(choice: Choice, first: bool, now: datetime) -> list[str]:
         offer.provider,
         _short(offer.instance_type),
         market(offer.market),
-        offer.zone or offer.region,
+        _place(offer),
         money(offer.usd_per_hour),
         age(offer.age(now)),
         _hours(estimate),
@@ -131,6 +134,11 @@ def _plan_row(choice: Choice, first: bool, now: datetime) -> list[str]:
         _memory(estimate),
         _note(choice),
     ]
+
+
+def _place(offer: Offer) -> str:
+    """Where it stands, marked where a private person's hands are on it."""
+    return (offer.zone or offer.region) + ("" if offer.vetted else "*")
 
 
 def _hours(estimate: Estimate) -> str:
@@ -220,16 +228,17 @@ OFFER_COLUMNS = (
     left("place"),
     right("$/h"),
     right("age"),
-    left("stock", 2),
-    right("boot", 3),
-    left("ends itself", 4),
+    left("guarded", 2),
+    left("stock", 3),
+    right("boot", 4),
     left("source", 5),
 )
 
 
 def _offer_lines(offers: Sequence[Offer], now: datetime, width: int) -> str:
     rows = [_offer_row(offer, now) for offer in sorted(offers, key=lambda one: (one.usd_per_hour, one.id))]
-    return table(OFFER_COLUMNS, rows, width)
+    legend = "" if all(offer.vetted for offer in offers) else f"\n{PRIVATE}"
+    return table(OFFER_COLUMNS, rows, width) + legend
 
 
 def growing(offers: Sequence[Offer], waiting: Sequence[str], now: datetime, width: int = 80) -> str:
@@ -246,12 +255,12 @@ def _offer_row(offer: Offer, now: datetime) -> list[str]:
         if offer.gpu_count == 1
         else f"{offer.gpu_count} x {offer.gpu.name}"
     )
-    place = offer.zone or offer.region
+    place = _place(offer)
     guarded = "yes" if offer.guarded else "no"
     price, seen, boot = money(offer.usd_per_hour), age(offer.age(now)), span(offer.boot_seconds)
     return [
-        offer.provider, _short(offer.instance_type), gpu, market(offer.market), place, price, seen, str(offer.stock),
-        boot if offer.boot_seconds else "", guarded, offer.source,
+        offer.provider, _short(offer.instance_type), gpu, market(offer.market), place, price, seen, guarded,
+        str(offer.stock), boot if offer.boot_seconds else "", offer.source,
     ]  # fmt: skip
 
 

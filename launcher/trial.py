@@ -20,7 +20,7 @@ from launcher.run_names import run_name
 from launcher.settle import settle
 from launcher.sight import look
 from launcher.steps import Ended, step_to
-from launcher.teardown import LOOKS, leaving, tear_down
+from launcher.teardown import LOOKS, NOT_SEEN_SECONDS, leaving, tear_down
 from launcher.world import World
 from pricing.budget import expected_usd_per_hour
 from pricing.estimate import NOTHING, Estimate
@@ -199,9 +199,9 @@ def _watched(run: Run, world: World) -> tuple[Finding, Outcome]:
         if seen is not None and seen.state is InstanceState.RUNNING:
             lines = _heard(seen, world) or lines
         absent = absent + 1 if seen is not None and _is_away(seen) else 0
-        if absent >= LOOKS and attempt.instance is not None and not provider.still_there(attempt.instance):
+        if absent >= LOOKS and attempt.instance is not None and not _another_door_shows(attempt.instance, world):
             return _gone(attempt.instance, lines, over_at, world)
-        world.sleep(provider.traits.look_seconds)
+        world.sleep(max(NOT_SEEN_SECONDS, provider.traits.look_seconds) if absent else provider.traits.look_seconds)
     name = "" if attempt.instance is None else attempt.instance.id
     late = span((world.now() - over_at).total_seconds())
     return _failed(f"{name} did not end itself within {late} after its lease; we end it"), Outcome.FAILED
@@ -209,6 +209,13 @@ def _watched(run: Run, world: World) -> tuple[Finding, Outcome]:
 
 def _is_away(instance: Instance) -> bool:
     return instance.state is InstanceState.ABSENT or instance.state in OVER
+
+
+def _another_door_shows(instance: Instance, world: World) -> bool:
+    try:
+        return world.provider(instance.provider).still_there(instance) is True
+    except ProviderError:
+        return False
 
 
 def _heard(instance: Instance, world: World) -> tuple[str, ...]:

@@ -326,6 +326,9 @@ def offer(one: Offer) -> dict[str, Json]:
         "seen_at": instant(one.seen_at),
         "source": one.source,
         "guarded": one.guarded,
+        "stock": str(one.stock),
+        "boot_seconds": one.boot_seconds,
+        "vetted": one.vetted,
     }
 
 

@@ -17,7 +17,7 @@ from launcher.errors import LaunchError
 from launcher.events import OfferRefused, Warned
 from launcher.interrupt import Interrupt
 from launcher.ledger import Ledger
-from launcher.price import kept, query, terms
+from launcher.price import kept, terms
 from launcher.receipt import Receipt
 from launcher.request import Request
 from launcher.run import Run, State
@@ -256,7 +256,7 @@ class Stage:
     def offers(self, world: World, request: Request) -> tuple[Offer, ...]:
         """The market now."""
         names = request.providers or world.provider_names
-        return market.whole(names, query(request, world), world).offers
+        return market.whole(names, market.query(request), world).offers
 
     def request(self, *, budget: str = "5", **said: Any) -> Request:
         """What a person asks for in these tests."""
@@ -269,7 +269,7 @@ class Stage:
 
     def plan(self, world: World, request: Request) -> Plan:
         """As `launch` makes it."""
-        found = market.whole(world.provider_names, query(request, world), world, with_funds=True)
+        found = market.whole(world.provider_names, market.query(request), world, with_funds=True)
         return make_plan(found.offers, workload(), terms(request, world, request.budget_usd, found))
 
     def launch(self, *names: str, **said: Any) -> Receipt:

@@ -237,7 +237,7 @@ def test_row_25_a_pod_that_moves_is_followed_to_its_new_address(stage: Stage) ->
 
 
 @at(*ALL)
-def test_row_26_nothing_that_we_start_on_a_machine_waits_for_its_package_manager(stage: Stage) -> None:
+def test_row_26_nothing_that_we_start_on_a_machine_waits_for_apt(stage: Stage) -> None:
     stage.launch()
     machine = stage.machines()[0]
     sent = machine.user_data.decode() if stage.name != RUNPOD else str(stage.calls("runpod.create"))

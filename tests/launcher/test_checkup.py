@@ -158,7 +158,6 @@ def test_an_own_fault_of_a_provider_stays_what_it_is(stage: Stage, world: World)
     assert of(world, "a", "a", named=True) == [("credentials", Level.ERROR), ("clock", Level.WARNING)]
 
 
-@pytest.mark.xfail(strict=True, reason="checkup._judged connects a second time, and dies of what _checked had told")
 def test_a_provider_whose_settings_are_wrong_is_a_finding_and_hides_no_other(stage: Stage, world: World) -> None:
     def provider(name: str) -> Provider:
         if name == "broken":

@@ -109,7 +109,6 @@ def test_one_that_fails_is_left_out_with_its_reason_and_the_offers_of_the_others
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.xfail(strict=True, reason="market.ask: a bug in a provider's thread is told as 'no answer within 30 s'")
 def test_a_bug_of_one_provider_is_raised_where_it_is_seen_and_not_told_as_silence(stage: Stage) -> None:
     Waiting(stage, "buggy").first = raising(KeyError("a bug of ours"))
     began = [stage.clock()]

@@ -128,7 +128,6 @@ def test_a_line_that_is_too_long_stays_one_line(tty: Tty) -> None:
     assert shown[0].endswith("x…")
 
 
-@pytest.mark.xfail(strict=True, reason="moving.draw: what a provider names its machines steers the terminal")
 def test_control_characters_of_strangers_never_reach_the_terminal(tty: Tty) -> None:
     with moving(tty.stream, COLUMNS) as draw:
         draw("\x1b]0;owned\x07 g5.xlarge \x9b31m")

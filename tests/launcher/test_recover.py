@@ -275,7 +275,6 @@ def test_where_machines_end_themselves_nobody_is_even_asked(folder: Path) -> Non
     assert reaping.failure(named) is None
 
 
-@pytest.mark.xfail(strict=True, reason="reaping.failure: where nobody had to be asked it says that nobody could be")
 def test_a_timer_where_there_is_only_a_guarded_provider_does_not_fail_every_ten_minutes(folder: Path) -> None:
     stage = left_alone(folder, guarded=True)
     found = recover.reap_overdue(elsewhere(folder, stage))

@@ -100,7 +100,6 @@ def test_a_question_that_came_to_nothing_is_asked_again_after_the_usual_time(
     assert other.claim("fake", "", at(fresh), fresh)
 
 
-@pytest.mark.xfail(strict=True, reason="sightings.ask_again: what was answered before makes it due at once")
 @pytest.mark.parametrize("fresh", [1.0, FRESH])
 def test_a_question_that_came_to_nothing_is_not_asked_again_at_once_although_the_one_before_was_answered(
     two: tuple[Ledger, Ledger], fresh: float
@@ -252,7 +251,6 @@ def test_a_list_that_failed_says_nothing_and_is_asked_for_again_by_whoever_comes
     assert stage.cloud.calls == ["list", "list"]
 
 
-@pytest.mark.xfail(strict=True, reason="sightings.ask_again: after a list that was answered, all ask at once")
 def test_a_cloud_that_is_down_is_asked_once_a_tick_by_a_hundred_runs(stage: Stage) -> None:
     world = stage.laptop()
     runs = a_hundred(stage, world, rented(stage, world))

@@ -240,7 +240,6 @@ def test_a_look_or_two_that_show_nothing_are_no_end(folder: Path) -> None:
     all_over(stage, Outcome.FAILED)
 
 
-@pytest.mark.xfail(strict=True, reason="trial._watched: three looks within three seconds are believed as a proof")
 def test_a_machine_that_both_doors_hide_for_some_seconds_has_not_ended_itself(folder: Path) -> None:
     stage = Stage(folder, traits=fake_traits(guarded=False))
     noted = trying(stage)
@@ -261,7 +260,6 @@ def test_a_machine_that_another_door_still_shows_has_not_ended_itself(folder: Pa
     all_over(stage, Outcome.FAILED)
 
 
-@pytest.mark.xfail(strict=True, reason="trial._watched: an error of the other door breaks the trial off, unbooked")
 def test_another_door_that_does_not_answer_does_not_break_the_trial_off(stage: Stage) -> None:
     trying(stage)
     stage.provider.still_there = raising(Unavailable("no answer"))

@@ -31,7 +31,6 @@ def test_every_row_is_an_offer_with_a_known_card_a_positive_price_and_a_source()
         assert Decimal("0.05") < offer.usd_per_hour / offer.gpu_count < 20
 
 
-@pytest.mark.xfail(strict=True, reason="snapshot.csv calls the GH200's host arm64, where everything else says aarch64")
 def test_a_processor_is_called_as_the_providers_call_it() -> None:
     assert {one.architecture for one in snapshot.offers(NOW)} <= {"x86_64", "aarch64"}
 

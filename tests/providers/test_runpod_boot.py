@@ -22,6 +22,13 @@ LEASE = 3600
 ASLEEP = '[ "$(grep -c ^sleep "$CALLS")" -lt 3 ] || kill -KILL $PPID'
 """The third pause of a loop without an end is its last: the container is killed."""
 
+ARMED = """\
+tries=0
+until grep -q ^setsid "$CALLS" || [ $tries -ge 500 ]; do /bin/sleep 0.02; tries=$((tries + 1)); done
+[ $tries -lt 500 ] || { echo "no dead-man was started before this"; exit 1; }
+"""
+"""The dead-man is started in the background: who comes after him in the script waits here until he is seen."""
+
 
 class Pod:
     """A container that has not started yet; its clock stands still."""
@@ -34,7 +41,7 @@ class Pod:
         machine.environ["CALLS"] = str(machine.calls)
         machine.stub("setsid")
         machine.stub("sshd")
-        machine.stub("ssh-keygen", "echo '256 SHA256:abc run (ED25519)'")
+        machine.stub("ssh-keygen", f"{ARMED}echo '256 SHA256:abc run (ED25519)'")
         machine.stub("sleep", ASLEEP)
         self.clock(BORN)
 
@@ -70,10 +77,16 @@ def pod(tmp_path: Path) -> Pod:
     return Pod(Machine(tmp_path / "machine"))
 
 
-def test_the_first_program_that_a_pod_starts_is_its_dead_man(pod: Pod) -> None:
-    pod.start()
+def test_a_pod_starts_its_dead_man_with_its_lease_before_any_other_program(pod: Pod) -> None:
+    said = pod.start()[1]
     guard = pod.machine.guard
-    assert pod.machine.called()[0] == f"setsid nohup sh {guard}/deadman.sh {guard} {LEASE} sh {guard}/end.sh"
+    assert pod.armed == f"setsid nohup sh {guard}/deadman.sh {guard} {LEASE} sh {guard}/end.sh"
+    assert "no dead-man" not in said
+
+
+def test_no_key_of_ssh_is_laid_down_before_the_dead_man_is_started(pod: Pod) -> None:
+    script = pod.environ()["LAUNCH_BOOT"]
+    assert script.index("setsid") < script.index("$LAUNCH_HOST_KEY") < script.index("$PUBLIC_KEY")
 
 
 def test_dead_man_and_end_lie_there_as_they_were_sent(pod: Pod) -> None:
@@ -95,7 +108,7 @@ def test_a_container_that_starts_late_has_that_much_less_of_its_lease(pod: Pod, 
 
 @pytest.mark.parametrize("broken", ["ssh-keygen", "sshd"])
 def test_the_dead_man_is_armed_whatever_fails_afterwards(pod: Pod, broken: str) -> None:
-    pod.machine.stub(broken, "exit 1")
+    pod.machine.stub(broken, f"{ARMED}exit 1")
     pod.start()
     assert pod.armed
 
