@@ -231,14 +231,22 @@ OFFER_COLUMNS = (
     left("guarded", 2),
     left("stock", 3),
     right("boot", 4),
-    left("source", 5),
 )
 
 
 def _offer_lines(offers: Sequence[Offer], now: datetime, width: int) -> str:
     rows = [_offer_row(offer, now) for offer in sorted(offers, key=lambda one: (one.usd_per_hour, one.id))]
-    legend = "" if all(offer.vetted for offer in offers) else f"\n{PRIVATE}"
-    return table(OFFER_COLUMNS, rows, width) + legend
+    legend = [] if all(offer.vetted for offer in offers) else [PRIVATE]
+    return "\n".join([table(OFFER_COLUMNS, rows, width), *legend, "", _sources(offers, width)])
+
+
+def _sources(offers: Sequence[Offer], width: int) -> str:
+    """Who told the prices: few sources for many rows."""
+    by_provider: dict[str, dict[str, None]] = {}
+    for offer in sorted(offers, key=lambda one: one.id):
+        by_provider.setdefault(offer.provider, {})[offer.source] = None
+    told = [f"{name}: {', '.join(sources)}" for name, sources in by_provider.items()]
+    return folded("prices from", told, width)
 
 
 def growing(offers: Sequence[Offer], waiting: Sequence[str], now: datetime, width: int = 80) -> str:
@@ -260,7 +268,7 @@ def _offer_row(offer: Offer, now: datetime) -> list[str]:
     price, seen, boot = money(offer.usd_per_hour), age(offer.age(now)), span(offer.boot_seconds)
     return [
         offer.provider, _short(offer.instance_type), gpu, market(offer.market), place, price, seen, guarded,
-        str(offer.stock), boot if offer.boot_seconds else "", offer.source,
+        str(offer.stock), boot if offer.boot_seconds else "",
     ]  # fmt: skip
 
 

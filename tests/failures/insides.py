@@ -9,6 +9,7 @@ from launcher.remote import Keys
 from pricing import gpus
 from pricing.gpus import Gpu
 from providers.base import Access, Ssh
+from tests.cloud import userdata
 from tests.cloud.ec2_life import Ec2Life, Ec2Machine
 from tests.cloud.lambda_life import LambdaLife, LambdaMachine
 from tests.cloud.machine import Machine
@@ -87,7 +88,7 @@ class Houses:
         if isinstance(machine, Ec2Machine) and isinstance(landlord, Ec2Life) and not landlord.knobs.poweroff_ignored:
             landlord.power_off(machine, at)
         elif isinstance(machine, LambdaMachine) and isinstance(landlord, LambdaLife):
-            if b"end.json" in machine.user_data:
+            if any(one.path.endswith("/end.json") for one in userdata.parse(machine.user_data).files):
                 landlord.end(machine.id, "own deadline", "by the key on it", at)
         elif isinstance(machine, Pod) and isinstance(landlord, RunpodLife):
             if landlord.knobs.pod_key_rights == "all":

@@ -38,7 +38,7 @@ def test_offers_are_told_with_stock_boot_time_and_age_and_nothing_is_drawn_in_a_
     out, err = capsys.readouterr()
     head, first, *_ = out.splitlines()
     assert head.split() == [
-        "provider", "instance", "gpu", "market", "place", "$/h", "age", "guarded", "stock", "boot", "source"
+        "provider", "instance", "gpu", "market", "place", "$/h", "age", "guarded", "stock", "boot"
     ]  # fmt: skip
     assert words(first).startswith("fake f1.small A10G spot north-1a 0.50 0 s yes low 1:00")
     assert err == ""
