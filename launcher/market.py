@@ -54,12 +54,20 @@ class Market:
         return tuple(told)
 
     def why_closed(self, world: World) -> LaunchError | None:
-        """What kept us out, where that is why there is nothing to rent: no offer of a provider that bills."""
-        if not self.failed or any(world.provider(offer.provider).traits.bills for offer in self.offers):
+        """What kept us out, where that is why there is nothing to rent: no offer of a provider that bills.
+
+        Who has no credentials for some provider was never going to rent there, as long as another one answered.
+        """
+        if any(world.provider(offer.provider).traits.bills for offer in self.offers):
             return None
-        name, error = self.failed[0]
+        failed = self.failed
+        if any(one.error is None and world.provider(one.provider).traits.bills for one in self.answers):
+            failed = tuple(one for one in failed if not isinstance(one[1], NoCredentials))
+        if not failed:
+            return None
+        name, error = failed[0]
         told = from_provider(error, name)
-        others = [f"{other}: {why.text}" for other, why in self.failed[1:]]
+        others = [f"{other}: {why.text}" for other, why in failed[1:]]
         if not others:
             return told
         message = "\n".join([told.message, *others])

@@ -52,7 +52,8 @@ def _unguarded(plan: Plan) -> LaunchError:
 def _not_offered(found: Market, request: Request, world: World) -> LaunchError:
     """Which provider has none of what was asked for, and what the same providers have that comes nearest."""
     answered = [one.provider for one in found.answers if one.error is None]
-    names = answered or [one.provider for one in found.answers]
+    rented = [name for name in answered if world.provider(name).traits.bills]
+    names = rented or answered or [one.provider for one in found.answers]
     wanted = {gpu.name for gpu in gpus.match(request.gpu)} if request.gpu else set()
     asked = " or ".join(sorted(wanted)) if wanted else "such machine"
     near = _nearest(wanted, names, request, world)[:3]
@@ -61,6 +62,7 @@ def _not_offered(found: Market, request: Request, world: World) -> LaunchError:
     message = f"there is no {asked} on {where}{limits}"
     if near:
         message += f"; nearest by speed and memory: {', '.join(near)}"
+    message = "\n  ".join([message, *found.notes])
     return LaunchError(
         message,
         code="not-offered",
@@ -160,8 +162,8 @@ def _simple(plan: Plan, why: str, text: str, hint: str, *, code: str = "") -> La
 
 
 TOLD: Mapping[str, Callable[[Plan], LaunchError]] = {
-    "sold-out": _sold_out,
     "balance": _balance,
+    "sold-out": _sold_out,
     "over-budget": _over_budget,
     "over-deadline": _late,
     "unguarded": _unguarded,

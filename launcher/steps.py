@@ -29,7 +29,7 @@ def turn_round_if_asked(run: Run, world: World) -> None:
 
 def tell_state(run: Run, world: World) -> None:
     """Tell where the run is."""
-    attempt = run.attempts[-1] if run.attempts else None
+    attempt = run.attempts[-1] if run.attempts and not run.attempts[-1].never_was else None
     world.console.tell(
         StateChanged(
             run=run.id,

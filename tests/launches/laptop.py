@@ -131,7 +131,7 @@ class Typed:
 
 
 class Laptop:
-    """A person's computer that takes the test cloud for AWS."""
+    """A person's computer that takes the test cloud for AWS, or for other clouds (`at`)."""
 
     def __init__(self, cloud: Cloud, folder: Path) -> None:
         self.cloud, self.folder, self.home, self.work = cloud, folder, folder / "home", folder / "work"
@@ -155,6 +155,14 @@ class Laptop:
         shutil.copytree(QUICK, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         (copy / "quick.json").write_text(json.dumps(knobs))
         self.environ[JOB] = str(copy)
+
+    def at(self, *clouds: str) -> None:
+        """Credentials for these clouds, and for no other."""
+        self.cloud.hurried()
+        for name in [name for name in self.environ if name.startswith("AWS_")]:
+            del self.environ[name]
+        self.environ.update(self.cloud.environ(*clouds))
+        self.environ["LAUNCH_HOME"] = str(self.home)
 
     def hurry(self, factor: float) -> None:
         """Let the program's own waits be over so many times as fast."""
