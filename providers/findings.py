@@ -23,10 +23,9 @@ def wrong(subject: str, error: ProviderError) -> Finding:
 def clock(date: str, now: datetime, whose: str, fix: str) -> Finding:
     """Our clock against the `Date` of an answer; leases and prices are counted by ours."""
     try:
-        theirs = parsedate_to_datetime(date)
-    except ValueError:
+        skew = abs((now - parsedate_to_datetime(date)).total_seconds())
+    except (ValueError, TypeError):  # no date, or one without a zone
         return Finding(level=Level.WARNING, subject="clock", text=f"{whose} did not tell the time")
-    skew = abs((now - theirs).total_seconds())
     if skew > MOST_SKEW_SECONDS:
         return Finding(level=Level.WARNING, subject="clock", text=f"differs by {skew:.0f} s from {whose}'s", fix=fix)
     return Finding(level=Level.OK, subject="clock", text=f"within {MOST_SKEW_SECONDS} s of {whose}'s")

@@ -20,7 +20,7 @@ from providers.base import (
 )
 from providers.lambda_settings import NAME, LambdaSettings
 from providers.pace import Limit, Pace
-from providers.rest import SERVER_ERROR, Call, Reply, Rest, no_answer
+from providers.rest import SERVER_ERROR, Call, Reply, Rest, header_key, no_answer
 
 BASE_URL = "https://cloud.lambda.ai/api/v1"
 KEY_FILE = ".lambda_cloud/lambda_keys"
@@ -98,7 +98,7 @@ class Calls:
         if not found:
             text = "there is no API key: neither LAMBDA_API_KEY nor ~/.lambda_cloud/lambda_keys holds one"
             raise NoCredentials(text, code="no-key", fix=KEY_FIX)
-        return found
+        return header_key(found, KEY_FIX)
 
     def _data(self, call: Call) -> Any:
         if self._rest is None:
@@ -142,7 +142,8 @@ def _told(reply: Reply) -> tuple[str, str]:
     error = reply.document.get("error") if isinstance(reply.document, Mapping) else None
     if not isinstance(error, Mapping):
         return "", ""
-    return reading.maybe_text(error, "code"), reading.printable(reading.maybe_text(error, "message"))
+    code, text = reading.maybe_text(error, "code"), reading.printable(reading.maybe_text(error, "message"))
+    return code, text or (f"Lambda says {reading.printable(code)}, and no more" if code else "")
 
 
 def _seconds(text: str) -> float:

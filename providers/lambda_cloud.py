@@ -11,9 +11,10 @@ Quirks that shape this file and the private ones beside it (`lambda_*.py`):
 - Types without capacity anywhere are listed with no region: asking for one would only burn a turn.
 """
 
+import contextlib
 import json
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,12 @@ from providers.base import (
     NoCapacity,
     NotFound,
     OfferQuery,
+    ProviderError,
     Surroundings,
     Throttled,
     Traits,
+    Unavailable,
+    Unreachable,
 )
 from providers.cloud_init import GUARD_DIR, user_data
 from providers.lambda_calls import MISSING, Calls
@@ -66,6 +70,15 @@ MOST_NAME = 64
 MOST_USER_DATA_BYTES = 1_000_000
 END = Path(__file__).with_name("lambda_end.sh")
 KEY_KIND = "ssh key"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """A public key in the account."""
+
+    id: str
+    name: str
+    public: str
 
 
 def connect(surroundings: Surroundings) -> "Lambda":
@@ -112,6 +125,7 @@ class Lambda(Silent):
             raise NoCapacity(f"Lambda shows no {offer.instance_type} free anywhere", code="sold-out")
         name = marks.name_of(request, self._around.owner_id, MOST_NAME)
         key = self._key_for(request.run_id, request.boot.authorized_key)
+        tags = self._tags(request)
         body = {
             "region_name": offer.region,
             "instance_type_name": offer.instance_type,
@@ -119,13 +133,13 @@ class Lambda(Silent):
             "name": name,
             "image": {"family": self._settings.image_family},
             "user_data": user_data(self._booted(request.boot, name), _end(), MOST_USER_DATA_BYTES),
-            "tags": [{"key": one, "value": value} for one, value in self._tags(request).items()],
+            "tags": tags,
         }
         try:
             answer = self._calls.launch(body)
         except NotFound as error:
             raise self._missing(error, key, request) from error
-        return self._made(answer, request, name)
+        return self._made(answer, body)
 
     def get(self, instance: Instance) -> Instance:
         """The machine now, with its price."""
@@ -160,14 +174,13 @@ class Lambda(Silent):
             Leftover(
                 provider=NAME,
                 kind=KEY_KIND,
-                id=text(one, "id"),
+                id=one.id,
                 region="",
-                run_id=maybe_text(one, "name").removeprefix(self._key_prefix),
+                run_id=one.name.removeprefix(self._key_prefix),
                 billed=False,
-                text=maybe_text(one, "name"),
+                text=one.name,
             )
             for one in self._listed_keys()
-            if maybe_text(one, "name").startswith(self._key_prefix)
         )
 
     def remove(self, leftover: Leftover) -> None:
@@ -200,8 +213,8 @@ class Lambda(Silent):
             raise AuthFailed(text, code="no-deadman-key", fix=fix)
         return key
 
-    def _tags(self, request: InstanceRequest) -> dict[str, str]:
-        return {
+    def _tags(self, request: InstanceRequest) -> Sequence[Row]:
+        tags = {
             "launch:owner": self._around.owner_id,
             "launch:run": request.run_id,
             "launch:attempt": str(request.attempt),
@@ -209,19 +222,20 @@ class Lambda(Silent):
             "launch:deadline": request.deadline.isoformat(),
             "launch:created": self._around.now().isoformat(),
         }
+        return [{"key": one, "value": value} for one, value in tags.items()]
 
-    def _made(self, answer: Any, request: InstanceRequest, name: str) -> Instance:
+    def _made(self, answer: Any, body: Row) -> Instance:
         try:
             (id,) = [one for one in reading.row(answer, "data").get("instance_ids", ()) if isinstance(one, str)]
         except (Odd, ValueError, TypeError) as error:
             raise Ambiguous("Lambda's answer to launch names no machine", code="incomplete") from error
         found = {
             "id": id,
-            "name": name,
+            "name": body["name"],
             "status": "booting",
-            "region": {"name": request.offer.region},
-            "instance_type": {"name": request.offer.instance_type},
-            "tags": [{"key": one, "value": value} for one, value in self._tags(request).items()],
+            "region": {"name": body["region_name"]},
+            "instance_type": {"name": body["instance_type_name"]},
+            "tags": body["tags"],
         }
         return self._shown(found)
 
@@ -232,39 +246,56 @@ class Lambda(Silent):
     def _key_prefix(self) -> str:
         return f"launch-{self._around.owner_id[: marks.OWNER_SIGNS]}-"
 
-    def _listed_keys(self) -> Iterable[Row]:
+    def _listed_keys(self) -> Sequence[Key]:
+        """Ours in the account."""
         try:
-            return rows({"data": self._calls.read("/ssh-keys")}, "data")
+            listed = rows({"data": self._calls.read("/ssh-keys")}, "data")
+            ours = [one for one in listed if maybe_text(one, "name").startswith(self._key_prefix)]
+            return [_key(one) for one in ours]
         except Odd as odd:
             raise reading.unusable("Lambda", odd) from odd
 
     def _key_for(self, run_id: str, public: str) -> str:
-        """The name of the run's key in the account; made unless it is there. An unclear answer is looked after."""
+        """The name of the run's key in the account; made unless it is there.
+
+        Raises `Throttled` for an unclear answer: no launch was sent, so no machine is in doubt; a later try looks anew.
+        """
         name = f"{self._key_prefix}{run_id}"
         if name in self._keys:
             return name
-        there = [one for one in self._listed_keys() if maybe_text(one, "name") == name]
-        for other in [one for one in there if not _same_key(maybe_text(one, "public_key"), public)]:
-            self._calls.act(f"/ssh-keys/{text(other, 'id')}", None, method="DELETE")
-            there.remove(other)
-        if not there:
-            try:
+        try:
+            there = [one for one in self._listed_keys() if one.name == name]
+            for other in [one for one in there if not _same_key(one.public, public)]:
+                with contextlib.suppress(NotFound):
+                    self._calls.act(f"/ssh-keys/{other.id}", None, method="DELETE")
+                there.remove(other)
+            if not there:
                 self._calls.act("/ssh-keys", {"name": name, "public_key": public})
-            except (Ambiguous, Busy) as error:
-                raise Throttled(f"the run's key is not in the account yet: {error.text}", code=error.code) from error
+        except Unreachable:
+            raise
+        except (Ambiguous, Busy, Unavailable) as error:
+            raise Throttled(f"the run's key is not in the account yet: {error.text}", code=error.code) from error
         self._keys.add(name)
         return name
 
     def _missing(self, error: NotFound, key: str, request: InstanceRequest) -> Throttled | NoCapacity:
         """What does not exist may be our key (removed by somebody: made again), else the type, region or image."""
         self._keys.discard(key)
-        if all(maybe_text(one, "name") != key for one in self._listed_keys()):
+        try:
+            is_there = any(one.name == key for one in self._listed_keys())
+        except ProviderError:
+            is_there = False  # not known: the next try looks, and the launch itself was refused
+        if not is_there:
             return Throttled(error.text, code=error.code)
         return NoCapacity(f"Lambda does not know what was asked for: {error.text}", code=MISSING)
 
 
 def _end() -> tuple[str, ...]:
     return ("sh", f"{GUARD_DIR}/end.sh")
+
+
+def _key(found: Row) -> Key:
+    return Key(id=text(found, "id"), name=text(found, "name"), public=maybe_text(found, "public_key"))
 
 
 def _same_key(one: str, other: str) -> bool:

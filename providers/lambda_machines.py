@@ -99,8 +99,10 @@ def _of_type(found: Row, traits: Traits, now: datetime, regions: tuple[str, ...]
     type_name, count = text(kind, "name"), whole(specs, "gpus")
     gpu = gpus.canonical(maybe_text(kind, "gpu_description"), None) or gpus.canonical(_label(type_name), None)
     cents = maybe_usd(kind.get("price_cents_per_hour"))
-    if gpu is None or not count:
-        return
+    if not count:
+        return  # a machine without a GPU is no offer of ours, and no surprise
+    if gpu is None:
+        raise Odd(f"{type_name} has a {maybe_text(kind, 'gpu_description') or 'GPU without a name'}, unknown to launch")
     if cents is None:
         raise Odd(f"{type_name} has no price")
     places = [text(one, "name") for one in rows(found, "regions_with_capacity_available")]

@@ -40,22 +40,25 @@ class Pace:
                 text = f"our own pace: the next such request may be sent in {wait:.0f} s"
                 raise Throttled(text, code="pace", wait_seconds=wait)
             for kind in kinds:  # each counts from when it will be sent, which the slowest kind says
-                turns[kind] = max(turns.get(kind, 0.0), now + wait) + self._limits[kind].seconds
+                turns[kind] = max(self._empty_at(turns, kind, now), now + wait) + self._limits[kind].seconds
         return wait
 
     def hold(self, kind: str, seconds: float) -> None:
         """The cloud itself said that nothing of this kind is welcome for so long."""
         with self._held() as turns:
-            limit = self._limits[kind]
+            limit, now = self._limits[kind], self._now().timestamp()
             ahead = (limit.burst - 1) * limit.seconds
-            turns[kind] = max(turns.get(kind, 0.0), self._now().timestamp() + min(seconds, FURTHEST_SECONDS) + ahead)
+            turns[kind] = max(self._empty_at(turns, kind, now), now + min(seconds, FURTHEST_SECONDS) + ahead)
 
     def _wait(self, turns: Mapping[str, float], kind: str, now: float) -> float:
-        """A bucket that leaks: `turns[kind]` is when it will be empty."""
+        """A bucket that leaks."""
+        limit = self._limits[kind]
+        return max(0.0, self._empty_at(turns, kind, now) - (limit.burst - 1) * limit.seconds - now)
+
+    def _empty_at(self, turns: Mapping[str, float], kind: str, now: float) -> float:
+        """When the bucket will be empty; a time that a clock wrote which has been set back since counts as past."""
         limit, empty_at = self._limits[kind], turns.get(kind, 0.0)
-        if empty_at - now > FURTHEST_SECONDS + limit.burst * limit.seconds:
-            return 0.0
-        return max(0.0, empty_at - (limit.burst - 1) * limit.seconds - now)
+        return 0.0 if empty_at - now > FURTHEST_SECONDS + limit.burst * limit.seconds else empty_at
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[dict[str, float]]:

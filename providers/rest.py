@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from providers.base import Ambiguous, NotSetUp, ProviderError, Unavailable, Unreachable
+from providers.base import Ambiguous, AuthFailed, NotSetUp, ProviderError, Unavailable, Unreachable
 
 MOST_BYTES = 16 * 2**20
 CALL_SECONDS = 30.0
@@ -17,6 +17,7 @@ CONNECT_SECONDS = 10.0
 LONGEST_TEXT = 300
 SERVER_ERROR = 500
 REFUSED = 400
+MOVED = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,8 @@ class Rest:
         `Unreachable`: nothing was sent. `Ambiguous` (it acts) or `Unavailable` (it reads): no usable answer.
         """
         body, status, headers = self._exchanged(call)
+        if MOVED <= status < REFUSED:
+            self._no_answer(f"it points elsewhere (HTTP {status})", f"http-{status}", call)
         reply = Reply(status=status, document=self._read(body, status, call), headers=headers)
         if status >= REFUSED:
             raise self._refusal(reply, call)
@@ -81,7 +84,7 @@ class Rest:
                         return
         except httpx.ReadTimeout:
             return
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             self._no_answer(f"{type(error).__name__}", "no-answer", call)
 
     def _exchanged(self, call: Call) -> tuple[bytes, int, dict[str, str]]:
@@ -144,6 +147,14 @@ class Rest:
                     raise NotSetUp(text, code="address") from error
                 weakref.finalize(self, self._client.close)
             return self._client
+
+
+def header_key(key: str, fix: str) -> str:
+    """The key, if a header can carry it. Raises `AuthFailed` without a word of it: nothing is sent then."""
+    if not key.isascii() or not key.isprintable() or " " in key:
+        text = "the API key holds a space, a line break or a letter that no key has: it was not copied as it is"
+        raise AuthFailed(text, code="odd-key", fix=fix)
+    return key
 
 
 def _no_number(word: str) -> NoReturn:

@@ -13,6 +13,7 @@ Quirks that shape this file and the private ones beside it (`runpod_*.py`):
 - All is paid in advance; at zero pods are removed with their data.
 """
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -155,7 +156,8 @@ class Runpod(Silent):
         except NotFound:
             return
         except (Busy, ContractBroken):
-            self._calls.act("POST", f"/pods/{instance.id}/action", {"action": "terminate"})
+            with contextlib.suppress(NotFound):
+                self._calls.act("POST", f"/pods/{instance.id}/action", {"action": "terminate"})
 
     def leftovers(self) -> tuple[Leftover, ...]:
         """A pod leaves nothing: its disk goes with it, and no volume is made."""

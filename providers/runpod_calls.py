@@ -23,7 +23,7 @@ from providers.base import (
     Throttled,
 )
 from providers.pace import Limit, Pace
-from providers.rest import SERVER_ERROR, Call, Reply, Rest, no_answer
+from providers.rest import SERVER_ERROR, Call, Reply, Rest, header_key, no_answer
 from providers.runpod_settings import NAME, RunpodSettings
 
 HOST_URL = "https://api.runpod.io"
@@ -39,7 +39,7 @@ CONSOLE_SECONDS = 6.0
 NO_CAPACITY = ("no longer any instances", "no instances available", "does not have the resources", "capacity")
 """Texts that mean "none free there now": a refused placement has status 400, and no code of its own."""
 LOW_BALANCE = "balance"
-BAD_REQUEST, FORBIDDEN, TOO_MANY = 400, 403, 429
+BAD_REQUEST, FORBIDDEN, CONFLICT, TOO_MANY = 400, 403, 409, 429
 UNTOLD_WAIT_SECONDS = 15.0
 STATUSES: Mapping[int, tuple[type[ProviderError], str, str]] = {
     401: (AuthFailed, "Runpod does not know this key", KEY_FIX),
@@ -94,7 +94,7 @@ class Calls:
         if not found:
             text = f"there is no API key: neither RUNPOD_API_KEY nor ~/{KEY_FILE} holds one"
             raise NoCredentials(text, code="no-key", fix=KEY_FIX)
-        return found
+        return header_key(found, KEY_FIX)
 
     def _filed(self) -> str:
         """The habit of the field: `runpod config` keeps keys by profile; the package would take 2 s to read them."""
@@ -142,12 +142,15 @@ def refusal(reply: Reply, call: Call) -> ProviderError:
     """A refusal by its status, and where one status means two things by its text."""
     text, status = _told(reply), reply.status
     if status == TOO_MANY:
-        wait = reply.headers.get("retry-after", "")
-        return Throttled(text, code="429", wait_seconds=float(wait) if wait.isdecimal() else UNTOLD_WAIT_SECONDS)
+        told = reply.headers.get("retry-after", "")
+        wait = float(told) if told.isdecimal() else UNTOLD_WAIT_SECONDS
+        return Throttled(text or "too many requests", code="429", wait_seconds=wait)
     if status >= SERVER_ERROR:
         return no_answer(f"Runpod had a problem of its own: {text or status}", str(status), acts=call.acts)
     if call.acts and call.path == "/v2/pods" and status in (BAD_REQUEST, FORBIDDEN):
         return _not_placed(text, status)
+    if call.acts and call.path == "/v2/pods" and status == CONFLICT:
+        return no_answer(f"Runpod tells of a conflict: {text or status}", str(status), acts=True)
     kind, words, fix = STATUSES.get(status, (ContractBroken, f"Runpod refuses the request ({status})", ""))
     return kind(f"{words}: {text}" if text else words, code=str(status), fix=fix)
 

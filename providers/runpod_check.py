@@ -1,6 +1,7 @@
 """What `doctor` asks Runpod before money is spent: key and rights, balance, clock, interface, second door, guard."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 from providers import reading, runpod_sdk
 from providers.base import (
@@ -63,8 +64,9 @@ def funds(calls: Calls) -> tuple[str, Funds | None]:
     said = calls.query("query { myself { id clientBalance currentSpendPerHr spendLimit } }")
     try:
         account = reading.row(reading.row(said, "data").get("myself"), "myself")
-        balance = reading.maybe_usd(account.get("clientBalance"))
-        is_empty = account.get("clientBalance") == 0
+        told = account.get("clientBalance")
+        balance = reading.maybe_usd(told)
+        is_empty = isinstance(told, int | Decimal) and not isinstance(told, bool) and told <= 0  # or in debt
     except Odd:
         return "", None
     if balance is None and not is_empty:

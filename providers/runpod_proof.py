@@ -11,6 +11,8 @@ from providers.small_files import replace_text
 
 KEPT_FOR = timedelta(days=30)
 """What a key in a pod may do is documented nowhere, and may change."""
+OFF = timedelta(hours=1)
+"""By which our clock may have been set back since; a proof from further ahead would never grow old."""
 DOORS = ("delete", "action-terminate", "action-stop", "graphql-terminate", "graphql-stop", "runpodctl")
 """In the order in which a pod tries them (`runpod_end.sh`)."""
 MARK = "launch-end: "
@@ -36,9 +38,9 @@ class Proofs:
         try:
             kept = json.loads(self._file.read_text("utf-8"))
             proof = Proof(key_sha256=kept["key_sha256"], at=datetime.fromisoformat(kept["at"]), door=kept["door"])
+            is_fresh = -OFF < self._now() - proof.at < KEPT_FOR
         except (OSError, ValueError, TypeError, KeyError):
             return None
-        is_fresh = self._now() - proof.at < KEPT_FOR
         return proof if is_fresh and proof.key_sha256 == _sha256(key) else None
 
     def keep(self, key: str, door: str) -> Proof:

@@ -28,7 +28,7 @@ class RunpodSettings:
 READERS: Mapping[str, settings.Reader] = {
     "regions": settings.texts,
     "image": settings.text,
-    "min_cuda": settings.text,
+    "min_cuda": settings.version,
     "profile": settings.text,
     "seconds_between_requests": settings.seconds,
 }

@@ -2,6 +2,7 @@
 
 import difflib
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
@@ -34,6 +35,13 @@ def text(key: str, value: object) -> str:
     """A text that is not empty."""
     if not isinstance(value, str) or not value:
         wrong(key, f"must be a text, not {value!r}")
+    return value
+
+
+def version(key: str, value: object) -> str:
+    """A version of two numbers, in quotes: YAML would read 12.80 as 12.8."""
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,3}\.[0-9]{1,3}", value):
+        wrong(key, f"must be a version such as '12.8', not {value!r}")
     return value
 
 

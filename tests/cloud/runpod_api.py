@@ -325,7 +325,10 @@ class RunpodApi:
             if key not in (KEY, READ_ONLY_KEY) and pod is None:
                 return JSONResponse({"errors": [{"message": "Unauthorized"}]}, 401)
             asked = await request.json()
-            return JSONResponse(self._queried(str(asked.get("query", "")), dict(asked.get("variables") or {}), pod))
+            query = str(asked.get("query", ""))
+            if key == READ_ONLY_KEY and "mutation" in query:
+                return JSONResponse(_denied())
+            return JSONResponse(self._queried(query, dict(asked.get("variables") or {}), pod))
 
     def _queried(self, query: str, variables: Mapping[str, Any], pod: Pod | None) -> dict[str, Any]:
         for verb, rights in (("podTerminate", ("all",)), ("podStop", ("all", "stop"))):
@@ -355,12 +358,12 @@ class RunpodApi:
         if found is None:
             return {"data": None, "errors": [{"message": "pod not found to terminate", "extensions": {"code": "X"}}]}
         if pod is not None and (pod is not found or not may):
-            return {"data": None, "errors": [{"message": "access denied", "extensions": {"code": "FORBIDDEN"}}]}
+            return _denied()
         if verb == "podTerminate":
             self._terminate(found)
-        else:
-            self._life.stop(found, "stopped by GraphQL")
-        return {"data": {verb: None}}
+            return {"data": {verb: None}}
+        self._life.stop(found, "stopped by GraphQL")
+        return {"data": {verb: {"id": found.id, "desiredStatus": "EXITED"}}}
 
     def _by_graphql(self, pod: Pod) -> dict[str, object]:
         return {
@@ -413,6 +416,10 @@ class RunpodApi:
         if knobs.no_cost:
             del shown["cost"]
         return {**shown, "novelty": [1]} if knobs.more_fields else shown
+
+
+def _denied() -> dict[str, Any]:
+    return {"data": None, "errors": [{"message": "access denied", "extensions": {"code": "FORBIDDEN"}}]}
 
 
 def _parsed(body: bytes) -> Any:

@@ -269,7 +269,6 @@ def test_runpods_package_stops_a_pod_and_still_lists_it(runpod: Any, pod: str) -
     assert [(one["id"], one["desiredStatus"]) for one in runpod.get_pods()] == [(pod, "EXITED")]
 
 
-@pytest.mark.xfail(strict=True, reason="tests/cloud/runpod_api._mutated answers podStop with null, not with the pod")
 def test_runpods_package_is_told_which_pod_was_stopped(runpod: Any, pod: str) -> None:
     assert runpod.stop_pod(pod) == {"id": pod, "desiredStatus": "EXITED"}
 
@@ -279,7 +278,6 @@ def test_runpods_package_is_told_of_a_key_that_is_not_accepted(runpod: Any) -> N
         runpod.get_pods(api_key="rpa_other")
 
 
-@pytest.mark.xfail(strict=True, reason="tests/cloud/runpod_api.graphql lets a key that may only read end pods")
 def test_runpods_package_ends_nothing_with_a_key_that_may_only_read(
     runpod: Any, pod: str, clouds: HandClouds, monkeypatch: pytest.MonkeyPatch
 ) -> None:

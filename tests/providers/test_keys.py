@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from providers import lambda_calls, lambda_settings, runpod_calls, runpod_settings
-from providers.base import Ambiguous, AuthFailed, NoCredentials, Provider, ProviderError
+from providers.base import AuthFailed, NoCredentials, Provider, ProviderError
 from tests.providers.hand_clouds import HandClouds
 from tests.providers.samples import machine, surroundings
 
@@ -121,7 +121,6 @@ def test_a_key_that_is_not_known_there_is_refused_without_being_told(connects: C
     assert caught.value.fix
 
 
-@pytest.mark.xfail(strict=True, reason="rest.Rest._opened blames the address (NotSetUp) for a key that is not ASCII")
 def test_a_key_with_letters_that_no_header_can_carry_is_blamed_on_the_key(connects: Connects) -> None:
     with pytest.raises(AuthFailed):
         connects("schlüssel").list()
@@ -136,14 +135,12 @@ def chain(error: BaseException | None) -> str:
     return found
 
 
-@pytest.mark.xfail(strict=True, reason="httpx's LocalProtocolError, the cause of that error, quotes the header")
 def test_a_key_of_two_lines_is_not_told_by_the_cause_of_its_error(connects: Connects) -> None:
     with pytest.raises(ProviderError) as caught:
         connects("canary\ncanary").list()
     assert "canary" not in chain(caught.value)
 
 
-@pytest.mark.xfail(strict=True, raises=Ambiguous, reason="rest.Rest: a LocalProtocolError means that nothing was sent")
 def test_a_key_of_two_lines_is_never_sent_and_leaves_nothing_open(connects: Connects) -> None:
     with pytest.raises(AuthFailed):
         connects("canary\ncanary").terminate(machine())

@@ -106,7 +106,6 @@ def test_a_type_without_a_price_is_drift_and_the_others_are_counted(
     assert found["prices"].text.startswith("1 offers ")
 
 
-@pytest.mark.xfail(strict=True, reason="lambda_machines._of_type passes over a card that gpus.csv does not know")
 def test_a_card_that_launch_does_not_know_is_drift(clouds: HandClouds, tmp_path: Path) -> None:
     clouds.lambda_life.scenario.types["gpu_1x_z9"] = replace(A10, name="gpu_1x_z9", gpu="Z9 (512 GB)")
     assert "Z9" in findings(clouds, tmp_path)["interface"].text

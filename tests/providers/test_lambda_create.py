@@ -17,7 +17,6 @@ from providers.base import (
     InstanceState,
     NoCapacity,
     Throttled,
-    Unavailable,
 )
 from providers.cloud_init import GUARD_DIR
 from providers.lambda_cloud import Lambda
@@ -104,7 +103,6 @@ def test_the_answer_is_a_machine_that_boots_in_the_place_that_was_asked_for(prov
     assert made.access is None
 
 
-@pytest.mark.xfail(strict=True, reason="Lambda.create makes the tags twice, before the call and after it")
 def test_create_and_list_tell_the_same_time_of_birth(provider: Lambda) -> None:
     made = create(provider)
     assert [one.created_at for one in provider.list()] == [made.created_at]
@@ -195,7 +193,6 @@ def test_a_type_or_place_that_is_gone_is_the_next_choices_turn(
     assert len(clouds.calls("lambda.launch")) == 1
 
 
-@pytest.mark.xfail(strict=True, raises=Ambiguous, reason="Lambda._key_for lets the DELETE of a stale key be Ambiguous")
 def test_a_stale_key_whose_end_is_unclear_leaves_no_machine_in_doubt(provider: Lambda, clouds: HandClouds) -> None:
     clouds.lambda_life.keys["old"] = {"id": "old", "name": KEY_NAME, "public_key": "ssh-ed25519 AAAAother run"}
     clouds.fault("lambda.dropkey", "before")
@@ -203,9 +200,6 @@ def test_a_stale_key_whose_end_is_unclear_leaves_no_machine_in_doubt(provider: L
         create(provider)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=Unavailable, reason="create raises the error of a read, as if a launch were open"
-)
 def test_keys_that_cannot_be_listed_leave_no_machine_in_doubt(provider: Lambda, clouds: HandClouds) -> None:
     clouds.fault("lambda.keys", "before")
     with pytest.raises(Throttled):

@@ -130,7 +130,6 @@ def test_the_same_trouble_says_nothing_to_a_reader(status: int) -> None:
     assert type(error) is Unavailable
 
 
-@pytest.mark.xfail(strict=True, reason="lambda_calls.refusal: a code without a message becomes an error without words")
 @pytest.mark.parametrize("code", ["global/quota-exceeded", f"{LAUNCH}/insufficient-capacity"])
 def test_a_code_without_a_message_is_told_in_our_words(code: str) -> None:
     assert refused(400, {"error": {"code": code}}).text

@@ -177,10 +177,6 @@ def test_a_clock_that_was_set_back_does_not_make_us_wait_for_hours(tmp_path: Pat
     assert pace(tmp_path / "pace.json", VirtualClock()).turn("any", most_seconds=0.0) == 0.0
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Pace.turn and Pace.hold keep the turn from the future (max with it), so that nobody waits any more",
-)
 def test_a_clock_that_was_set_back_does_not_end_the_pace_either(tmp_path: Path) -> None:
     pace(tmp_path / "pace.json", VirtualClock(datetime(2030, 1, 1, tzinfo=UTC))).turn("any", most_seconds=PATIENT)
     turns = pace(tmp_path / "pace.json", VirtualClock())

@@ -118,7 +118,6 @@ def test_nobody_is_followed_to_another_address_with_our_key(server: PlainServer,
     assert server.asked() == [("POST", "/things")]
 
 
-@pytest.mark.xfail(strict=True, reason="Rest.ask takes a status of 300-399 with an empty body for a usable answer")
 @BOTH
 def test_a_redirect_without_a_word_is_no_usable_answer(
     server: PlainServer, call: Call, kind: type[ProviderError]
@@ -194,7 +193,6 @@ def test_a_stream_whose_line_is_cut_is_unavailable(server: PlainServer) -> None:
     assert type(failure(lambda: list(rest(server.url).lines(READ, 5.0)))) is Unavailable
 
 
-@pytest.mark.xfail(strict=True, reason="Rest.lines lets httpx.InvalidURL, which is no httpx.HTTPError, escape")
 def test_a_stream_at_a_path_that_is_none_is_one_of_our_errors_too(server: PlainServer) -> None:
     with pytest.raises(ProviderError):
         list(rest(server.url).lines(Call(method="GET", path="/a\x01b"), 1.0))

@@ -234,7 +234,6 @@ def test_an_empty_account_holds_nothing_which_is_not_unknown(
     assert held == Funds(balance_usd=Decimal(0))
 
 
-@pytest.mark.xfail(strict=True, reason="runpod_check.funds takes a balance below zero (debts) for an unknown one")
 def test_an_account_in_debt_holds_less_than_nothing_which_is_not_unknown(
     clouds: HandClouds, server: PlainServer, tmp_path: Path
 ) -> None:

@@ -104,7 +104,6 @@ def test_each_other_status_of_a_refused_create_is_one_of_our_errors(status: int,
     assert "well" in error.text
 
 
-@pytest.mark.xfail(strict=True, reason="a 409 on create is Busy, which closes the intent; the facts say: reconcile")
 def test_a_conflict_on_create_leaves_open_whether_there_is_a_pod() -> None:
     assert type(refused(409, "conflict")) is Ambiguous
 
@@ -149,7 +148,6 @@ def test_a_refusal_without_words_is_told_by_its_status(body: object, status: int
     assert refusal(Reply(status=status, document=body, headers={}), READ).text
 
 
-@pytest.mark.xfail(strict=True, reason="runpod_calls.refusal: a 429 without words becomes an error without words")
 def test_too_many_requests_without_words_are_told_in_ours() -> None:
     assert refusal(Reply(status=429, document=None, headers={}), READ).text
 

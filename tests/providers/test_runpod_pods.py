@@ -191,7 +191,6 @@ def test_a_pod_that_may_not_be_deleted_is_ended_by_its_own_action(
     assert provider.list() == ()
 
 
-@pytest.mark.xfail(strict=True, raises=NotFound, reason="Runpod.terminate lets the 404 of its second way out")
 def test_a_pod_that_went_between_the_two_ways_to_end_it_is_as_good_as_ended(
     clouds: HandClouds, provider: Runpod, pod: Instance
 ) -> None:
