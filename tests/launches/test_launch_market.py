@@ -31,7 +31,7 @@ def three(laptop: Laptop) -> Laptop:
 
 
 def sell_cheaply(cloud: Cloud, name: str, usd_per_hour: str) -> None:
-    """One machine type of that cloud costs so much in one place; at AWS in every zone, where one would be an outlier."""
+    """One machine type costs so much there in one place; at AWS in every zone, where one would be an outlier."""
     if name == AWS:
         for zone in ZONES:
             cloud.price(zone, "g5.xlarge", usd_per_hour)
