@@ -35,7 +35,7 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 
 docs: $(STAMP)  ## README and docs say what the program really prints
-	$(BIN)/cog --check -r README.md docs/*.md
+	$(BIN)/cog --check -r README.md docs/*.md tests/cloud/README.md
 
 check: lint types imports docs test  ## everything that CI does
 

@@ -24,6 +24,8 @@ class Answer:
     provider: str
     offers: tuple[Offer, ...] = ()
     funds: Funds | None = None
+    hides_funds: bool = False
+    """It is paid in advance, was asked what the account holds, and did not tell."""
     error: ProviderError | None = None
 
 
@@ -46,9 +48,14 @@ class Market:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """One line for those that failed, one for all that are not set up."""
+        """One line for those that failed or hide something, one for all that are not set up."""
         strangers = [name for name, error in self.failed if isinstance(error, NoCredentials)]
         told = [f"{name} left out: {error.text}" for name, error in self.failed if name not in strangers]
+        told += [
+            f"{one.provider} does not tell what the account holds: it may end before the budget does"
+            for one in self.answers
+            if one.hides_funds
+        ]
         if strangers and len(strangers) < len(self.answers):
             told.append(f"not asked, no credentials: {', '.join(strangers)} (launch doctor)")
         return tuple(told)
@@ -139,10 +146,11 @@ def _answer(name: str, query: OfferQuery, world: World, *, with_funds: bool) -> 
     try:
         provider = world.provider(name)
         offers = provider.offers(query)
-        funds = provider.funds() if with_funds and provider.traits.prepaid else None
+        is_asked = with_funds and provider.traits.prepaid
+        funds = provider.funds() if is_asked else None
     except ProviderError as error:
         return Answer(provider=name, error=error)
-    return Answer(provider=name, offers=offers, funds=funds)
+    return Answer(provider=name, offers=offers, funds=funds, hides_funds=is_asked and funds is None)
 
 
 def _late(name: str) -> Answer:

@@ -68,6 +68,7 @@ def _until_let_go(world: World, urls: Mapping[str, str]) -> None:
 def _by_hand(world: World, urls: Mapping[str, str]) -> None:
     with tempfile.TemporaryDirectory(prefix="cloud-by-hand-") as folder:
         cloud = Cloud(urls, Path(folder))
+        cloud.hurried()
         print("# paste this into another terminal:")
         for name, value in cloud.environ(*urls).items():
             print(f"export {name}={shlex.quote(value)}")
