@@ -212,7 +212,8 @@ MISTAKES = {
         cloud=RUNPOD, words=YES, code=3, says=("account holds", "--budget 3"), before=_knobs(RUNPOD, balance_usd="3.2")
     ),
     "a balance that nobody tells": Mistake(
-        cloud=RUNPOD, words=YES, code=4, says=("does not tell what the account holds", "balance"), before=_hidden_and_empty
+        cloud=RUNPOD, words=YES, code=4, says=("does not tell what the account holds", "balance"),
+        before=_hidden_and_empty,
     ),
     "a quota": Mistake(cloud=LAMBDA, words=YES, code=4, says=("quota",), before=_knobs(LAMBDA, quota=0)),
     "a GPU that is not sold there": Mistake(
