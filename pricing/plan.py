@@ -131,8 +131,13 @@ def nearest(plan: Plan) -> Nearest | None:
     )
 
 
-def _rank(choice: Choice) -> tuple[Decimal, float, str]:
-    return choice.estimate.usd.expected_usd, choice.estimate.seconds.expected, choice.offer.id
+_FULLEST_FIRST = (Stock.HIGH, Stock.MEDIUM, Stock.SOME, Stock.UNKNOWN, Stock.LOW, Stock.NONE)
+
+
+def _rank(choice: Choice) -> tuple[Decimal, float, int, str]:
+    """Cheapest to finish; of equals the one that is done sooner, then the one of which there is more."""
+    estimate, offer = choice.estimate, choice.offer
+    return estimate.usd.expected_usd, estimate.seconds.expected, _FULLEST_FIRST.index(offer.stock), offer.id
 
 
 def _weigh(offer: Offer, odd_price: str, workload: Workload, terms: Terms) -> Choice | Rejected:

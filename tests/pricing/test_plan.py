@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pricing.gpus import all_gpus, by_name
-from pricing.offer import Market, Offer
+from pricing.offer import Market, Offer, Stock
 from pricing.plan import Plan, make_plan, nearest, smallest_budget_usd
 from pricing.workload import Method
 from tests.pricing.samples import MISTRAL, cpu, offer, spot, terms, workload
@@ -37,6 +37,13 @@ def test_the_cheapest_way_to_finish_goes_first_not_the_cheapest_hour() -> None:
 def test_the_same_offers_in_any_order_give_the_same_plan() -> None:
     many = [offer(), spot(), BIG, spot("0.4", zone="us-east-1b"), spot("0.4", zone="us-east-1c")]
     assert make_plan(many, workload(), terms()) == make_plan(reversed(many), workload(), terms())
+
+
+def test_of_equal_offers_the_one_of_which_there_is_more_goes_first() -> None:
+    levels = [Stock.LOW, Stock.SOME, Stock.HIGH, Stock.UNKNOWN, Stock.MEDIUM]
+    alike = [offer(zone=f"z{number}", stock=level) for number, level in enumerate(levels)]
+    ranked = [choice.offer.stock for choice in make_plan(alike, workload(), terms()).choices]
+    assert ranked == [Stock.HIGH, Stock.MEDIUM, Stock.SOME, Stock.UNKNOWN, Stock.LOW]
 
 
 def test_a_model_that_needs_more_host_memory_takes_the_larger_machine() -> None:
