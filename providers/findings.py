@@ -1,11 +1,14 @@
 """What several providers tell `doctor` in the same words: an error, and how far this computer's clock is off."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 from providers.base import Finding, Level, NoCredentials, ProviderError, Throttled, Unavailable
 
 MOST_SKEW_SECONDS = 60
+MOST_ODD = 5
+DRIFT_FIX = "launch goes on without what it does not understand; a newer version may know it"
 
 
 def wrong(subject: str, error: ProviderError) -> Finding:
@@ -18,6 +21,15 @@ def wrong(subject: str, error: ProviderError) -> Finding:
         )
         return Finding(level=Level.ERROR, subject="reachability", text=error.text, fix=fix)
     return Finding(level=Level.ERROR, subject=subject, text=error.text, fix=error.fix)
+
+
+def interface(odd: Iterable[str], what: str) -> Finding:
+    """What of the answers was not understood, where `what` is how we know that interface."""
+    told = sorted(set(odd))
+    if not told:
+        return Finding(level=Level.OK, subject="interface", text=f"{what} answers as launch knows it")
+    text = f"not understood: {'; '.join(told[:MOST_ODD])}"
+    return Finding(level=Level.WARNING, subject="interface", text=text, fix=DRIFT_FIX)
 
 
 def clock(date: str, now: datetime, whose: str, fix: str) -> Finding:

@@ -1,17 +1,14 @@
 """What `doctor` asks Lambda before money is spent: the key, the clock, today's interface, and what guards a machine."""
 
-from collections.abc import Iterator
-
 from providers import reading
 from providers.base import Finding, Level, NoCredentials, OfferQuery, ProviderError, Surroundings, Traits
-from providers.findings import clock, wrong
+from providers.findings import DRIFT_FIX, clock, interface, wrong
 from providers.lambda_calls import Calls
 from providers.lambda_machines import STATES, offers
 from providers.reading import Odd, maybe_text, rows
 
 CLOCK_FIX = "set this computer's clock: leases are counted by it"
 GUARD_FIX = "launch reap --elsewhere systemd     # a timer on another machine; the other two ways: docs/lambda.md"
-DRIFT_FIX = "launch goes on without what it does not understand; a newer version may know it"
 
 
 def findings(calls: Calls, around: Surroundings, traits: Traits, has_key_deadman: bool) -> tuple[Finding, ...]:
@@ -34,7 +31,7 @@ def findings(calls: Calls, around: Surroundings, traits: Traits, has_key_deadman
     return (
         Finding(level=Level.OK, subject="credentials", text=f"the key {_name(key)} is accepted at {calls.base_url}"),
         clock(calls.server_date, around.now(), "Lambda", CLOCK_FIX),
-        *_drift(drift),
+        interface(drift, "API v1"),
         Finding(level=Level.OK, subject="prices", text=f"{priced} offers with a price, from the API, seen now"),
         Finding(level=Level.OK, subject="pace", text="1 request a second and 1 launch in 12 s, for the whole account"),
         Finding(
@@ -50,14 +47,6 @@ def _name(key: str) -> str:
     """The name that a key carries (`secret_NAME_...`), never the key itself."""
     parts = key.split("_")
     return parts[1] if parts[0] == "secret" and len(parts) > 2 else "that was given"
-
-
-def _drift(odd: list[str]) -> Iterator[Finding]:
-    if odd:
-        text = f"not understood: {'; '.join(sorted(set(odd))[:5])}"
-        yield Finding(level=Level.WARNING, subject="interface", text=text, fix=DRIFT_FIX)
-    else:
-        yield Finding(level=Level.OK, subject="interface", text="API v1 answers as launch knows it")
 
 
 def _guard(traits: Traits, has_key_deadman: bool, around: Surroundings) -> Finding:

@@ -17,14 +17,13 @@ from providers.base import (
     Surroundings,
     Traits,
 )
-from providers.findings import clock, wrong
+from providers.findings import DRIFT_FIX, clock, interface, wrong
 from providers.reading import Odd, maybe_text, rows
 from providers.runpod_calls import Calls
 from providers.runpod_pods import STATES, offers
 from providers.runpod_proof import Proof
 
 CLOCK_FIX = "set this computer's clock: leases are counted by it, and a pod compares its own with it"
-DRIFT_FIX = "launch goes on without what it does not understand; a newer version may know it"
 LOW_USD = 1
 GUARD_FIX = "launch doctor --live     # proves it on a small CPU pod, for some cents; asks before"
 
@@ -51,7 +50,7 @@ def findings(
         *_account(calls),
         clock(calls.server_date, around.now(), "Runpod", CLOCK_FIX),
         _rights(calls),
-        *_drift(drift),
+        interface(drift, "REST v2"),
         Finding(level=Level.OK, subject="prices", text=f"{priced} offers with a price, from the catalogue, seen now"),
         Finding(level=Level.OK, subject="pace", text="60 requests a minute, for all that use the account"),
         _second_door(calls, around, profile),
@@ -112,14 +111,6 @@ def _rights(calls: Calls) -> Finding:
         return Finding(level=Level.WARNING, subject="rights", text=f"could not be tried: {error.text}")
     text_odd = "an empty create call was accepted: `launch reap` looks for what it made"
     return Finding(level=Level.ERROR, subject="rights", text=text_odd, fix="look at console.runpod.io/pods")
-
-
-def _drift(odd: list[str]) -> Iterator[Finding]:
-    if odd:
-        told = f"not understood: {'; '.join(sorted(set(odd))[:5])}"
-        yield Finding(level=Level.WARNING, subject="interface", text=told, fix=DRIFT_FIX)
-    else:
-        yield Finding(level=Level.OK, subject="interface", text="REST v2 answers as launch knows it")
 
 
 def _second_door(calls: Calls, around: Surroundings, profile: str) -> Finding:

@@ -14,7 +14,6 @@ import pytest
 from launcher import flow, recover
 from launcher.errors import Exit, LaunchError
 from launcher.events import StateChanged, Warned
-from launcher.ledger import Ledger
 from launcher.lock import is_carried, sole_writer
 from launcher.look import machine_of
 from launcher.run import Outcome, State
@@ -24,32 +23,9 @@ from providers.base import NoCapacity, NotSetUp
 from tests.fake_machine import FEES, fake_offer, fake_traits
 from tests.fake_provider import FakeProvider
 from tests.fake_world import Killed, Stage, Work, workload
+from tests.launcher.moments import after, in_state, when
 
 BUDGET = Decimal("0.60")
-
-
-def _when(stage: Stage, is_time: Callable[[str], bool], do: Callable[[], object]) -> None:
-    """Let something happen once, before the first call to the cloud or a machine at which it is time."""
-    before = stage.cloud.before_call
-    done: list[bool] = []
-
-    def at(verb: str) -> None:
-        if not done and is_time(verb):
-            done.append(True)
-            do()
-        before(verb)
-
-    stage.cloud.before_call = at
-
-
-def _after(stage: Stage, seconds: float) -> Callable[[str], bool]:
-    due = stage.clock() + timedelta(seconds=seconds)
-    return lambda verb: stage.clock() >= due
-
-
-def _in_state(stage: Stage, state: State, call: str | None = None) -> Callable[[str], bool]:
-    books = Ledger(stage.folder / "home" / "ledger.sqlite")
-    return lambda verb: call in (None, verb) and books.find(None).state is state
 
 
 def _killed_at(folder: Path, point: int) -> Stage:
@@ -142,7 +118,7 @@ def test_reap_ends_a_late_machine_although_its_run_is_carried_with_another(folde
     found: list[recover.Reaped] = []
     world = stage.laptop()
     run = stage.open_run(world)
-    _when(stage, _after(stage, 400), lambda: found.append(recover.reap(stage.laptop())))
+    when(stage, after(stage, 400), lambda: found.append(recover.reap(stage.laptop())))
     assert flow.carry(run, world).outcome is Outcome.SUCCEEDED
     assert [one.id for one in found[0].ended] == ["m-0001"]
     assert found[0].left_alone
@@ -156,7 +132,7 @@ def test_reap_asks_for_the_end_of_a_machine_before_it_believes_that_it_is_gone(s
     for file in (stage.folder / "home").glob("ledger.sqlite*"):
         file.unlink()
     stage.provider.lies.early_not_found_seconds = 10_000
-    _when(stage, lambda verb: verb == "get", lambda: setattr(stage.provider.lies, "list_gaps", 3))
+    when(stage, lambda verb: verb == "get", lambda: setattr(stage.provider.lies, "list_gaps", 3))
     recover.reap(stage.laptop())
     assert not stage.cloud.alive()
 
@@ -203,7 +179,7 @@ def test_a_provider_that_cannot_be_set_up_any_more_is_a_loud_end(stage: Stage) -
             raise NotSetUp("providers.fake.color is no setting")
         return stage.provider
 
-    _when(stage, lambda verb: verb == "remote", lambda: broken.append(True))
+    when(stage, lambda verb: verb == "remote", lambda: broken.append(True))
     with pytest.raises(LaunchError) as caught:
         flow.carry(run, replace(world, provider=provider))
     assert caught.value.exit_code is Exit.MAY_BE_RUNNING
@@ -234,8 +210,8 @@ def _died_while_ending_a_preempted_machine(stage: Stage) -> None:
     stage.site.work = Work(steps=40)
     world = stage.laptop()
     run = stage.open_run(world)
-    _when(stage, _after(stage, 250), lambda: stage.cloud.preempt("m-0001"))
-    _when(stage, _in_state(stage, State.TERMINATING), stage.kill)
+    when(stage, after(stage, 250), lambda: stage.cloud.preempt("m-0001"))
+    when(stage, in_state(stage, State.TERMINATING), stage.kill)
     with pytest.raises(Killed):
         flow.carry(run, world)
     stage.revive()
@@ -261,8 +237,8 @@ def test_stop_while_a_preempted_machine_ends_is_not_answered_with_a_new_machine(
     stage.site.work = Work(steps=40)
     world = stage.laptop()
     run = stage.open_run(world)
-    _when(stage, _after(stage, 250), lambda: stage.cloud.preempt("m-0001"))
-    _when(stage, _in_state(stage, State.TERMINATING), lambda: recover.stop(run.id, stage.laptop(), now=False))
+    when(stage, after(stage, 250), lambda: stage.cloud.preempt("m-0001"))
+    when(stage, in_state(stage, State.TERMINATING), lambda: recover.stop(run.id, stage.laptop(), now=False))
     flow.carry(run, world)
     assert stage.cloud.calls.count("create") == 1
     stage.all_quiet()
@@ -272,7 +248,7 @@ def test_stop_while_capacity_is_waited_for_rents_nothing(stage: Stage) -> None:
     stage.provider.lies.refuse(NoCapacity("none left"), times=4)
     world = stage.laptop()
     run = stage.open_run(world, wait_capacity_seconds=36_000.0)
-    _when(stage, lambda verb: verb == "offers", lambda: recover.stop(run.id, stage.laptop(), now=False))
+    when(stage, lambda verb: verb == "offers", lambda: recover.stop(run.id, stage.laptop(), now=False))
     with pytest.raises(LaunchError) as caught:
         flow.carry(run, world)
     assert caught.value.exit_code is Exit.INTERRUPTED
@@ -284,7 +260,7 @@ def test_stop_while_a_machine_boots_ends_it_before_any_work(stage: Stage) -> Non
     stage.site.unreachable.add("m-0001")
     world = stage.laptop()
     run = stage.open_run(world)
-    _when(stage, _in_state(stage, State.BOOTING), lambda: recover.stop(run.id, stage.laptop(), now=False))
+    when(stage, in_state(stage, State.BOOTING), lambda: recover.stop(run.id, stage.laptop(), now=False))
     began = stage.clock()
     receipt = flow.carry(run, world)
     assert receipt.outcome is Outcome.CANCELLED
@@ -343,7 +319,7 @@ def test_to_look_at_a_run_from_outside_never_writes_into_its_books(stage: Stage)
             after = len([one for one in stage.points if one == "before save_attempt"])
             seen.append(before == after)
 
-    _when(stage, _after(stage, 100), outside)
+    when(stage, after(stage, 100), outside)
     flow.carry(run, world)
     assert seen == [True]
 
@@ -395,7 +371,7 @@ def test_a_run_that_is_carried_cannot_be_resumed_by_a_second_process(stage: Stag
 
 
 def _ask_in_state(stage: Stage, world: World, state: State) -> None:
-    _when(stage, _in_state(stage, state), world.interrupt.ask)
+    when(stage, in_state(stage, state), world.interrupt.ask)
 
 
 @pytest.mark.parametrize("lost_pulls", [0, 1])
@@ -429,7 +405,7 @@ def test_an_interrupt_before_the_first_look_at_a_running_job_saves_it(stage: Sta
     stage.site.work = Work(steps=100)
     world = stage.laptop()
     run = stage.open_run(world)
-    _when(stage, _after(stage, 200), stage.kill)
+    when(stage, after(stage, 200), stage.kill)
     with pytest.raises(Killed):
         flow.carry(run, world)
     stage.revive()
@@ -449,7 +425,7 @@ def test_a_bug_while_the_job_runs_still_brings_home_what_there_is(stage: Stage) 
     def bug() -> None:
         raise ZeroDivisionError("a bug")
 
-    _when(stage, _after(stage, 200), bug)
+    when(stage, after(stage, 200), bug)
     with pytest.raises(ZeroDivisionError):
         flow.carry(run, world)
     assert (run.out_dir / "logs/data.json").exists()
@@ -524,7 +500,7 @@ def test_a_pull_that_trickles_ends_in_time_to_end_the_machine_within_the_budget(
 def test_a_strange_host_key_stops_the_run_wherever_it_shows(stage: Stage, state: State) -> None:
     world = stage.laptop()
     run = stage.open_run(world)
-    _when(stage, _in_state(stage, state, "remote"), lambda: setattr(stage.site, "wrong_host_key", True))
+    when(stage, in_state(stage, state, "remote"), lambda: setattr(stage.site, "wrong_host_key", True))
     receipt = flow.carry(run, world)
     assert (receipt.outcome, receipt.attempts) == (Outcome.FAILED, 1)
     assert "somebody else answers" in receipt.why
@@ -540,7 +516,7 @@ def test_a_price_that_nobody_tells_counts_as_the_worst(stage: Stage) -> None:
     stage.site.work = Work(steps=10_000, step_seconds=30)
     world = stage.laptop()
     run = stage.open_run(world, budget=str(BUDGET))
-    _when(stage, _after(stage, 30), lambda: stage.cloud.reprice("m-0001", Decimal("0.99")))
+    when(stage, after(stage, 30), lambda: stage.cloud.reprice("m-0001", Decimal("0.99")))
     receipt = flow.carry(run, world)
     assert stage.cloud.billed_usd() <= BUDGET
     assert receipt.spent_usd >= stage.cloud.billed_usd()
@@ -550,7 +526,7 @@ def test_a_rate_above_what_was_agreed_shortens_the_lease_and_the_run(stage: Stag
     stage.site.work = Work(steps=10_000, step_seconds=30)
     world = stage.laptop()
     run = stage.open_run(world, budget=str(BUDGET))
-    _when(stage, _after(stage, 200), lambda: stage.cloud.reprice("m-0001", Decimal("2.50")))
+    when(stage, after(stage, 200), lambda: stage.cloud.reprice("m-0001", Decimal("2.50")))
     flow.carry(run, world)
     assert stage.cloud.billed_usd() <= BUDGET
 
@@ -559,8 +535,8 @@ def test_a_rate_above_what_was_agreed_is_within_the_budget_although_we_vanish(st
     stage.site.work = Work(steps=10_000, step_seconds=30)
     world = stage.laptop()
     run = stage.open_run(world, budget=str(BUDGET))
-    _when(stage, _after(stage, 200), lambda: stage.cloud.reprice("m-0001", Decimal("2.50")))
-    _when(stage, _after(stage, 300), stage.kill)
+    when(stage, after(stage, 200), lambda: stage.cloud.reprice("m-0001", Decimal("2.50")))
+    when(stage, after(stage, 300), stage.kill)
     with pytest.raises(Killed):
         flow.carry(run, world)
     stage.revive()
@@ -572,7 +548,7 @@ def test_a_rise_of_the_price_is_paid_for_from_before_the_look_that_saw_it(stage:
     stage.site.work = Work(steps=100)
     world = stage.laptop()
     run = stage.open_run(world)
-    _when(stage, _after(stage, 100), lambda: stage.cloud.reprice("m-0001", Decimal("0.95")))
+    when(stage, after(stage, 100), lambda: stage.cloud.reprice("m-0001", Decimal("0.95")))
     stage.provider.lies.rate_seen_late_seconds = 60
     receipt = flow.carry(run, world)
     assert receipt.spent_usd >= stage.cloud.billed_usd()
@@ -584,7 +560,7 @@ def test_a_clock_that_is_set_back_does_not_make_the_run_longer_than_its_budget(s
     run = stage.open_run(world, budget=str(BUDGET))
     wrong = [timedelta(0)]
     world = replace(world, now=lambda: stage.clock() - wrong[0])
-    _when(stage, _after(stage, 200), lambda: wrong.__setitem__(0, timedelta(hours=3)))
+    when(stage, after(stage, 200), lambda: wrong.__setitem__(0, timedelta(hours=3)))
     flow.carry(run, world)
     assert stage.cloud.billed_usd() <= BUDGET
 
@@ -626,10 +602,10 @@ def test_a_machine_that_the_cloud_forgot_is_not_waited_for_until_the_budget_is_g
     stage.provider.lies.linger_seconds = 0
     world = stage.laptop()
     run = stage.open_run(world, budget="50")
-    is_time = _after(stage, 300)
+    is_time = after(stage, 300)
     stage.cloud.after_call = lambda verb: stage.cloud.preempt("m-0001") if verb == "remote" and is_time(verb) else None
     stage.provider.lies.refuse(NoCapacity("none left"), instance_type="f1.large")
-    _when(stage, _after(stage, 600), lambda: stage.provider.lies.refuse(NoCapacity("none left")))
+    when(stage, after(stage, 600), lambda: stage.provider.lies.refuse(NoCapacity("none left")))
     began = stage.clock()
     receipt = flow.carry(run, world)
     assert receipt.outcome is Outcome.LOST
@@ -640,11 +616,11 @@ def test_a_stop_that_was_asked_for_is_not_told_as_a_lack_of_money_after_a_kill(s
     stage.site.work = Work(steps=100)
     world = stage.laptop()
     run = stage.open_run(world)
-    _when(stage, _after(stage, 200), lambda: stage.laptop().ledger.ask_stop(run.id, "save"))
-    after = stage.cloud.after_call
+    when(stage, after(stage, 200), lambda: stage.laptop().ledger.ask_stop(run.id, "save"))
+    had = stage.cloud.after_call
 
     def kill_once_saving(verb: str) -> None:
-        after(verb)
+        had(verb)
         if stage.site.started and next(iter(stage.site.started.values())).stop_at and not stage.spawned:
             stage.spawned.append(run.id)
             stage.kill()
@@ -660,7 +636,7 @@ def test_a_stop_that_was_asked_for_is_not_told_as_a_lack_of_money_after_a_kill(s
 def test_one_run_that_cannot_be_ended_does_not_keep_reap_from_the_next(stage: Stage) -> None:
     world = stage.laptop()
     run = stage.open_run(world)
-    _when(stage, _in_state(stage, State.BOOTING), stage.kill)
+    when(stage, in_state(stage, State.BOOTING), stage.kill)
     with pytest.raises(Killed):
         flow.carry(run, world)
     stage.revive()
@@ -752,7 +728,7 @@ def test_a_price_that_rose_and_fell_while_nobody_looked_is_in_the_books(stage: S
     stage.site.work = Work(steps=40)
     world = stage.laptop()
     run = stage.open_run(world)
-    _when(stage, _after(stage, 200), stage.kill)
+    when(stage, after(stage, 200), stage.kill)
     with pytest.raises(Killed):
         flow.carry(run, world)
     stage.revive()
@@ -773,8 +749,8 @@ def test_a_machine_taken_back_while_it_saves_for_an_interrupt_is_not_replaced(st
     stage.site.stop_is_ignored = True
     world = stage.laptop()
     run = stage.open_run(world)
-    _when(stage, _after(stage, 100), world.interrupt.ask)
-    _when(stage, _after(stage, 130), lambda: stage.cloud.preempt("m-0001"))
+    when(stage, after(stage, 100), world.interrupt.ask)
+    when(stage, after(stage, 130), lambda: stage.cloud.preempt("m-0001"))
     flow.carry(run, world)
     assert stage.cloud.calls.count("create") == 1
     stage.all_quiet()
@@ -785,8 +761,8 @@ def test_the_next_machine_is_chosen_from_the_market_as_it_is_then(stage: Stage) 
     world = stage.laptop()
     run = stage.open_run(world)
     fresh = replace(fake_offer("f2.fresh", usd="0.60"), provider="fake")
-    _when(stage, _after(stage, 240), lambda: setattr(stage.provider, "catalogue", (fresh,)))
-    _when(stage, _after(stage, 250), lambda: stage.cloud.preempt("m-0001"))
+    when(stage, after(stage, 240), lambda: setattr(stage.provider, "catalogue", (fresh,)))
+    when(stage, after(stage, 250), lambda: stage.cloud.preempt("m-0001"))
     assert flow.carry(run, world).instance_type == "f2.fresh"
 
 
@@ -832,7 +808,7 @@ def test_a_place_that_gave_a_bad_machine_is_left_alone_for_a_while(stage: Stage)
 def _killed_in(stage: Stage, state: State) -> None:
     world = stage.laptop()
     run = stage.open_run(world)
-    _when(stage, _in_state(stage, state, "remote"), stage.kill)
+    when(stage, in_state(stage, state, "remote"), stage.kill)
     with pytest.raises(Killed):
         flow.carry(run, world)
     stage.revive()
@@ -846,7 +822,7 @@ def test_reap_takes_back_the_machine_of_the_run_and_ends_its_twin(folder: Path) 
     stage.provider.lies.visible_after_seconds = 200
     world = stage.laptop()
     run = stage.open_run(world)
-    _when(stage, _after(stage, 400), stage.kill)
+    when(stage, after(stage, 400), stage.kill)
     with pytest.raises(Killed):
         flow.carry(run, world)
     stage.revive()
@@ -884,7 +860,7 @@ def test_reap_goes_on_asking_where_one_door_or_one_look_shows_nothing(stage: Sta
         file.unlink()
     stage.provider.lies.early_not_found_seconds = 100_000
     stage.provider.lies.deaf_terminates = 1
-    _when(stage, lambda verb: verb == "get", lambda: setattr(stage.provider.lies, "list_gaps", gaps))
+    when(stage, lambda verb: verb == "get", lambda: setattr(stage.provider.lies, "list_gaps", gaps))
     recover.reap(stage.laptop())
     assert not stage.cloud.alive()
 
@@ -901,7 +877,7 @@ def test_reap_leaves_the_disk_of_a_run_that_it_takes_back(stage: Stage) -> None:
 def test_a_run_that_is_watched_is_not_called_unwatched(stage: Stage) -> None:
     world = stage.laptop()
     run = stage.open_run(world)
-    _when(stage, _in_state(stage, State.RUNNING), lambda: recover.settle_open(stage.laptop()))
+    when(stage, in_state(stage, State.RUNNING), lambda: recover.settle_open(stage.laptop()))
     flow.carry(run, world)
     assert not [event for event in stage.heard.of(Warned) if event.code == "unwatched"]
 
@@ -952,8 +928,8 @@ def test_an_hour_without_a_network_at_home_does_not_give_up_the_machine(stage: S
         stage.site.unreachable.clear()
         stage.provider.lies.reads_down = 0
 
-    _when(stage, _after(stage, 100), cut)
-    _when(stage, _after(stage, 3700), mend)
+    when(stage, after(stage, 100), cut)
+    when(stage, after(stage, 3700), mend)
     receipt = flow.carry(run, world)
     assert (receipt.outcome, receipt.attempts) == (Outcome.SUCCEEDED, 1)
     stage.all_quiet()
@@ -968,8 +944,8 @@ def test_a_laptop_that_slept_has_not_listened_in_vain(stage: Stage) -> None:
         stage.clock.sleep(1800)
         stage.site.unreachable.add("m-0001")
 
-    _when(stage, _after(stage, 100), sleep)
-    _when(stage, _after(stage, 1930), stage.site.unreachable.clear)
+    when(stage, after(stage, 100), sleep)
+    when(stage, after(stage, 1930), stage.site.unreachable.clear)
     receipt = flow.carry(run, world)
     assert (receipt.outcome, receipt.attempts) == (Outcome.SUCCEEDED, 1)
     stage.all_quiet()
@@ -984,7 +960,7 @@ def test_a_job_that_will_not_save_is_not_waited_for(stage: Stage) -> None:
     world = stage.laptop()
     run = stage.open_run(world)
     asked_at = stage.clock() + timedelta(seconds=100)
-    _when(stage, _after(stage, 100), world.interrupt.ask)
+    when(stage, after(stage, 100), world.interrupt.ask)
     receipt = flow.carry(run, world)
     assert receipt.outcome is Outcome.CANCELLED
     assert (receipt.at - asked_at).total_seconds() < 240
@@ -995,7 +971,7 @@ def test_stop_now_neither_saves_nor_pulls(stage: Stage) -> None:
     stage.site.work = Work(steps=600)
     world = stage.laptop()
     run = stage.open_run(world)
-    _when(stage, _after(stage, 100), lambda: stage.laptop().ledger.ask_stop(run.id, "now"))
+    when(stage, after(stage, 100), lambda: stage.laptop().ledger.ask_stop(run.id, "now"))
     receipt = flow.carry(run, world)
     assert (receipt.outcome, receipt.results.files) == (Outcome.CANCELLED, 0)
     assert not [event for event in stage.heard.of(Warned) if event.code == "saving"]
@@ -1007,7 +983,7 @@ def test_a_checkpoint_that_came_home_spoiled_is_none(stage: Stage) -> None:
     stage.site.spoiled = "manifest.json"
     world = stage.laptop()
     run = stage.open_run(world)
-    _when(stage, _after(stage, 250), lambda: stage.cloud.preempt("m-0001"))
+    when(stage, after(stage, 250), lambda: stage.cloud.preempt("m-0001"))
     assert flow.carry(run, world).attempts == 2
     assert stage.laptop().ledger.checkpoint(run.id) is None
     assert not stage.site.restored

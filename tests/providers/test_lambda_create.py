@@ -266,41 +266,6 @@ def test_boot_data_beyond_a_megabyte_is_refused_before_the_call(provider: Lambda
     assert clouds.calls("lambda.launch") == []
 
 
-LOST = {
-    "an error after it was done": {"when": "after"},
-    "a line that hangs and breaks": {"when": "hang", "applied": True, "seconds": 0.1},
-    "a line that breaks": {"when": "reset", "applied": True},
-    "a page": {"when": "html", "applied": True},
-    "a page that says 200": {"when": "html", "applied": True, "status": 200},
-    "half a document": {"when": "badjson"},
-    "nothing at all": {"when": "empty", "applied": True, "status": 200},
-    "nothing but an error": {"when": "empty", "applied": True},
-}
-
-
-@pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
-def test_a_machine_whose_launch_got_no_answer_is_found_by_its_nonce(
-    provider: Lambda, clouds: HandClouds, fault: dict[str, Any]
-) -> None:
-    clouds.fault("lambda.launch", **fault)
-    asked = request(lambda_offer())
-    with pytest.raises(Ambiguous):
-        provider.create(asked)
-    assert len(clouds.calls("lambda.launch")) == 1
-    assert [one.nonce for one in provider.list()] == [asked.nonce]
-
-
-@pytest.mark.parametrize("when", ["before", "hang", "reset", "html", "empty"])
-def test_a_launch_that_never_happened_may_look_the_same_and_lists_nothing(
-    provider: Lambda, clouds: HandClouds, when: str
-) -> None:
-    clouds.fault("lambda.launch", when, seconds=0.1)
-    with pytest.raises(Ambiguous):
-        create(provider)
-    assert len(clouds.calls("lambda.launch")) == 1
-    assert provider.list() == ()
-
-
 @pytest.mark.parametrize(
     "answer",
     [{"instance_ids": []}, {"instance_ids": ["a", "b"]}, {"instance_ids": None}, {"instance_ids": [7]}, {}, [], None],

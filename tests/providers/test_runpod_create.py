@@ -177,41 +177,6 @@ def test_two_pods_of_one_request_bear_one_mark(provider: Runpod) -> None:
     assert [one.nonce for one in provider.list()] == [asked.nonce] * 2
 
 
-LOST: dict[str, dict[str, Any]] = {
-    "an error after it was done": {"when": "after"},
-    "a line that hangs and breaks": {"when": "hang", "applied": True, "seconds": 0.1},
-    "a line that breaks": {"when": "reset", "applied": True},
-    "a page": {"when": "html", "applied": True},
-    "a page that says 200": {"when": "html", "applied": True, "status": 200},
-    "half a document": {"when": "badjson"},
-    "nothing at all": {"when": "empty", "applied": True, "status": 201},
-    "nothing but an error": {"when": "empty", "applied": True},
-}
-
-
-@pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
-def test_a_pod_whose_call_got_no_answer_is_found_by_its_nonce(
-    provider: Runpod, clouds: HandClouds, fault: dict[str, Any]
-) -> None:
-    clouds.fault("runpod.create", **fault)
-    asked = request(runpod_offer())
-    with pytest.raises(Ambiguous):
-        provider.create(asked)
-    assert len(clouds.calls("runpod.create")) == 1
-    assert [one.nonce for one in provider.list()] == [asked.nonce]
-
-
-@pytest.mark.parametrize("when", ["before", "hang", "reset", "html", "empty"])
-def test_a_call_that_never_happened_may_look_the_same_and_lists_nothing(
-    provider: Runpod, clouds: HandClouds, when: str
-) -> None:
-    clouds.fault("runpod.create", when, seconds=0.1)
-    with pytest.raises(Ambiguous):
-        create(provider)
-    assert len(clouds.calls("runpod.create")) == 1
-    assert provider.list() == ()
-
-
 @pytest.mark.parametrize("answer", [None, [], {}, {"id": ""}, {"id": 7}, "pod"])
 def test_an_answer_that_names_no_pod_is_unclear(
     clouds: HandClouds, server: PlainServer, tmp_path: Path, answer: object
