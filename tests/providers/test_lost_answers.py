@@ -1,4 +1,4 @@
-"""A create call without a token whose answer gets lost: it is unclear, sent once, and the machine found by its nonce."""
+"""A create call without a token whose answer gets lost: unclear, sent once, and the machine found by its nonce."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
