@@ -47,18 +47,22 @@ class Market:
         return tuple(sorted(found, key=lambda one: isinstance(one[1], NoCredentials)))
 
     @property
+    def left_out(self) -> tuple[str, ...]:
+        """What to know before renting: a line for each that failed or hides something; not for who is not set up."""
+        failed = [(name, error) for name, error in self.failed if not isinstance(error, NoCredentials)]
+        hiding = [one.provider for one in self.answers if one.hides_funds]
+        return (
+            *(f"{name} left out: {error.text}" for name, error in failed),
+            *(f"{name} does not tell what the account holds: it may end before the budget does" for name in hiding),
+        )
+
+    @property
     def notes(self) -> tuple[str, ...]:
-        """One line for those that failed or hide something, one for all that are not set up."""
+        """The same, and a line for all that are not set up: for who finds nothing."""
         strangers = [name for name, error in self.failed if isinstance(error, NoCredentials)]
-        told = [f"{name} left out: {error.text}" for name, error in self.failed if name not in strangers]
-        told += [
-            f"{one.provider} does not tell what the account holds: it may end before the budget does"
-            for one in self.answers
-            if one.hides_funds
-        ]
-        if strangers and len(strangers) < len(self.answers):
-            told.append(f"not asked, no credentials: {', '.join(strangers)} (launch doctor)")
-        return tuple(told)
+        if not strangers or len(strangers) == len(self.answers):
+            return self.left_out
+        return (*self.left_out, f"not asked, no credentials: {', '.join(strangers)} (launch doctor)")
 
     def why_closed(self, world: World) -> LaunchError | None:
         """What kept us out, where that is why there is nothing to rent: no offer of a provider that bills.

@@ -57,7 +57,7 @@ def price(request: Request, world: World, *, from_snapshot: bool = False) -> Pri
     found, plan = _weighed(request, workload, world, from_snapshot=from_snapshot)
     if not plan.choices:
         raise found.why_closed(world) or nothing_fits(plan, found, request, world)
-    told = with_last_seen(found, request, world)[1] if from_snapshot else found.notes
+    told = with_last_seen(found, request, world)[1] if from_snapshot else found.left_out
     return Priced(
         plan=plan,
         title=_title(loaded, workload),

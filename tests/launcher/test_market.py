@@ -156,6 +156,13 @@ def test_those_without_credentials_share_one_line_behind_the_others() -> None:
         answers=(*strangers("a", "b"), Answer(provider="c", error=Unavailable("down")), Answer(provider="d"))
     )
     assert found.notes == ("c left out: down", "not asked, no credentials: a, b (launch doctor)")
+    assert found.left_out == ("c left out: down",)
+
+
+def test_a_balance_that_is_not_told_is_told_as_that(stage: Stage) -> None:
+    _prepaid(stage).funds = lambda: None
+    found = market.whole(("prepaid",), ANY, stage.laptop(), with_funds=True)
+    assert found.left_out == ("prepaid does not tell what the account holds: it may end before the budget does",)
 
 
 def test_nothing_is_noted_where_nobody_has_credentials_because_that_is_the_error() -> None:
