@@ -97,7 +97,7 @@ class Aws(Silent):
         self._settings = aws_settings.read(surroundings.settings)
         self._places = Places(calls, self._settings, surroundings.owner_id)
         self._chosen: dict[tuple[str, str, str], tuple[datetime, Chosen]] = {}
-        self._types = Types(calls, folder / "types.json")
+        self._types = Types(calls, folder, surroundings.now)
         self._prices = Prices(calls, folder / "on-demand.json", surroundings.now)
         self._records = Records(folder / "creates")
         self._rates: dict[tuple[str, str, str, Market], tuple[datetime, Decimal | None]] = {}

@@ -50,6 +50,7 @@ class Aws:
             "DeleteSecurityGroup": ec2.delete_security_group,
             "DescribeVpcs": ec2.describe_vpcs,
             "DescribeSpotPriceHistory": lambda call: catalogue.spot_prices(world, life.scenario, call),
+            "DescribeInstanceTypeOfferings": catalogue.offerings,
             "DescribeImages": catalogue.images,
             "GetParameter": catalogue.parameter,
             "GetServiceQuota": lambda call: catalogue.quota(life.scenario, call),

@@ -47,6 +47,19 @@ def spot_prices(world: World, scenario: Scenario, call: Call) -> Answer:
     return as_xml("DescribeSpotPriceHistory", spotPriceHistorySet=rows, nextToken="")
 
 
+def offerings(call: Call) -> Answer | None:
+    """DescribeInstanceTypeOfferings by zone, where patterns are asked for (moto knows none); all else is moto's."""
+    patterns = call.filters().get("instance-type")
+    if call.form.get("LocationType") != "availability-zone" or not patterns:
+        return None
+    rows = [
+        {"instanceType": name, "locationType": "availability-zone", "location": zone}
+        for name, zone in moto_ec2.offered(call.region)
+        if any(fnmatchcase(name, pattern) for pattern in patterns)
+    ]
+    return as_xml("DescribeInstanceTypeOfferings", instanceTypeOfferingSet=rows, nextToken="")
+
+
 def parameter(call: Call) -> Answer | None:
     """ssm:GetParameter for the Deep Learning image in one spelling; the others are not found."""
     name = str(call.document.get("Name", ""))

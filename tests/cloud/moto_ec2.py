@@ -96,6 +96,12 @@ def sold(region: str, zone: str, instance_type: str) -> bool:
     return any(one["InstanceType"] == instance_type and one["Location"] == zone for one in offered)
 
 
+def offered(region: str) -> list[tuple[str, str]]:
+    """All types and the zones that sell them."""
+    offerings = INSTANCE_TYPE_OFFERINGS["availability-zone"].get(region, [])
+    return [(one["InstanceType"], one["Location"]) for one in offerings]
+
+
 def zones(region: str, instance_type: str) -> list[str]:
     """The zones that sell it, in order."""
     offered = INSTANCE_TYPE_OFFERINGS["availability-zone"].get(region, [])

@@ -129,12 +129,12 @@ def test_row_06_capacity_that_comes_back_is_had_without_a_tight_loop(stage: Stag
     run = stage.open_run(world, wait_capacity_seconds=1800)
     pools = sell_out(stage)
     scenario = stage.world.landlords[stage.name].scenario  # type: ignore[attr-defined]  # every cloud of ours has one
-    stage.later(400, scenario.capacity.clear)
+    stage.later(250, scenario.capacity.clear)
     receipt = flow.carry(run, world)
     assert receipt.outcome is Outcome.SUCCEEDED, receipt.why
     assert stage.refusals()
-    # Each pool is asked once in three minutes: before 400 s have passed, three times at most.
-    assert stage.creates() <= 3 * len(pools) + 1
+    # Each pool is asked once in three minutes: before 250 s have passed, twice at most.
+    assert stage.creates() <= 2 * len(pools) + 1
     stage.all_quiet()
 
 
@@ -178,13 +178,13 @@ def test_row_08_nobody_waits_for_capacity_who_did_not_ask_for_it(stage: Stage) -
 @at(*ALL)
 def test_row_08_who_waits_for_capacity_waits_no_longer_than_asked(stage: Stage) -> None:
     world = stage.laptop()
-    run = stage.open_run(world, wait_capacity_seconds=600)
+    run = stage.open_run(world, wait_capacity_seconds=240)
     sell_out(stage)
     began = stage.clock()
     with pytest.raises(LaunchError) as caught:
         flow.carry(run, world)
     assert caught.value.code == "no-capacity"
-    assert 600 <= (stage.clock() - began).total_seconds() < 1200
+    assert 240 <= (stage.clock() - began).total_seconds() < 840
     stage.all_quiet()
 
 

@@ -11,6 +11,9 @@ from urllib.parse import parse_qs
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from tests.cloud import catalogue
+from tests.cloud.wire import Call
+
 Start = Callable[..., Any]
 DENIED = ("400 Bad Request", b'{"__type": "AccessDeniedException", "message": "not allowed"}')
 
@@ -47,6 +50,11 @@ class Wrapped:
             return self._run(environ, form, start)
         if form.get("Action") == "TerminateInstances":
             return self._terminate(environ, form, start)
+        if form.get("Action") == "DescribeInstanceTypeOfferings":  # moto knows no patterns in its filters
+            region = environ["HTTP_AUTHORIZATION"].split("/")[2]
+            answer = catalogue.offerings(Call(operation="", region=region, access_key="", form=form))
+            assert answer is not None
+            return _answered(start, "200 OK", answer.body)
         return self.inner(environ, start)
 
     def _terminate(self, environ: dict[str, Any], form: dict[str, str], start: Start) -> Iterable[bytes]:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -293,6 +294,41 @@ def test_the_price_list_is_asked_before_the_snapshot_and_kept_for_a_day(moto: Mo
     again = aws_on(moto, tmp_path, regions=["us-east-1"]).offers(query)
     assert {one.usd_per_hour for one in again} == {first[0].usd_per_hour}
     assert {one.seen_at for one in again} == {one.seen_at for one in first}
+
+
+def test_where_types_are_sold_is_asked_once_a_day_and_for_gpu_families_alone(moto: MotoCloud, tmp_path: Path) -> None:
+    query = OfferQuery(gpus=("A10G",), markets=(Market.ON_DEMAND,))
+
+    def listed(hours_later: int) -> set[tuple[str, str]]:
+        for file in tmp_path.rglob("sold.json"):
+            kept = json.loads(file.read_text())
+            at = datetime.now(UTC) - timedelta(hours=hours_later)
+            file.write_text(json.dumps({name: {**one, "at": at.isoformat()} for name, one in kept.items()}))
+        found = aws_on(moto, tmp_path, regions=["us-east-1"]).offers(query)
+        return {(one.instance_type, one.zone) for one in found}
+
+    def asked() -> list[tuple[str, str]]:
+        calls = [one for one in moto.app.calls if one["Action"] == "DescribeInstanceTypeOfferings"]
+        return [(one["Filter.1.Value.1"], one["Filter.1.Value.2"]) for one in calls]
+
+    assert listed(0) == listed(23) != set()
+    assert asked() == [("g*", "p*")]
+    listed(25)
+    assert len(asked()) == 2
+    listed(-1)  # a clock that was set back
+    assert len(asked()) == 3
+
+
+@pytest.mark.parametrize("kept", ["", "{", "[]", '{"us-east-1": {"at": "x", "zones": {}}}', '{"us-east-1": 7}'])
+def test_what_a_dying_process_left_of_where_types_are_sold_is_asked_anew(
+    moto: MotoCloud, tmp_path: Path, kept: str
+) -> None:
+    aws = aws_on(moto, tmp_path, regions=["us-east-1"])
+    query = OfferQuery(gpus=("A10G",), markets=(Market.ON_DEMAND,))
+    first = aws.offers(query)
+    (file,) = tmp_path.rglob("sold.json")
+    file.write_text(kept)
+    assert len(aws.offers(query)) == len(first) > 0
 
 
 def test_terminate_names_one_machine_a_call(aws: Aws, moto: MotoCloud) -> None:
