@@ -12,12 +12,15 @@ from pathlib import Path
 from pricing import snapshot
 from providers.aws_calls import Answer, Calls
 from providers.base import Clock, ProviderError
+from providers.reading import NOTHING_USD, maybe_usd
 from providers.small_files import replace_text
 
 PRICE_LIST_REGION = "us-east-1"
 """The price list is served in few regions, for all of them."""
 PRODUCTS = ["Linux/UNIX", "Linux/UNIX (Amazon VPC)"]
 KEPT_FOR = timedelta(hours=24)
+NO_ENTRY = NOTHING_USD
+"""What is kept of a type for which the list has no entry: that is an answer too, and not asked for again that day."""
 WORKERS = 8
 LIST_FILTERS = {
     "preInstalledSw": "NA",
@@ -90,17 +93,19 @@ class Prices:
         key = f"{region}/{name}"
         with self._lock:
             kept = self._from_disk().get(key)
-        if kept and self._now() - kept.at < KEPT_FOR:
-            return kept
-        seen = self._listed(region, name)
-        if seen is None:
-            return kept or _from_snapshot(name, region)
-        with self._lock:
-            self._to_disk({**self._from_disk(), key: seen})
-        return seen
+        if kept is None or self._now() - kept.at >= KEPT_FOR:
+            seen = self._listed(region, name)
+            if seen is not None:
+                with self._lock:
+                    self._to_disk({**self._from_disk(), key: seen})
+                kept = seen
+        return kept if kept and kept.usd_per_hour != NO_ENTRY else _from_snapshot(name, region)
 
     def _listed(self, region: str, name: str) -> Seen | None:
-        """The price list's word; once it failed (it may be forbidden), it is left alone for the life of this object."""
+        """The price list's word, `NO_ENTRY` too; None where it gave none.
+
+        Once it failed (it may be forbidden), it is left alone for the life of this object.
+        """
         if self._list_is_down:
             return None
         wanted = {**LIST_FILTERS, "regionCode": region, "instanceType": name}
@@ -113,7 +118,7 @@ class Prices:
             self._list_is_down = True
             return None
         prices = [usd for product in answer.get("PriceList", ()) for usd in _hourly(product)]
-        return Seen(usd_per_hour=max(prices), at=self._now(), source="price list") if prices else None
+        return Seen(usd_per_hour=max(prices, default=NO_ENTRY), at=self._now(), source="price list")
 
     def _from_disk(self) -> dict[str, Seen]:
         if self._kept is None:
@@ -122,7 +127,7 @@ class Prices:
 
     def _to_disk(self, prices: dict[str, Seen]) -> None:
         self._kept = prices
-        rows = {key: [str(one.usd_per_hour), one.at.isoformat()] for key, one in sorted(prices.items())}
+        rows = {key: [_kept_as(one.usd_per_hour), one.at.isoformat()] for key, one in sorted(prices.items())}
         replace_text(self._file, json.dumps(rows, indent=1))
 
 
@@ -130,11 +135,16 @@ def _read(file: Path) -> dict[str, Seen]:
     try:
         rows = json.loads(file.read_text("utf-8"))
         return {
-            key: Seen(usd_per_hour=Decimal(usd), at=datetime.fromisoformat(at).astimezone(UTC), source="price list")
+            key: Seen(usd_per_hour=Decimal(usd) if usd else NO_ENTRY, at=datetime.fromisoformat(at).astimezone(UTC), source="price list")
             for key, (usd, at) in rows.items()
         }
     except (OSError, ValueError, TypeError, InvalidOperation, AttributeError):
         return {}  # nothing kept yet, or by another version
+
+
+def _kept_as(usd: Decimal) -> str:
+    """No entry is an empty text: nobody who reads the file may take it for a price of nothing."""
+    return "" if usd == NO_ENTRY else str(usd)
 
 
 def _from_snapshot(name: str, region: str) -> Seen | None:
@@ -148,10 +158,9 @@ def _from_snapshot(name: str, region: str) -> Seen | None:
 
 def _usd(text: str) -> Decimal:
     try:
-        value = Decimal(text)
+        return maybe_usd(Decimal(text)) or NOTHING_USD
     except InvalidOperation:
-        return Decimal(0)
-    return value if value.is_finite() else Decimal(0)
+        return NOTHING_USD
 
 
 def _hourly(product: str) -> list[Decimal]:

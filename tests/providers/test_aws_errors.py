@@ -343,3 +343,25 @@ def test_an_id_that_aws_does_not_know_is_not_found(aws: Aws, moto: MotoCloud) ->
     moto.app.refuse("DescribeInstances", "InvalidInstanceID.NotFound")
     with pytest.raises(NotFound):
         aws.get(instance)
+
+
+@pytest.mark.parametrize(("status", "is_kept"), [("200 OK", True), ("500 X", False)])
+def test_that_the_price_list_has_no_entry_is_kept_for_a_day_and_that_it_failed_is_not(
+    moto: MotoCloud, tmp_path: Path, status: str, is_kept: bool
+) -> None:
+    query = OfferQuery(gpus=("A10G",), markets=(Market.ON_DEMAND,))
+
+    def sources() -> set[str]:
+        found = aws_on(moto, tmp_path, regions=["us-east-1"]).offers(query)
+        return {one.source.partition(" of ")[0] for one in found}
+
+    moto.app.answers["AWSPriceListService.GetProducts"] = (status, json.dumps({"PriceList": []}).encode())
+    assert sources() == {"shipped snapshot"}
+    dimension = {"unit": "Hrs", "pricePerUnit": {"USD": "1.2340000000"}}
+    product = json.dumps({"terms": {"OnDemand": {"A": {"priceDimensions": {"B": dimension}}}}})
+    moto.app.answers["AWSPriceListService.GetProducts"] = ("200 OK", json.dumps({"PriceList": [product]}).encode())
+    assert sources() == ({"shipped snapshot"} if is_kept else {"price list"})
+    for file in tmp_path.rglob("on-demand.json"):
+        at = (datetime.now(UTC) - timedelta(hours=25)).isoformat()
+        file.write_text(json.dumps({key: [usd, at] for key, (usd, _) in json.loads(file.read_text()).items()}))
+    assert sources() == {"price list"}
