@@ -1,13 +1,13 @@
 """EC2's picture of a machine as ours: states, reasons, tags."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from types import MappingProxyType
 
 from pricing.offer import Market
 from providers.aws_calls import Answer
 from providers.base import EndReason, Instance, InstanceState, Ssh
 from providers.cloud_init import GUARD_DIR
+from providers.reading import maybe_instant, maybe_number
 
 USER = "ubuntu"
 STATES: Mapping[str, InstanceState] = MappingProxyType(
@@ -49,10 +49,10 @@ def shown(row: Answer, region: str, ssh_port: int) -> Instance:
         market=Market.SPOT if row.get("InstanceLifecycle") == "spot" else Market.ON_DEMAND,
         state=state,
         run_id=tags.get("launch:run", ""),
-        attempt=_number(tags.get("launch:attempt", "")),
+        attempt=maybe_number(tags.get("launch:attempt", "")) or 0,
         nonce=tags.get("launch:nonce", ""),
         created_at=row["LaunchTime"],
-        deadline=_instant(tags.get("launch:deadline", "")),
+        deadline=maybe_instant(tags.get("launch:deadline", "")),
         access=Ssh(host=address, port=ssh_port, user=USER, guard_dir=GUARD_DIR) if address else None,
         end_reason=REASONS.get(why.get("Code", ""), EndReason.FAILED) if ends and why else EndReason.NONE,
         end_text=why.get("Message", "") if ends else "",
@@ -62,16 +62,3 @@ def shown(row: Answer, region: str, ssh_port: int) -> Instance:
 def owner_of(row: Answer) -> str:
     """Whose machine (or volume, or group) it is."""
     return next((str(tag["Value"]) for tag in row.get("Tags", ()) if tag["Key"] == "launch:owner"), "")
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() and text.isascii() else 0
-
-
-def _instant(text: str) -> datetime | None:
-    """Tags can be edited by hand: what is no aware time is none."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo else None

@@ -135,7 +135,11 @@ def _read(file: Path) -> dict[str, Seen]:
     try:
         rows = json.loads(file.read_text("utf-8"))
         return {
-            key: Seen(usd_per_hour=Decimal(usd) if usd else NO_ENTRY, at=datetime.fromisoformat(at).astimezone(UTC), source="price list")
+            key: Seen(
+                usd_per_hour=Decimal(usd) if usd else NO_ENTRY,
+                at=datetime.fromisoformat(at).astimezone(UTC),
+                source="price list",
+            )
             for key, (usd, at) in rows.items()
         }
     except (OSError, ValueError, TypeError, InvalidOperation, AttributeError):

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 
 from providers.base import Finding, Level, NoCredentials, ProviderError, Throttled, Unavailable
+from providers.reading import maybe_http_date
 
 MOST_SKEW_SECONDS = 60
 MOST_ODD = 5
@@ -34,10 +34,10 @@ def interface(odd: Iterable[str], what: str) -> Finding:
 
 def clock(date: str, now: datetime, whose: str, fix: str) -> Finding:
     """Our clock against the `Date` of an answer; leases and prices are counted by ours."""
-    try:
-        skew = abs((now - parsedate_to_datetime(date)).total_seconds())
-    except (ValueError, TypeError):  # no date, or one without a zone
+    told = maybe_http_date(date)
+    if told is None:
         return Finding(level=Level.WARNING, subject="clock", text=f"{whose} did not tell the time")
+    skew = abs((now - told).total_seconds())
     if skew > MOST_SKEW_SECONDS:
         return Finding(level=Level.WARNING, subject="clock", text=f"differs by {skew:.0f} s from {whose}'s", fix=fix)
     return Finding(level=Level.OK, subject="clock", text=f"within {MOST_SKEW_SECONDS} s of {whose}'s")

@@ -124,7 +124,7 @@ def refusal(reply: Reply, call: Call) -> ProviderError:
     code, text = _told(reply)
     if reply.status == TOO_MANY:
         least = RETRY_LAUNCH_SECONDS if call.path.endswith("/launch") else RETRY_SECONDS
-        wait = max(least, _seconds(reply.headers.get("retry-after", "")))
+        wait = max(least, reading.retry_seconds(reply.headers.get("retry-after", "")) or 0.0)
         return Throttled(text or "too many requests", code=code or "429", wait_seconds=wait)
     if code.startswith("provider/") and any(word in f"{code} {text}".lower() for word in EXHAUSTED):
         return NoCapacity(text, code=code)
@@ -144,10 +144,6 @@ def _told(reply: Reply) -> tuple[str, str]:
         return "", ""
     code, text = reading.maybe_text(error, "code"), reading.printable(reading.maybe_text(error, "message"))
     return code, text or (f"Lambda says {reading.printable(code)}, and no more" if code else "")
-
-
-def _seconds(text: str) -> float:
-    return float(text) if text.isascii() and text.isdecimal() else 0.0
 
 
 def _filed(environ: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from providers import marks
 from providers.base import EndReason, Instance, InstanceState, OfferQuery, Ssh, Traits
 from providers.cloud_init import GUARD_DIR
 from providers.lambda_settings import NAME
-from providers.reading import Odd, Row, maybe_instant, maybe_text, maybe_usd, row, rows, text, whole
+from providers.reading import Odd, Row, maybe_instant, maybe_number, maybe_text, maybe_usd, row, rows, text, whole
 
 USER = "ubuntu"
 STATES: Mapping[str, InstanceState] = MappingProxyType(
@@ -55,7 +55,7 @@ def shown(found: Row, ssh_port: int, now: datetime) -> Instance:
         market=Market.ON_DEMAND,
         state=state,
         run_id=tags.get("launch:run") or (mark.run_id if mark else ""),
-        attempt=_number(tags.get("launch:attempt", "")) or (mark.attempt if mark else 0),
+        attempt=maybe_number(tags.get("launch:attempt", "")) or (mark.attempt if mark else 0),
         nonce=tags.get("launch:nonce") or (mark.nonce if mark else ""),
         created_at=maybe_instant(tags.get("launch:created")) or now,
         deadline=maybe_instant(tags.get("launch:deadline")),
@@ -133,7 +133,3 @@ def _of_type(found: Row, traits: Traits, now: datetime, regions: tuple[str, ...]
 def _label(type_name: str) -> str:
     """gpu_1x_a100_sxm4 as people write it: a100 sxm4."""
     return " ".join(type_name.split("_")[2:])
-
-
-def _number(words: str) -> int:
-    return int(words) if words.isdecimal() and words.isascii() else 0

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from providers.base import ProviderError, Unavailable
@@ -11,6 +12,13 @@ from providers.rest import no_answer
 Row = Mapping[str, Any]
 LONGEST = 300
 NOTHING_USD = Decimal(0)
+LEAST_USD, MOST_USD = Decimal("1e-9"), Decimal(1_000_000)
+"""Of an amount: with more or less than that nobody can count on without an overflow, or a price of nothing."""
+MOST_WHOLE = 10**9
+MOST_DIGITS = 9
+YEARS = range(2000, 2200)
+"""An instant outside them is a mistake of somebody's, and leaves no room to count from it."""
+MOST_RETRY_SECONDS = 3600.0
 
 
 class Odd(Exception):
@@ -47,19 +55,19 @@ def maybe_text(value: Row, key: str) -> str:
 
 
 def whole(value: Row, key: str) -> int:
-    """A whole number from 0."""
+    """A whole number from 0 to a thousand millions."""
     found = value.get(key)
-    if isinstance(found, bool) or not isinstance(found, int) or found < 0:
+    if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= MOST_WHOLE:
         raise Odd(f"{key} is no whole number")
     return found
 
 
 def maybe_usd(value: object) -> Decimal | None:
-    """An amount above zero; None for all else: no answer of a cloud means "free"."""
+    """An amount above zero and of this world; None for all else: no answer of a cloud means "free"."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None
     amount_usd = Decimal(value)
-    return amount_usd if amount_usd.is_finite() and amount_usd > 0 else None
+    return amount_usd if amount_usd.is_finite() and LEAST_USD <= amount_usd <= MOST_USD else None
 
 
 def maybe_instant(value: object) -> datetime | None:
@@ -70,7 +78,30 @@ def maybe_instant(value: object) -> datetime | None:
         found = datetime.fromisoformat(value)
     except ValueError:
         return None
-    return found if found.tzinfo else None
+    return _sensible(found)
+
+
+def maybe_http_date(value: str) -> datetime | None:
+    """The aware time of a `Date` header; None for all else."""
+    try:
+        return _sensible(parsedate_to_datetime(value))
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def maybe_number(words: str) -> int | None:
+    """A whole number in few plain digits, as it stands in tags and headers; None for all else."""
+    return int(words) if words.isascii() and words.isdecimal() and len(words) <= MOST_DIGITS else None
+
+
+def retry_seconds(words: str) -> float | None:
+    """How long a `Retry-After` wants us to wait, an hour at most; None where it does not say in seconds."""
+    told = maybe_number(words)
+    return None if told is None else min(float(told), MOST_RETRY_SECONDS)
+
+
+def _sensible(found: datetime) -> datetime | None:
+    return found if found.tzinfo and found.year in YEARS else None
 
 
 def printable(value: object) -> str:
@@ -85,6 +116,6 @@ def unusable(name: str, odd: Odd, *, acts: bool = False) -> ProviderError:
 
 
 __all__: Sequence[str] = (
-    "Odd", "Row", "Unavailable", "maybe_instant", "maybe_text", "maybe_usd", "printable", "row", "rows", "text",
-    "unusable", "whole",
+    "Odd", "Row", "Unavailable", "maybe_http_date", "maybe_instant", "maybe_number", "maybe_text", "maybe_usd",
+    "printable", "retry_seconds", "row", "rows", "text", "unusable", "whole",
 )  # fmt: skip

@@ -121,7 +121,7 @@ class Rest:
             return None
         try:
             return json.loads(body, parse_float=Decimal, parse_constant=_no_number)
-        except (ValueError, RecursionError) as error:
+        except (ValueError, ArithmeticError, RecursionError) as error:  # a number beyond all exponents, too
             if REFUSED <= status < SERVER_ERROR:
                 return None  # a page instead of a document, and a status that says enough
             self._no_answer(f"a page, no JSON (HTTP {status})", f"http-{status}", call, error)

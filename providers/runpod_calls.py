@@ -5,7 +5,6 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -130,11 +129,8 @@ class Calls:
 
     def _compare_clocks(self, date: str) -> None:
         self.server_date = date
-        try:
-            told = parsedate_to_datetime(date)
-        except ValueError:
-            return
-        if told.tzinfo:
+        told = reading.maybe_http_date(date)
+        if told is not None:
             self.ahead = told - self._around.now()
 
 
@@ -142,8 +138,8 @@ def refusal(reply: Reply, call: Call) -> ProviderError:
     """A refusal by its status, and where one status means two things by its text."""
     text, status = _told(reply), reply.status
     if status == TOO_MANY:
-        told = reply.headers.get("retry-after", "")
-        wait = float(told) if told.isdecimal() else UNTOLD_WAIT_SECONDS
+        told = reading.retry_seconds(reply.headers.get("retry-after", ""))
+        wait = UNTOLD_WAIT_SECONDS if told is None else told
         return Throttled(text or "too many requests", code="429", wait_seconds=wait)
     if status >= SERVER_ERROR:
         return no_answer(f"Runpod had a problem of its own: {text or status}", str(status), acts=call.acts)
@@ -186,7 +182,7 @@ def _minute(header: str) -> tuple[int | None, float]:
 def _line(data: str) -> str:
     try:
         found = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     line = found.get("line") if isinstance(found, dict) else None
     return reading.printable(line) if isinstance(line, str) else ""

@@ -10,7 +10,7 @@ from pricing.gpus import MIB_PER_GIB
 from pricing.offer import Fees, Market, Offer, Stock
 from providers import marks
 from providers.base import Access, EndReason, Instance, InstanceState, OfferQuery, Ssh, Traits
-from providers.reading import Odd, Row, maybe_instant, maybe_text, maybe_usd, row, rows, text, whole
+from providers.reading import Odd, Row, maybe_instant, maybe_number, maybe_text, maybe_usd, row, rows, text, whole
 from providers.runpod_boot import GUARD_DIR
 from providers.runpod_settings import NAME
 
@@ -56,7 +56,7 @@ def shown(found: Row, now: datetime) -> Instance:
         market=Market.ON_DEMAND,
         state=STATES.get(said, InstanceState.UNKNOWN),
         run_id=mark.run_id if mark else told.get("LAUNCH_RUN", ""),
-        attempt=mark.attempt if mark else _number(told.get("LAUNCH_ATTEMPT", "")),
+        attempt=mark.attempt if mark else (maybe_number(told.get("LAUNCH_ATTEMPT", "")) or 0),
         nonce=mark.nonce if mark else told.get("LAUNCH_NONCE", ""),
         created_at=maybe_instant(found.get("createdAt")) or now,
         deadline=maybe_instant(told.get("LAUNCH_DEADLINE")),
@@ -169,7 +169,3 @@ def _stock(word: str) -> Stock:
         return Stock(word.lower())
     except ValueError:
         return Stock.SOME
-
-
-def _number(words: str) -> int:
-    return int(words) if words.isdecimal() and words.isascii() else 0

@@ -63,7 +63,9 @@ def test_a_clock_that_is_off_is_a_warning_with_how_much_and_what_to_do(seconds: 
     assert found.text == f"differs by {abs(seconds)} s from Cloud's"
 
 
-@pytest.mark.parametrize("date", ["", "yesterday", "Tue, 99 Nov 2026 12:00:00 GMT"])
+@pytest.mark.parametrize(
+    "date", ["", "yesterday", "Tue, 99 Nov 2026 12:00:00 GMT", f"Mon, 01 Jan {9**40} 00:00:00 GMT"]
+)
 def test_an_answer_that_does_not_tell_the_time_is_a_warning(date: str) -> None:
     assert findings.clock(date, NOW, "Cloud", FIX).level is Level.WARNING
 

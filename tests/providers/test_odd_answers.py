@@ -1,7 +1,9 @@
 """Whatever Lambda and Runpod answer, nothing but our own typed errors escapes from any verb (promise 5)."""
 
 import contextlib
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,34 @@ ANSWERS: dict[str, object] = {
     "ours with odd ids": {"data": [{"id": 7, "name": NAME}], "pods": [{"id": [], "name": NAME}], "id": {}},
     "an error that is none": {"error": "no", "errors": 7, "detail": []},
     "something deep": DEEP,
+}
+AGES = "0001-01-01T00:00:00+23:59"
+BEYOND = Said(
+    body=json.dumps(
+        {
+            "id": "m1", "name": NAME, "createdAt": AGES, "env": {"LAUNCH_ATTEMPT": "9" * 5000, "LAUNCH_DEADLINE": AGES},
+            "cost": "HUGE", "pods": [], "records": [{"podId": "m1", "totalAmount": "HUGE"}],
+            "cpus": [{"id": "cpu3c", "price": {"securePerVcpu": "HUGE"}, "vcpu": {"min": "HUGE", "max": "HUGE"}}],
+            "gpus": [{"id": "NVIDIA L4", "memory": "LONG", "price": {"secure": "HUGE", "community": 1}}],
+            "data": {
+                "id": "m1", "name": NAME, "instance_ids": ["m1"], "myself": {"clientBalance": "HUGE"},
+                "tags": [{"key": "launch:attempt", "value": "9" * 5000}, {"key": "launch:deadline", "value": AGES}],
+                "instance_type": {
+                    "name": "gpu_1x_a10", "gpu_description": "A10", "price_cents_per_hour": "HUGE",
+                    "specs": {"gpus": 1, "vcpus": "LONG", "memory_gib": "LONG"},
+                },
+                "regions_with_capacity_available": [{"name": "us-east-1"}],
+            },
+        }
+    ).encode(),
+    headers={"Content-Type": "application/json", "Date": f"Mon, 01 Jan {9**40} 00:00:00 GMT", "Retry-After": "9" * 5000},
+)  # fmt: skip
+"""All of it as the interface says, but for numbers and times that nobody can count on."""
+NUMBERS = {
+    "beyond all exponents": ("1e999999999999999999999", "1e999999999999999999999"),
+    "with an exponent": ("1e9999999", "1" + "0" * 400),
+    "next to nothing": ("1e-9999999", "1" + "0" * 4200),
+    "too long to read": ("1", "9" * 5000),
 }
 
 
@@ -70,6 +100,18 @@ def test_only_our_errors_escape_from_a_verb(provider: Provider, server: PlainSer
         server.says(document(answer, status))
         with contextlib.suppress(ProviderError):
             verb(provider)
+
+
+@pytest.mark.parametrize("status", [200, 429, 500])
+@pytest.mark.parametrize(("huge", "long"), NUMBERS.values(), ids=NUMBERS)
+@pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
+def test_only_our_errors_escape_for_numbers_and_times_beyond_this_world(
+    provider: Provider, server: PlainServer, verb: Verb, huge: str, long: str, status: int
+) -> None:
+    body = BEYOND.body.replace(b'"HUGE"', huge.encode()).replace(b'"LONG"', long.encode())
+    server.says(replace(BEYOND, body=body, status=status))
+    with contextlib.suppress(ProviderError):
+        verb(provider)
 
 
 @pytest.fixture

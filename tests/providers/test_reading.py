@@ -42,7 +42,7 @@ def test_a_text_that_may_be_missing_is_empty_then(value: object) -> None:
     assert reading.maybe_text({"name": value}, "name") == ""
 
 
-@pytest.mark.parametrize("value", [None, "8", 1.5, -1, True, Decimal(1)])
+@pytest.mark.parametrize("value", [None, "8", 1.5, -1, True, Decimal(1), 10**9 + 1, 10**400])
 def test_only_whole_numbers_from_nought_count(value: object) -> None:
     with pytest.raises(Odd, match="vcpus is no whole number"):
         reading.whole({"vcpus": value}, "vcpus")
@@ -52,7 +52,11 @@ def test_a_whole_number_is_taken_as_it_is() -> None:
     assert [reading.whole({"n": value}, "n") for value in (0, 8)] == [0, 8]
 
 
-@pytest.mark.parametrize("value", [None, "0.5", 0, Decimal(0), -1, True, Decimal("NaN"), Decimal("Infinity"), []])
+@pytest.mark.parametrize(
+    "value",
+    [None, "0.5", 0, Decimal(0), -1, True, Decimal("NaN"), Decimal("Infinity"), [],
+     Decimal("1e9999999"), 10**30, Decimal("1000000.01"), Decimal("1e-9999999")],
+)  # fmt: skip
 def test_no_answer_of_a_cloud_means_free(value: object) -> None:
     assert reading.maybe_usd(value) is None
 
@@ -61,7 +65,11 @@ def test_an_amount_is_kept_to_its_last_digit() -> None:
     assert [reading.maybe_usd(value) for value in (Decimal("0.1"), 129)] == [Decimal("0.1"), Decimal(129)]
 
 
-@pytest.mark.parametrize("value", [None, "", "soon", "2026-11-24T12:00:00", 1_700_000_000, "2026-13-40T00:00:00Z"])
+@pytest.mark.parametrize(
+    "value",
+    [None, "", "soon", "2026-11-24T12:00:00", 1_700_000_000, "2026-13-40T00:00:00Z",
+     "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "1999-12-31T00:00:00Z", "2200-01-01T00:00:00Z"],
+)  # fmt: skip
 def test_a_time_without_a_zone_or_sense_is_none(value: object) -> None:
     assert reading.maybe_instant(value) is None
 
@@ -70,6 +78,31 @@ def test_a_time_with_a_zone_is_that_instant() -> None:
     noon = datetime(2026, 11, 24, 12, tzinfo=UTC)
     told = ("2026-11-24T12:00:00Z", "2026-11-24T13:00:00+01:00", "2026-11-24T12:00:00.000+00:00")
     assert [reading.maybe_instant(value) for value in told] == [noon] * 3
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "soon", "Tue, 24 Nov 2026 12:00:00 -0000", "Mon, 01 Jan 99999 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT",
+     "Mon, 01 Jan 99999999999999999 00:00:00 GMT", "Mon, 01 Jan 0001 00:00:00 +9999"],
+)  # fmt: skip
+def test_a_date_header_without_a_zone_or_sense_is_none(value: str) -> None:
+    assert reading.maybe_http_date(value) is None
+
+
+def test_a_date_header_is_that_instant() -> None:
+    assert reading.maybe_http_date("Tue, 24 Nov 2026 12:00:00 GMT") == datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("words", "number"), [("7", 7), ("999999999", 999999999), ("9" * 5000, None), ("", None), ("²", None), ("-1", None)]
+)
+def test_a_number_in_a_text_has_few_plain_digits(words: str, number: int | None) -> None:
+    assert reading.maybe_number(words) == number
+
+
+@pytest.mark.parametrize(("words", "seconds"), [("7", 7.0), ("86400", 3600.0), ("9" * 400, None), ("soon", None)])
+def test_nobody_makes_us_wait_longer_than_an_hour(words: str, seconds: float | None) -> None:
+    assert reading.retry_seconds(words) == seconds
 
 
 def test_a_strangers_text_moves_no_cursor_and_stays_on_its_line() -> None:
