@@ -1,7 +1,9 @@
 """From a machine that exists to one that works: reachable, verified, armed, as sold; then the job is shipped to it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from math import inf
 
 from jobs import package
 from launcher import books, host_keys, keys
@@ -35,10 +37,10 @@ def boot(run: Run, world: World) -> None:
     attempt = run.attempt
     plan = current_plan(run, world)
     _wait_for_address(run, attempt, plan, world)
-    remote, probe = _wait_for_login(run, attempt, world)
+    remote, probe = _wait_for_login(run, attempt, plan, world)
     try:
         _must_be_as_rented(run, attempt, plan, probe, world)
-        _must_compute(run, guest_of(run, remote), world)
+        _must_compute(run, guest_of(run, remote, lambda: _left_seconds(run, plan, world)), plan, world)
     finally:
         remote.close()
     attempt.phases["boot"] = (world.now() - attempt.started_at).total_seconds()
@@ -56,12 +58,12 @@ def connect(run: Run, instance: Instance, world: World) -> Remote:
     return world.remote(access, keys.make(world.run_folder(run.id) / "keys"))
 
 
-def guest_of(run: Run, remote: Remote) -> Guest:
-    """The typed voice of the machine of the latest attempt."""
+def guest_of(run: Run, remote: Remote, left: Callable[[], float] = lambda: inf) -> Guest:
+    """The typed voice of the machine of the latest attempt; no call to it may take longer than `left` says then."""
     instance = run.attempt.instance
     if instance is None or instance.access is None:
         raise ValueError(f"{run.id} has no machine with an address")
-    return Guest(remote, instance.access.guard_dir)
+    return Guest(remote, instance.access.guard_dir, left)
 
 
 def _wait_for_address(run: Run, attempt: Attempt, plan: Plan, world: World) -> None:
@@ -80,6 +82,7 @@ def _wait_for_address(run: Run, attempt: Attempt, plan: Plan, world: World) -> N
             if instance.state is InstanceState.RUNNING:
                 running_since = running_since or world.now()
         _must_be_in_time(attempt.started_at, traits.boot_deadline_seconds, "no address", world)
+        _must_be_affordable(run, plan, world)
         if running_since is not None:
             _must_be_in_time(running_since, NO_ADDRESS_SECONDS, "it runs without an address to be reached at", world)
         if (world.now() - told_at).total_seconds() >= SLOW_SECONDS:
@@ -119,7 +122,21 @@ def _must_be_in_time(since: datetime, limit_seconds: float, what: str, world: Wo
         raise Ended(Ending(outcome=Outcome.LOST, why=why, code="never-ready", again=True))
 
 
-def _wait_for_login(run: Run, attempt: Attempt, world: World) -> tuple[Remote, Probe]:
+def _left_seconds(run: Run, plan: Plan, world: World) -> float:
+    """How long the machine may still be waited for, so that its end is paid for and in time."""
+    cap = books.cap(run, run.attempt.choice, plan, world)
+    return cap.lease_seconds - cap.reserve.teardown_seconds
+
+
+def _must_be_affordable(run: Run, plan: Plan, world: World) -> None:
+    """Nothing is there to be saved yet, and not every machine ends itself."""
+    if _left_seconds(run, plan, world) <= 0:
+        waited = (world.now() - run.attempt.started_at).total_seconds()
+        why = f"budget or deadline would not last for the rest of a machine that is not ready after {waited:.0f} s"
+        raise Ended(Ending(outcome=Outcome.OUT_OF_BUDGET, why=why, code="never-ready", pull=False))
+
+
+def _wait_for_login(run: Run, attempt: Attempt, plan: Plan, world: World) -> tuple[Remote, Probe]:
     """Until the machine lets us in and answers; whatever its status says meanwhile, and wherever it moves."""
     traits = world.provider(attempt.offer.provider).traits
     trouble = "no answer"
@@ -128,7 +145,7 @@ def _wait_for_login(run: Run, attempt: Attempt, world: World) -> tuple[Remote, P
         if instance is not None and instance.access is not None:
             remote = connect(run, instance, world)
             try:
-                return remote, _greeted(guest_of(run, remote))
+                return remote, _greeted(guest_of(run, remote, lambda: _left_seconds(run, plan, world)))
             except HostKeyMismatch as error:
                 trouble = _with_other_key(run, attempt, remote, error, world)
             except LoginRefused:
@@ -140,6 +157,7 @@ def _wait_for_login(run: Run, attempt: Attempt, world: World) -> tuple[Remote, P
         if seen is not None:
             _must_be_alive(seen)
         _must_be_in_time(attempt.started_at, traits.boot_deadline_seconds, f"no login ({trouble})", world)
+        _must_be_affordable(run, plan, world)
         turn_round_if_asked(run, world)
         world.sleep(LOGIN_SECONDS)
 
@@ -191,7 +209,7 @@ def _missing(offer: Offer, plan: Plan, probe: Probe) -> list[str]:
     return wrong
 
 
-def _must_compute(run: Run, guest: Guest, world: World) -> None:
+def _must_compute(run: Run, guest: Guest, plan: Plan, world: World) -> None:
     """The GPU really multiplies, where the image can try (else the job's own first step does, before any download)."""
     if run.attempt.offer.gpu is None:
         return
@@ -201,6 +219,7 @@ def _must_compute(run: Run, guest: Guest, world: World) -> None:
         trouble = str(error)
     except RemoteError as error:
         _must_not_be_taken(run, world)
+        _must_be_affordable(run, plan, world)
         why = f"the line broke while its GPU was tried: {error}"
         raise Ended(Ending(outcome=Outcome.LOST, why=why, code="never-ready", again=True)) from error
     if trouble:
@@ -210,17 +229,18 @@ def _must_compute(run: Run, guest: Guest, world: World) -> None:
 
 def ship(run: Run, world: World) -> None:
     """Bundle, checkpoint of an earlier attempt, secrets; start the supervisor; on to RUNNING."""
-    attempt, began = run.attempt, world.now()
+    attempt, began, plan = run.attempt, world.now(), current_plan(run, world)
     instance = attempt.instance
     if instance is None:
         raise ValueError(f"{run.id} has no machine to ship to")
     remote = connect(run, instance, world)
     try:
-        _send_all(run, guest_of(run, remote), world)
+        _send_all(run, guest_of(run, remote, lambda: _left_seconds(run, plan, world)), world)
     except HostKeyMismatch as error:
         raise Ended(host_keys.stranger(error)) from error
     except (RemoteError, GuestError) as error:
         _must_not_be_taken(run, world)
+        _must_be_affordable(run, plan, world)
         raise Ended(Ending(outcome=Outcome.LOST, why=f"shipping failed: {error}", code="ship", again=True)) from error
     finally:
         remote.close()

@@ -185,7 +185,7 @@ def _proven(session: Session, names: Sequence[str], *, yes: bool) -> "list[tuple
             if world.interrupt.asked:
                 break
             if trial.agreed(one, world, yes=yes):
-                session.notes([f"{one.offer.provider}: a trial takes some minutes"])
+                session.notes([trial.told(one)])
                 failed.append((one.offer.provider, trial.prove(one, world)))
     if not found and not failed:
         session.notes(["there is nothing to prove by renting at these providers"])

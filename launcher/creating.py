@@ -79,6 +79,7 @@ def _write_intent(run: Run, choice: Choice, lease: int, world: World) -> Attempt
         deadline=books.deadline(now, lease),
         lease_seconds=lease,
         rate_usd_per_hour=choice.expected_usd_per_hour,
+        account=world.provider(choice.offer.provider).account(),
     )
     world.ledger.open_attempt(run, attempt, _sha256(instance_request(run, attempt, world)))
     world.console.tell(

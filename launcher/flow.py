@@ -304,6 +304,8 @@ def _must_be_resumable(run: Run, budget_usd: Decimal, world: World) -> None:
         message, hint = f"{run.id} has not ended", f"launch attach {run.id}"
     elif run.ending is not None and run.ending.outcome is Outcome.SUCCEEDED:
         message, hint = f"{run.id} succeeded; there is nothing to go on with", f"launch show {run.id}"
+    elif not (world.run_folder(run.id) / "bundle.sha256").exists():
+        message, hint = f"{run.id} had no job that could go on", "launch ps"
     elif budget_usd <= spent:
         message, hint = f"{run.id} has spent {spent} already", f"launch resume {run.id} --budget {spent * 2}"
     else:

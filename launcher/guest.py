@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import BinaryIO
 
@@ -128,8 +129,9 @@ class Manifest:
 class Guest:
     """The verbs of docs/guest.md. Raises `RemoteError`s: `GuestError` for a refusal or an odd answer."""
 
-    def __init__(self, remote: Remote, guard_dir: str) -> None:
-        self._remote, self._guard_dir = remote, guard_dir
+    def __init__(self, remote: Remote, guard_dir: str, left: Callable[[], float] = lambda: inf) -> None:
+        """`left`: how many seconds a call may take at most from now on, whatever it takes as a rule."""
+        self._remote, self._guard_dir, self._left = remote, guard_dir, left
         self.received_bytes = 0
         """Of all streams, whole or broken off: the provider counts them too."""
 
@@ -137,7 +139,7 @@ class Guest:
         """Put the program there; needs only python3. Repeating it does no harm."""
         digest = hashlib.sha256(guest_zip).hexdigest()
         argv = ["python3", "-c", _INSTALL, GUEST, digest, RUN]
-        done = self._remote.run(argv, stdin=guest_zip, timeout_seconds=_upload_seconds(len(guest_zip)))
+        done = self._remote.run(argv, stdin=guest_zip, timeout_seconds=self._at_most(_upload_seconds(len(guest_zip))))
         if done.exit_code != 0:
             raise GuestError(f"the supervisor could not be installed: {printable(done.stderr) or done.exit_code}")
 
@@ -240,8 +242,12 @@ class Guest:
     def _ask(
         self, *words: str, stdin: bytes | BinaryIO = b"", timeout_seconds: float = 60, limit: int = _ANSWER_BYTES
     ) -> Answer:
-        done = self._remote.run(["python3", GUEST, *words], stdin=stdin, timeout_seconds=timeout_seconds)
+        seconds = self._at_most(timeout_seconds)
+        done = self._remote.run(["python3", GUEST, *words], stdin=stdin, timeout_seconds=seconds)
         return read(done, words[0], limit)
+
+    def _at_most(self, seconds: float) -> float:
+        return max(1.0, min(seconds, self._left()))
 
 
 def _upload_seconds(size: int) -> float:

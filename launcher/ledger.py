@@ -228,17 +228,14 @@ class Ledger:
     def open_intents(self, run_id: str) -> tuple[Intent, ...]:
         """The calls whose answer nobody knows."""
         rows = self._db.execute("SELECT * FROM intents WHERE run=? AND closed_at IS NULL ORDER BY id", (run_id,))
-        return tuple(
-            Intent(
-                id=row["id"],
-                run=row["run"],
-                attempt=row["attempt"],
-                kind=row["kind"],
-                nonce=row["nonce"],
-                opened_at=datetime.fromisoformat(row["opened_at"]),
-            )
-            for row in rows
+        return tuple(_intent(row) for row in rows)
+
+    def closed_in_doubt(self, since: datetime) -> tuple[Intent, ...]:
+        """The calls that never got an answer, and of which nothing was found over the settle window, lately."""
+        rows = self._db.execute(
+            "SELECT * FROM intents WHERE answer='absent' AND closed_at>=? ORDER BY id", (_text(since),)
         )
+        return tuple(_intent(row) for row in rows)
 
     def save_attempt(self, run: Run, attempt: Attempt) -> None:
         """Write an attempt as it stands now."""
@@ -339,6 +336,17 @@ class Ledger:
         if row is None:
             raise KeyError(run_id)
         return row
+
+
+def _intent(row: sqlite3.Row) -> Intent:
+    return Intent(
+        id=row["id"],
+        run=row["run"],
+        attempt=row["attempt"],
+        kind=row["kind"],
+        nonce=row["nonce"],
+        opened_at=datetime.fromisoformat(row["opened_at"]),
+    )
 
 
 def _text(instant: datetime | None) -> str | None:

@@ -126,6 +126,7 @@ def terms(request: Request, world: World, budget_usd: Decimal | None, found: Mar
         now=world.now(),
         deadline_seconds=request.deadline_seconds,
         accept_unguarded=request.accept_unguarded,
+        unguarded_usd_per_hour=request.unguarded_usd_per_hour,
         interactive=not request.yes,
         guard_delay_seconds={name: one.guard_delay_seconds for name, one in traits.items()},
         minimum_disk_gib={name: one.minimum_disk_gib for name, one in traits.items()},

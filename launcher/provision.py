@@ -83,6 +83,8 @@ class _Round:
 
     def _by_a_person(self) -> tuple[ProviderError, str] | None:
         choices = self.plan.choices
+        if not choices:
+            return None  # the market has changed while we waited
         if self.barred and all(any(scope in self.barred for scope in _scopes(choice)) for choice in choices):
             (provider, *_), error = next(iter(self.barred.items()))
             return error, provider

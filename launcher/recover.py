@@ -1,8 +1,6 @@
 """After a death: open intents are settled, machines without an owner are ended, runs that still work are taken back."""
 
-from contextlib import suppress
 from dataclasses import dataclass, fields
-from datetime import timedelta
 
 from launcher import flow
 from launcher.errors import Exit, LaunchError
@@ -12,9 +10,9 @@ from launcher.lock import is_carried
 from launcher.receipt import Receipt
 from launcher.records import RunRecord
 from launcher.run import Ending, Outcome, Run, State
-from launcher.teardown import ASK_AGAIN_SECONDS, LOOKS, NOT_SEEN_SECONDS, PATIENCE_SECONDS, SEEN_DEAD_SECONDS
+from launcher.strays import end_late, end_machine
 from launcher.world import World
-from providers.base import Instance, InstanceState, Leftover, NoCredentials, NotFound, Provider, ProviderError
+from providers.base import Instance, InstanceState, Leftover, NoCredentials, Provider, ProviderError
 
 WORKING = (State.RUNNING, State.PULLING)
 """States in which a machine does useful work, or has results that only it holds."""
@@ -33,7 +31,7 @@ class Reaped:
     leftovers_removed: tuple[str, ...] = ()
     still_there: tuple[Instance, ...] = ()
     unknown: tuple[str, ...] = ()
-    """Providers that could not be asked, in words."""
+    """Providers that could not be asked, and machines that do not say when they should end, in words."""
     asked: tuple[str, ...] = ()
     """Providers that told us what is there."""
     not_used: tuple[str, ...] = ()
@@ -63,12 +61,13 @@ def settle_open(world: World) -> None:
             )
         else:
             _end(run, world)
+    end_late(world)
 
 
 def _unwatched(run: Run, world: World) -> str:
     if world.now() < run.attempt.deadline:
         return f"{run.id} runs without anybody watching: launch attach {run.id}"
-    return f"{run.id} was left unwatched until its machine's time was over: launch reap"
+    return f"{run.id} was left unwatched until its machine's time was over: launch attach {run.id}, or launch reap"
 
 
 def _only_begins(run: Run, world: World) -> bool:
@@ -88,6 +87,7 @@ def _still_open(run: Run, world: World) -> bool:
 
 
 DIED = Ending(outcome=Outcome.LOST, why="the process that carried it died before the job ran", code="died")
+UNWATCHED = Ending(outcome=Outcome.LOST, why="nobody watched it, and its machine's time is over", code="unwatched")
 STOPPED = Ending(outcome=Outcome.CANCELLED, why="stopped, as asked", code="cancelled")
 
 
@@ -154,24 +154,27 @@ def _overdue_at(name: str, world: World, *, is_named: bool) -> Reaped:
         return Reaped(unknown=(f"{name}: {error.text}",)) if is_named else Reaped(not_used=(name,))
     except ProviderError as error:
         return Reaped(unknown=(f"{name}: {error.text}",))
-    ended, there, alone = [], [], []
+    ended, there, alone, unknown = [], [], [], []
     for machine in machines:
-        why = _why_not_overdue(machine, world)
-        if why:
+        if machine.deadline is None:
+            unknown.append(f"{name}: {machine.id} does not say when it should end: only its own computer can tell")
+        elif why := _why_not_overdue(machine, world):
             alone.append(f"{machine.run_id}: {machine.id} {why}")
-        elif _end_machine(provider, machine, world):
+        elif end_machine(provider, machine, world):
             ended.append(machine)
         else:
             there.append(machine)
-    return Reaped(asked=(name,), ended=tuple(ended), still_there=tuple(there), left_alone=tuple(alone))
+    return Reaped(
+        asked=(name,), ended=tuple(ended), still_there=tuple(there), left_alone=tuple(alone), unknown=tuple(unknown)
+    )
 
 
 def _why_not_overdue(machine: Instance, world: World) -> str:
-    if machine.deadline is None:
-        return "does not say when it should end: only its own computer can tell"
+    assert machine.deadline is not None
     life_seconds = (machine.deadline - machine.created_at).total_seconds()
-    until = machine.deadline + timedelta(seconds=max(OVERDUE_SECONDS, OVERDUE_SHARE * life_seconds))
-    return "" if world.now() > until else f"may run until {machine.deadline:%H:%M} UTC"
+    over_seconds = (world.now() - machine.deadline).total_seconds()
+    is_overdue = over_seconds > max(OVERDUE_SECONDS, OVERDUE_SHARE * life_seconds)
+    return "" if is_overdue else f"may run until {machine.deadline:%H:%M} UTC"
 
 
 def _reap_at(provider: Provider, machines: tuple[Instance, ...], world: World) -> Reaped:
@@ -185,7 +188,7 @@ def _reap_at(provider: Provider, machines: tuple[Instance, ...], world: World) -
         elif record is not None and _works(record, machine, world):
             world.spawn(record.id)
             back.append(record.id)
-        elif _end_machine(provider, machine, world):
+        elif _brought_home(record, machine, world) or end_machine(provider, machine, world):
             ended.append(machine)
         else:
             there.append(machine)
@@ -216,53 +219,41 @@ def _is_over(machine: Instance, world: World) -> bool:
 
 
 def _works(record: RunRecord, machine: Instance, world: World) -> bool:
-    """Whether this machine does a run's work inside its budget, so that it may go on."""
-    if record.state not in WORKING or machine.state is not InstanceState.RUNNING:
+    """Whether this machine does a run's work inside its budget, so that it may go on: who takes it up looks closer."""
+    return _is_at_work(record, machine, world) and world.now() < world.ledger.load(record.id).attempt.deadline
+
+
+def _may_hold_results(record: RunRecord, machine: Instance, world: World) -> bool:
+    """Its time is over, and it is there: what it worked out may be nowhere else."""
+    return _is_at_work(record, machine, world) and not is_carried(world.run_folder(record.id))
+
+
+def _is_at_work(record: RunRecord, machine: Instance, world: World) -> bool:
+    """Whether it is the machine of a run that worked, and not known to be over; a state may have a new name."""
+    if record.state not in WORKING or machine.state not in (
+        InstanceState.PENDING,
+        InstanceState.RUNNING,
+        InstanceState.UNKNOWN,
+    ):
         return False
     run = world.ledger.load(record.id)
-    return bool(run.attempts) and run.attempt.nonce == machine.nonce and world.now() < run.attempt.deadline
+    return bool(run.attempts) and run.attempt.nonce == machine.nonce
 
 
-def _end_machine(provider: Provider, machine: Instance, world: World) -> bool:
-    """Terminate until it is read as gone, or not found any more by both doors; False when patience ends."""
-    began, wait, agreed = world.now(), SEEN_DEAD_SECONDS, 0
-    ask_at = began
-    while agreed < LOOKS:
-        if (world.now() - began).total_seconds() > PATIENCE_SECONDS:
-            return False
-        if agreed == 0 and world.now() >= ask_at:
-            ask_at = world.now() + timedelta(seconds=ASK_AGAIN_SECONDS)
-            with suppress(ProviderError):
-                provider.terminate(machine)
-        gone, spacing = _look(provider, machine)
-        agreed = agreed + 1 if gone else 0
-        if agreed == LOOKS and _another_door_shows(provider, machine):
-            agreed, ask_at = 0, world.now()
-        wait = spacing if gone else min(wait * 1.5, NOT_SEEN_SECONDS)
-        if agreed < LOOKS:
-            world.sleep(wait)
+def _brought_home(record: RunRecord | None, machine: Instance, world: World) -> bool:
+    """Save, pull, end, as whoever carried it would have done, and no other machine; False: it is still to be ended."""
+    if record is None or not _may_hold_results(record, machine, world):
+        return False
+    world.ledger.ask_stop(record.id, "save")
+    try:
+        flow.carry(world.ledger.load(record.id), world)
+    except LaunchError as error:
+        return error.exit_code is not Exit.MAY_BE_RUNNING and _is_closed(record, world)
     return True
 
 
-def _look(provider: Provider, machine: Instance) -> tuple[bool, float]:
-    """Whether it is gone, and how long to wait for the next look: longer where it is merely not seen."""
-    try:
-        return provider.get(machine).state is InstanceState.GONE, SEEN_DEAD_SECONDS
-    except NotFound:
-        pass
-    except ProviderError:
-        return False, SEEN_DEAD_SECONDS
-    try:
-        return all(one.id != machine.id for one in provider.list(machine.region)), NOT_SEEN_SECONDS
-    except ProviderError:
-        return False, SEEN_DEAD_SECONDS
-
-
-def _another_door_shows(provider: Provider, machine: Instance) -> bool:
-    try:
-        return provider.still_there(machine) is True
-    except ProviderError:
-        return False
+def _is_closed(record: RunRecord, world: World) -> bool:
+    return world.ledger.load(record.id).state is State.TERMINATED
 
 
 def _remove_leftovers(provider: Provider, in_use: set[str]) -> tuple[str, ...]:
@@ -292,18 +283,24 @@ def _close_book(record: RunRecord, world: World, names: tuple[str, ...]) -> Laun
     if run.state in WORKING and run.attempts and world.now() < run.attempt.deadline:
         return None
     try:
-        _end(run, world)
+        _end(run, world, UNWATCHED if run.state in WORKING else DIED)
     except LaunchError as error:
         return error
     return None
 
 
-def stop(run_id: str, world: World, *, now: bool) -> Receipt | None:
-    """Stop a run: by whoever carries it (None: it was asked), else by ourselves."""
+def stop(run_id: str, world: World, *, now: bool, gone: bool = False) -> Receipt | None:
+    """Stop a run: by whoever carries it (None: it was asked), else by ourselves.
+
+    `gone`: a person vouches that its machine is not there, which the key that is set now could not show.
+    """
     world.ledger.ask_stop(run_id, "now" if now else "save")
     run = world.ledger.load(run_id)
     if run.state is State.TERMINATED or is_carried(world.run_folder(run_id)):
         return None
+    for attempt in [one for one in run.attempts if gone and one.gone_at is None]:
+        attempt.account = ""
+        world.ledger.save_attempt(run, attempt)
     return flow.carry(run, world) if run.state in WORKING else _end(run, world, STOPPED)
 
 

@@ -29,5 +29,7 @@ class Request:
     detach: bool = False
     yes: bool = False
     accept_unguarded: bool = False
+    unguarded_usd_per_hour: Decimal | None = None
+    """Up to what a person was told that a machine costs which does not end itself; None: they said any."""
     community: bool = False
     """Also machines of private hosts."""

@@ -92,6 +92,8 @@ class Attempt:
     looks: int = 0
     seen_at: datetime | None = None
     """When a look first showed the machine: from then on not to see it any more means something."""
+    account: str = ""
+    """Whose account rented it, as the provider told then: with another one's key not to see it means nothing."""
     host_key: str = ""
     """The key that was accepted instead of the one that we gave it; "" where it shows ours."""
     end_code: str = ""

@@ -167,8 +167,9 @@ def pull(session: Session, reference: str | None) -> int:
 @options.speaking
 @RUN
 @click.option("--now", is_flag=True, help="Without saving and pulling first.")
+@click.option("--gone", is_flag=True, help="You saw that its machine is gone; the key that rented it is no more.")
 @pass_session
-def stop(session: Session, reference: str | None, now: bool) -> int:
+def stop(session: Session, reference: str | None, now: bool, gone: bool) -> int:
     """Save, pull what there is, end the machine, and prove it."""
     from launcher import recover
     from launcher.run import State
@@ -178,7 +179,11 @@ def stop(session: Session, reference: str | None, now: bool) -> int:
     if record.state is State.TERMINATED:
         session.notes([f"{record.id} has ended already (launch receipt {record.id})"])
         return 0
-    return carried(world, lambda: _stopped(session, record.id, recover.stop(record.id, world, now=now)), record.id)
+
+    def stopped() -> None:
+        _stopped(session, record.id, recover.stop(record.id, world, now=now, gone=gone))
+
+    return carried(world, stopped, record.id)
 
 
 def _stopped(session: Session, run_id: str, receipt: "Receipt | None") -> None:

@@ -14,6 +14,7 @@ from launcher.pulling import NOT_PULLED
 from launcher.receipt import Receipt, ReceiptPhase, Results, Score, Terminated
 from launcher.remote import Keys
 from launcher.run import Attempt, Ending, Outcome, Run
+from launcher.strays import end_late
 from launcher.teardown import sweep
 from launcher.world import World
 from pricing.estimate import PHASES
@@ -32,12 +33,14 @@ REFUSED_CODES = ("no-capacity", "not-offered")
 def settle(run: Run, world: World) -> Receipt:
     """The receipt of a run whose machines are proven gone. Raises `LaunchError` where no machine was ever had."""
     ending = run.ending or Ending(outcome=Outcome.LOST, why="nobody knows how it ended")
+    end_late(world, run.id)
+    run.attempts = world.ledger.load(run.id).attempts
     had = [attempt for attempt in run.attempts if not attempt.never_was]
+    left = sweep(run, world)
     if not had:
         raise never_started(run.id, ending)
     for attempt in had:
         world.ledger.note_phases(run, attempt)
-    left = sweep(run, world)
     receipt = _receipt(run, had, ending, left, world)
     world.ledger.note_spent(run, receipt.spent_usd)
     document = wire.text(wire.document(Settled(run=run.id, at=receipt.at, receipt=receipt)))

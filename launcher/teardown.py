@@ -90,13 +90,18 @@ class _Ending:
         self.began = world.now()
         self.asked_seconds_ago = ASK_AGAIN_SECONDS
         self.absent_since: datetime | None = None
+        self.is_asked = False
+        """Whether terminate was sent at all."""
 
     def see_through(self) -> None:
         """Ask, look, ask again, until `LOOKS` looks agree."""
         agreed, wait = 0, FIRST_WAIT_SECONDS
         while agreed < LOOKS:
             look = self._look()
+            self._ask_once_unseen(look)
             agreed = agreed + 1 if look.certain and not look.alive else 0
+            if agreed == LOOKS and not look.read:
+                self._must_be_the_same_account()
             if agreed == LOOKS and self._another_door_shows_it():
                 agreed = 0
             self.absent_since = (self.absent_since or self.world.now()) if agreed else None
@@ -111,6 +116,23 @@ class _Ending:
             self._sleep(wait)
         self._proven()
 
+    def _ask_once_unseen(self, look: Look) -> None:
+        """Not to be shown a machine is no proof that it went: it is asked to, once, by the id that we know."""
+        instance = self.attempt.instance
+        if instance is None or look.alive or look.read or self.is_asked or not look.certain:
+            return
+        self.is_asked = True
+        with suppress(ProviderError):
+            self.provider.terminate(instance)
+
+    def _must_be_the_same_account(self) -> None:
+        """With a key of another account nothing of ours is shown, whatever there is. Raises `LaunchError` (exit 7)."""
+        known = self.attempt.account
+        if not known or self.attempt.instance is None:
+            return
+        if self.provider.account() != known:
+            raise another_account(self.attempt)
+
     def _look(self) -> Look:
         """Both doors: the machine by its id, and the list of what is ours there."""
         try:
@@ -121,6 +143,8 @@ class _Ending:
         except ProviderError:
             return Look(alive=(), read=False, certain=False)
         alive = {one.id: one for one in (*listed, *known) if one.state is not InstanceState.GONE}
+        if self.attempt.instance is not None and self.attempt.instance.id in alive:
+            self.attempt.account = self.provider.account() or self.attempt.account  # who is shown it may have a new key
         self._note_rate(alive.get(self.attempt.instance.id) if self.attempt.instance else None)
         self._note(tuple(one.state for one in alive.values()), read)
         return Look(alive=tuple(alive.values()), read=read, certain=self._settled() or read)
@@ -193,6 +217,7 @@ class _Ending:
         for instance in alive:
             if instance.state is InstanceState.ENDING:
                 continue
+            self.is_asked = True
             try:
                 self.provider.terminate(instance)
             except ProviderError as error:
@@ -250,6 +275,19 @@ def still_there(attempt: Attempt, alive: tuple[Instance, ...]) -> LaunchError:
         code="may-be-running",
         exit_code=Exit.MAY_BE_RUNNING,
         hint="`launch reap` tries again, and shows what is left",
+    )
+
+
+def another_account(attempt: Attempt) -> LaunchError:
+    """The same loud end, where we look with another key than the one that rented the machine."""
+    told = still_there(attempt, ())
+    name = attempt.offer.provider
+    return LaunchError(
+        f"{told.message.partition(chr(10))[0]}\n"
+        f"  the key that rented it at {name} is not the one that is set here, which shows no such machine",
+        code="another-account",
+        exit_code=Exit.MAY_BE_RUNNING,
+        hint=f"set the key that rented it, then `launch reap`; if {name}'s console shows it gone: launch stop --gone",
     )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import ROUND_UP, Decimal
 
 from launcher import codec
-from launcher.books import spent_usd
+from launcher.books import note_rate, spent_usd
 from launcher.creating import create_for
 from launcher.display import money, span
 from launcher.errors import Exit, LaunchError
@@ -91,6 +91,11 @@ def question(trial: Trial) -> str:
         f"{offer.provider}: rent {what} to see that it ends itself after {minutes} minutes? "
         f"It costs {money(trial.most_usd)} at most."
     )
+
+
+def told(trial: Trial) -> str:
+    """What is said where nobody asks."""
+    return f"{trial.offer.provider}: a trial takes some minutes, and costs {money(trial.most_usd)} at most"
 
 
 def agreed(trial: Trial, world: World, *, yes: bool) -> bool:
@@ -186,13 +191,18 @@ def _tried(run: Run, world: World) -> tuple[Finding, Outcome]:
 
 
 def _watched(run: Run, world: World) -> tuple[Finding, Outcome]:
-    """Until it is gone without us, or too late."""
+    """Until it is gone without us, or too late, or dearer than was said."""
+    plan = codec.load(Plan, world.ledger.plan(run.id))
     attempt, provider = run.attempt, world.provider(run.attempt.offer.provider)
     over_at = attempt.started_at + timedelta(seconds=LEASE_SECONDS)
     lines: tuple[str, ...] = ()
     absent = 0
     while world.now() < over_at + timedelta(seconds=LATE_SECONDS):
         seen = look(run, world, provider.traits.look_seconds)
+        if seen is not None and not _is_away(seen) and note_rate(attempt, seen, plan, world.now()):
+            most = attempt.offer.worst_usd_per_hour
+            why = f"{seen.id} is billed at {seen.billed_usd_per_hour}/h, above the {most} that was said; we end it"
+            return _failed(why), Outcome.FAILED
         if seen is not None and seen.state is InstanceState.STOPPED:
             fix = "what stops and is not removed goes on costing a little: it does not count as guarded"
             return _failed(f"{seen.id} stopped itself, and did not end itself", fix), Outcome.FAILED

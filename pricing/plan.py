@@ -177,6 +177,9 @@ def _not_allowed(offer: Offer, terms: Terms) -> tuple[str, str] | None:
         return "not-automatic", f"the CPU is used only when asked for (--provider {offer.provider})"
     if not (offer.guarded or terms.accept_unguarded or terms.interactive):
         return "unguarded", "it does not end itself if we vanish (--accept-unguarded takes it all the same)"
+    most = terms.unguarded_usd_per_hour
+    if not offer.guarded and most is not None and offer.worst_usd_per_hour * (1 + terms.tax(offer.provider)) > most:
+        return "unguarded", f"it does not end itself if we vanish, and costs more than the {most:.2f}/h agreed to"
     if terms.has_secrets and not offer.vetted:
         return "community-secrets", "its owner could read the secrets that this job is handed"
     return None

@@ -34,6 +34,8 @@ class Terms:
     gpus_by_name: frozenset[str] = frozenset()
     """Canonical names of the cards that the person named."""
     has_secrets: bool = False
+    unguarded_usd_per_hour: Decimal | None = None
+    """The most that a machine which does not end itself may cost by the hour, where that was agreed to."""
 
     def tax(self, provider: str) -> Decimal:
         """The margin on every price of that provider."""

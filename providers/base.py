@@ -278,6 +278,9 @@ class Provider(Protocol):
 
     # What not every provider can answer (`providers.silent` says so for those that cannot).
 
+    def account(self) -> str:
+        """Which account the credentials speak for, as far as can be told (a mark of the key will do); "" if unknown."""
+
     def funds(self) -> Funds | None:
         """What the account holds; None where that is unknown, or where nothing is paid in advance."""
 

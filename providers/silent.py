@@ -9,6 +9,10 @@ from providers.base import Finding, Funds, Instance
 class Silent:
     """The answers of a provider that has nothing to say to the rarer questions."""
 
+    def account(self) -> str:
+        """There is one."""
+        return ""
+
     def funds(self) -> Funds | None:
         """Nothing is paid in advance."""
         return None

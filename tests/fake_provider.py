@@ -196,6 +196,7 @@ class FakeProvider:
         self.billed_usd: Callable[[Instance], Decimal | None] = lambda instance: None
         self.trial: Callable[[], Offer | None] = lambda: None
         self.note_trial: Callable[[Instance, tuple[str, ...]], Finding] = lambda instance, lines: self.findings[0]
+        self.account: Callable[[], str] = lambda: f"account of {self.owner}"
         self.policy: Callable[[], str] = lambda: ""
 
     def check(self) -> tuple[Finding, ...]:

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tests.cloud.client import LAMBDA_KEY as KEY
+from tests.cloud.client import OTHER_LAMBDA_KEY as OTHER_KEY
 from tests.cloud.http_cloud import HttpCloud, Refused, refused_as_json
 from tests.cloud.lambda_life import REGIONS, LambdaLife, LambdaMachine, LambdaType
 from tests.cloud.world import World
@@ -72,6 +73,13 @@ def refusal(refused: Refused) -> Response:
     return refused_as_json(refused, {"error": error}, "application/json")
 
 
+def _of_another(request: Request) -> list[object]:
+    """What an account shows that has rented nothing."""
+    if request.method == "GET" and operation_of("GET", request.url.path) != "get":
+        return []
+    raise Refused("global/object-does-not-exist", "Specified instance does not exist.", 404)
+
+
 class LambdaApi:
     """The endpoints, over one landlord."""
 
@@ -86,6 +94,8 @@ class LambdaApi:
             try:
                 with self._world.lock:
                     self._let_in(request, launches=verb == self.launch)
+                    if OTHER_KEY in request.headers["authorization"] and verb != self.types:
+                        return JSONResponse({"data": _of_another(request)})
                     parsed = await request.json() if body else {}
                     return JSONResponse({"data": verb(request, parsed)})
             except Refused as refused:
@@ -100,7 +110,7 @@ class LambdaApi:
         if not said:
             raise Refused("global/invalid-api-key", "No API key was provided.", 401)
         key = said.removeprefix("Bearer ")
-        if key != KEY:
+        if key not in (KEY, OTHER_KEY):
             raise Refused("global/invalid-api-key", "API key was invalid, expired, or deleted.", 401)
         wait = self._life.turn(key, "any") or (self._life.turn(key, "launch") if launches else 0.0)
         if wait:

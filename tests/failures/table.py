@@ -63,7 +63,11 @@ ROWS: Mapping[int, Row] = {
     30: Row(what="a hint of a rebalance, and no end", applies=(AWS,), why="spot is AWS's alone"),
     31: Row(what="the laptop loses the network for ten minutes"),
     32: Row(what="nobody tells the price"),
-    33: Row(what="a timer of the service that does nothing", applies=(RUNPOD,), why="only Runpod has such a field"),
+    33: Row(
+        what="nothing of the service ends a machine",
+        applies=(LAMBDA, RUNPOD),
+        why="AWS ends what powers off: row 47",
+    ),
     34: Row(what="the lease ends while results come home"),
     35: Row(what="the balance runs out", applies=(RUNPOD,), why="only Runpod is paid in advance"),
     36: Row(what="the disk is full"),

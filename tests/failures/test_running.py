@@ -1,5 +1,6 @@
 """D3, running: rows 28 to 41 of the failure catalogue (tests/cloud/README.md has the table)."""
 
+import json
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -125,15 +126,21 @@ def test_row_33_no_end_is_left_to_a_timer_of_the_service_that_does_nothing(stage
     assert float(body["env"]["LAUNCH_LEASE"]) > 0
 
 
-@at(RUNPOD)
-def test_row_33_a_pod_that_cannot_end_itself_is_ended_by_reap(stage: Stage) -> None:
-    stage.control.knobs(cloud=RUNPOD, pod_key_rights="none")
+@at(LAMBDA, RUNPOD)
+def test_row_33_a_machine_that_cannot_end_itself_is_ended_by_reap_once_its_results_are_home(stage: Stage) -> None:
+    if stage.name == RUNPOD:
+        stage.control.knobs(cloud=RUNPOD, pod_key_rights="none")
     die_in(stage, State.RUNNING)
     stage.clock.sleep(12 * 3600)
     assert stage.world.meter.alive()
     stage.revive()
-    recover.reap(stage.laptop())
+    world = stage.laptop()
+    recover.reap(world)
     assert not stage.world.meter.alive()
+    (record,) = world.ledger.runs()
+    assert record.state is State.TERMINATED
+    receipt = json.loads(record.receipt_json or "{}")
+    assert (receipt["outcome"], receipt["results"]["verified"]) == ("succeeded", True)
 
 
 def die_in(stage: Stage, state: State) -> None:

@@ -26,6 +26,9 @@ GUARDED = replace(fake_offer("f1.guarded", usd="0.60", market=Market.ON_DEMAND),
 UNGUARDED = replace(
     fake_offer("f1.open", usd="0.50", market=Market.ON_DEMAND, zone="west-1a"), provider="wild", guarded=False
 )
+LIKE_UNGUARDED = replace(
+    UNGUARDED, instance_type="f1.like", usd_per_hour=Decimal("0.9"), worst_usd_per_hour=Decimal("0.9")
+)
 DEAR_UNGUARDED = replace(UNGUARDED, instance_type="f1.dear", usd_per_hour=Decimal(2), worst_usd_per_hour=Decimal(2))
 
 
@@ -92,11 +95,21 @@ def test_what_it_costs_by_the_hour_and_by_the_day_is_said_at_the_worst_rate(stag
     assert "launch reap" in said
 
 
-def test_a_yes_to_a_machine_that_does_not_end_itself_covers_the_others_like_it(stage: Stage) -> None:
-    plan = planned(stage, UNGUARDED, GUARDED, DEAR_UNGUARDED)
+def test_a_yes_to_a_machine_that_does_not_end_itself_covers_the_others_like_it_and_none_much_dearer(
+    stage: Stage,
+) -> None:
+    plan = planned(stage, UNGUARDED, GUARDED, LIKE_UNGUARDED, DEAR_UNGUARDED)
+    assert types(plan) == ["f1.open", "f1.guarded", "f1.like", "f1.dear"]
     agreed, request = consent(plan, Request(), asking(stage, Asked()))
-    assert types(agreed) == ["f1.open", "f1.guarded", "f1.dear"]
-    assert request.accept_unguarded
+    assert types(agreed) == ["f1.open", "f1.guarded", "f1.like"]
+    assert (request.accept_unguarded, request.unguarded_usd_per_hour) == (True, 2 * plan.choices[0].worst_usd_per_hour)
+    later = make_plan(
+        (UNGUARDED, LIKE_UNGUARDED, DEAR_UNGUARDED),
+        stage.workload,
+        terms("5", accept_unguarded=True, unguarded_usd_per_hour=request.unguarded_usd_per_hour),
+    )
+    assert types(later) == ["f1.open", "f1.like"]
+    assert [(one.offer.instance_type, one.code) for one in later.rejected] == [("f1.dear", "unguarded")]
 
 
 def test_a_yes_to_a_machine_that_ends_itself_covers_none_that_does_not(stage: Stage) -> None:

@@ -155,7 +155,7 @@ def test_ctrl_c_between_two_tries_leaves_no_open_intent_and_nothing_to_look_for(
     assert caught.value.exit_code is Exit.INTERRUPTED
     assert "nothing was rented" in caught.value.message
     assert world.ledger.open_intents(run.id) == ()
-    assert stage.cloud.calls == ["create"]
+    assert stage.cloud.calls == ["create", "leftovers"]
     assert (stage.clock() - began).total_seconds() < 1
     stage.all_quiet()
 

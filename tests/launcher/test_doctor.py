@@ -116,7 +116,7 @@ def test_a_trial_is_told_among_the_findings_with_what_it_cost(stage: Stage, laun
     with_trial(stage)
     assert launch("doctor", "--live", "--yes") == 0
     out, err = capsys.readouterr()
-    assert err == "fake: a trial takes some minutes\n"
+    assert err == "fake: a trial takes some minutes, and costs 0.0049 at most\n"
     assert "ok trial it ended itself; it cost 0.00" in words(out)
     assert not stage.cloud.alive()
 

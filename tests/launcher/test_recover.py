@@ -254,13 +254,14 @@ def test_the_margin_is_a_quarter_of_an_hour_or_a_twentieth_of_a_long_life(stage:
         assert not recover._why_not_overdue(machine(hours, margin + 1), world)
 
 
-def test_a_machine_that_does_not_say_when_it_should_end_is_left_to_its_own_computer(folder: Path) -> None:
+def test_a_machine_that_does_not_say_when_it_should_end_is_an_alarm_and_not_ended(folder: Path) -> None:
     stage = left_alone(folder, guarded=False)
     stage.provider.lies.shown_as = lambda instance: replace(instance, deadline=None)
     stage.clock.sleep(30 * DAY)
     found = recover.reap_overdue(elsewhere(folder, stage))
     assert found.ended == ()
-    assert "does not say when it should end" in found.left_alone[0]
+    assert "does not say when it should end" in found.unknown[0]
+    assert reaping.failure(found) is not None  # the timer must raise its voice: nobody else will
     assert len(stage.cloud.alive()) == 1
 
 

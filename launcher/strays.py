@@ -1,0 +1,93 @@
+"""Machines that no run in hand accounts for: ended on their own, and proven; among them those that turn up too late."""
+
+import sqlite3
+from contextlib import suppress
+from datetime import timedelta
+
+from launcher.events import Warned
+from launcher.run import Attempt
+from launcher.teardown import ASK_AGAIN_SECONDS, LOOKS, NOT_SEEN_SECONDS, PATIENCE_SECONDS, SEEN_DEAD_SECONDS
+from launcher.world import World
+from providers.base import Instance, InstanceState, NotFound, Provider, ProviderError
+
+DOUBT = timedelta(hours=24)
+"""How long after an unanswered create call was given up its machine is still looked for, by every command."""
+
+
+def end_late(world: World, run_id: str = "") -> None:
+    """End what came of create calls that were held to have come to nothing; of that run alone, where one is named.
+
+    Costs one list for each place where such a call was made within `DOUBT`; nothing where there was none.
+    """
+    doubts = [one for one in world.ledger.closed_in_doubt(world.now() - DOUBT) if run_id in ("", one.run)]
+    attempts: dict[str, Attempt] = {}
+    for one in doubts:
+        found = next((made for made in world.ledger.load(one.run).attempts if made.nonce == one.nonce), None)
+        if found is not None:
+            attempts[one.nonce] = found
+    for name, region in sorted({(one.offer.provider, one.offer.region) for one in attempts.values()}):
+        try:
+            provider = world.provider(name)
+            late = [one for one in provider.list(region) if one.nonce in attempts]
+        except ProviderError:
+            continue  # asked again by the next command
+        for machine in late:
+            _end_one(provider, machine, world)
+
+
+def _end_one(provider: Provider, machine: Instance, world: World) -> None:
+    """It goes, is told, and counts in the books of its run."""
+    gone = end_machine(provider, machine, world)
+    text = f"{machine.id} ({provider.name}) turned up long after its create call got no answer"
+    text += ": ended" if gone else ", and does not end: launch reap"
+    world.console.tell(Warned(run=machine.run_id, at=world.now(), code="late-machine", text=text))
+    run = world.ledger.load(machine.run_id)
+    known = next((one for one in run.attempts if one.nonce == machine.nonce), None)
+    if known is None or known.instance is not None:
+        return
+    known.instance, known.never_was = machine, False
+    known.ended_at = known.gone_at = world.now()
+    with suppress(sqlite3.Error):
+        world.ledger.save_attempt(run, known)
+
+
+def end_machine(provider: Provider, machine: Instance, world: World) -> bool:
+    """Terminate until it is read as gone, or not found any more by both doors; False when patience ends."""
+    began, wait, agreed = world.now(), SEEN_DEAD_SECONDS, 0
+    ask_at = began
+    while agreed < LOOKS:
+        if (world.now() - began).total_seconds() > PATIENCE_SECONDS:
+            return False
+        if agreed == 0 and world.now() >= ask_at:
+            ask_at = world.now() + timedelta(seconds=ASK_AGAIN_SECONDS)
+            with suppress(ProviderError):
+                provider.terminate(machine)
+        gone, spacing = _look(provider, machine)
+        agreed = agreed + 1 if gone else 0
+        if agreed == LOOKS and _another_door_shows(provider, machine):
+            agreed, ask_at = 0, world.now()
+        wait = spacing if gone else min(wait * 1.5, NOT_SEEN_SECONDS)
+        if agreed < LOOKS:
+            world.sleep(wait)
+    return True
+
+
+def _look(provider: Provider, machine: Instance) -> tuple[bool, float]:
+    """Whether it is gone, and how long to wait for the next look: longer where it is merely not seen."""
+    try:
+        return provider.get(machine).state is InstanceState.GONE, SEEN_DEAD_SECONDS
+    except NotFound:
+        pass
+    except ProviderError:
+        return False, SEEN_DEAD_SECONDS
+    try:
+        return all(one.id != machine.id for one in provider.list(machine.region)), NOT_SEEN_SECONDS
+    except ProviderError:
+        return False, SEEN_DEAD_SECONDS
+
+
+def _another_door_shows(provider: Provider, machine: Instance) -> bool:
+    try:
+        return provider.still_there(machine) is True
+    except ProviderError:
+        return False
