@@ -122,7 +122,7 @@ class _Ending:
         if instance is None or look.alive or look.read or self.is_asked or not look.certain:
             return
         self.is_asked = True
-        with suppress(ProviderError):
+        with suppress(Exception):
             self.provider.terminate(instance)
 
     def _must_be_the_same_account(self) -> None:
@@ -140,7 +140,7 @@ class _Ending:
             self._turned_up(listed)
             listed = [one for one in listed if one.nonce == self.attempt.nonce]
             known, read = self._known(listed)
-        except ProviderError:
+        except Exception:  # an answer that nobody foresaw says nothing either: the machine must go
             return Look(alive=(), read=False, certain=False)
         alive = {one.id: one for one in (*listed, *known) if one.state is not InstanceState.GONE}
         if self.attempt.instance is not None and self.attempt.instance.id in alive:
@@ -220,9 +220,10 @@ class _Ending:
             self.is_asked = True
             try:
                 self.provider.terminate(instance)
-            except ProviderError as error:
+            except Exception as error:
                 self.asked_seconds_ago = ASK_AGAIN_SECONDS / 2
-                self._warn(f"terminate of {instance.id} got no clear yes ({error.text}); asking again")
+                why = error.text if isinstance(error, ProviderError) else f"{type(error).__name__}: {error}"
+                self._warn(f"terminate of {instance.id} got no clear yes ({why}); asking again")
 
     def _wait_seconds(self, look: Look, last: float) -> float:
         if look.alive:

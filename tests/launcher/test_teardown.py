@@ -39,6 +39,24 @@ def answers(*told: bool | None) -> Callable[[Instance], bool | None]:
     return lambda instance: left.pop(0) if len(left) > 1 else left[0]
 
 
+@pytest.mark.parametrize("verb", ["list", "get", "terminate"])
+def test_an_answer_that_nobody_foresaw_keeps_no_machine(stage: Stage, verb: str) -> None:
+    before, odd = stage.cloud.before_call, [ArithmeticError("1e999")] * 3
+
+    def at(name: str) -> None:
+        before(name)
+        if name == verb and ending and odd:
+            raise odd.pop()
+
+    ending = ending_began(stage)
+    before = stage.cloud.before_call
+    stage.cloud.before_call = at
+    receipt = stage.launch()
+    assert odd == []
+    assert receipt.terminated.confirmed
+    stage.all_quiet()
+
+
 # Another door
 
 
