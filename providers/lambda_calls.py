@@ -58,8 +58,8 @@ CODES: Mapping[str, tuple[type[ProviderError], str]] = {
 }
 """Every code of API v1.10.0 that can reach us; what is open after a call (`global/internal-error`, `provider/...`) is
 told by `refusal`."""
-EXHAUSTED = ("capacity", "quota", "exhaust", "resources")
-"""Words by which a `provider/...` code tells that the data centre behind it is full."""
+EXHAUSTED = ("capacity", "quota", "exhaust")
+"""Words in a `provider/...` code that tell that the data centre behind it is full; its message is for people."""
 
 
 class Calls:
@@ -100,6 +100,11 @@ class Calls:
             raise NoCredentials(text, code="no-key", fix=KEY_FIX)
         return header_key(found, KEY_FIX)
 
+    def is_main_key(self, key: str) -> bool:
+        """Whether that is the key with which everything is done here, wherever it is kept."""
+        environ = self._around.environ
+        return key in (environ.get("LAMBDA_API_KEY", "").strip(), _filed(environ))
+
     def _data(self, call: Call) -> Any:
         if self._rest is None:
             headers = {"Authorization": f"Bearer {self.key()}"}
@@ -126,7 +131,8 @@ def refusal(reply: Reply, call: Call) -> ProviderError:
         least = RETRY_LAUNCH_SECONDS if call.path.endswith("/launch") else RETRY_SECONDS
         wait = max(least, reading.retry_seconds(reply.headers.get("retry-after", "")) or 0.0)
         return Throttled(text or "too many requests", code=code or "429", wait_seconds=wait)
-    if code.startswith("provider/") and any(word in f"{code} {text}".lower() for word in EXHAUSTED):
+    is_full = code.startswith("provider/") and any(word in code.lower() for word in EXHAUSTED)
+    if is_full and reply.status < SERVER_ERROR:  # with a status of 500 the machine may have been made before that
         return NoCapacity(text, code=code)
     if reply.status >= SERVER_ERROR or code.startswith("provider/") or code == "global/unknown":
         return no_answer(f"Lambda had a problem of its own: {text or reply.status}", code, acts=call.acts)

@@ -48,6 +48,8 @@ ROWS: list[tuple[int, str, type[ProviderError]]] = [
     (503, "provider/internal-unavailable", Ambiguous),
     (400, "provider/internal-unavailable", Ambiguous),
     (400, "provider/network-error", Ambiguous),
+    (500, "provider/insufficient-capacity", Ambiguous),
+    (503, "provider/quota-exceeded", Ambiguous),
     (400, "provider/insufficient-capacity", NoCapacity),
     (400, "provider/quota-exceeded", NoCapacity),
     (400, "provider/resource-exhausted", NoCapacity),
@@ -81,6 +83,13 @@ def test_a_refused_launch_is_one_of_our_errors_and_was_sent_once(
     assert (type(caught.value), caught.value.code) == (kind, code)
     assert "about it" in caught.value.text
     assert len(clouds.calls("lambda.launch")) == 1
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_words_in_the_message_of_a_provider_never_say_that_no_machine_was_made(status: int) -> None:
+    text = "An error occurred while provisioning resources: capacity, quota, exhausted."
+    error = refused(status, {"error": {"code": "provider/internal-error", "message": text}})
+    assert type(error) is Ambiguous
 
 
 @pytest.mark.parametrize("code", ["global/object-does-not-exist", "global/not-found"])
