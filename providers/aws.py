@@ -140,9 +140,9 @@ class Aws(Silent):
         return self._shown(_first(answer), offer.region, acts=True)
 
     def get(self, instance: Instance) -> Instance:
-        """The machine now, with the rate that AWS bills for it while it runs."""
+        """The machine now, with its rate while it runs. An id that we hold counts before its tags are shown, too."""
         rows = list(self._machines(instance.region, InstanceIds=[instance.id]))
-        mine = [row for row in rows if owner_of(row) == self._around.owner_id]
+        mine = [row for row in rows if owner_of(row) in ("", self._around.owner_id)]
         if not mine:
             raise NotFound(f"{instance.id} is not known in {instance.region}", code="absent")
         found = self._shown(mine[0], instance.region)

@@ -44,7 +44,7 @@ from providers.base import (
 )
 from providers.cloud_init import GUARD_DIR, user_data
 from providers.lambda_calls import MISSING, Calls
-from providers.lambda_machines import ANYWHERE, is_ours, offers, shown
+from providers.lambda_machines import ANYWHERE, is_anothers, is_ours, offers, shown
 from providers.lambda_settings import NAME
 from providers.reading import Odd, Row, maybe_text, rows, text
 from providers.silent import Silent
@@ -67,6 +67,7 @@ TRAITS = Traits(
 )
 KEY_GUARD = "a key of yours on the machine, with which it ends itself"
 MOST_NAME = 64
+DEADMAN_FIX = "make a key for this alone at cloud.lambda.ai/api-keys, and export it as LAMBDA_DEADMAN_API_KEY"
 MOST_USER_DATA_BYTES = 1_000_000
 END = Path(__file__).with_name("lambda_end.sh")
 KEY_KIND = "ssh key"
@@ -142,10 +143,10 @@ class Lambda(Silent):
         return self._made(answer, body)
 
     def get(self, instance: Instance) -> Instance:
-        """The machine now, with its price."""
+        """The machine now, with its price; an id that we hold counts, whatever marks are shown, but another owner's."""
         try:
             found = reading.row(self._calls.read(f"/instances/{instance.id}"), "data")
-            if not is_ours(found, self._around.owner_id):
+            if is_anothers(found, self._around.owner_id):
                 raise NotFound(f"{instance.id} is not ours", code="absent")
             return self._shown(found)
         except Odd as odd:
@@ -209,8 +210,12 @@ class Lambda(Silent):
         key = self._around.environ.get("LAMBDA_DEADMAN_API_KEY", "").strip()
         if not key:
             text = "providers.lambda.deadman is api-key, and LAMBDA_DEADMAN_API_KEY is not set"
-            fix = "make a key for this alone at cloud.lambda.ai/api-keys, and export it as LAMBDA_DEADMAN_API_KEY"
-            raise AuthFailed(text, code="no-deadman-key", fix=fix)
+            raise AuthFailed(text, code="no-deadman-key", fix=DEADMAN_FIX)
+        if self._calls.is_main_key(key):
+            text = (
+                "LAMBDA_DEADMAN_API_KEY is the key with which launch rents: on a machine it would be the job's to use"
+            )
+            raise AuthFailed(text, code="main-key", fix=DEADMAN_FIX)
         return key
 
     def _tags(self, request: InstanceRequest) -> Sequence[Row]:

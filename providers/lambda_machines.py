@@ -72,6 +72,12 @@ def is_ours(found: Row, owner_id: str) -> bool:
     return owner == owner_id if owner else marks.is_ours(maybe_text(found, "name"), owner_id)
 
 
+def is_anothers(found: Row, owner_id: str) -> bool:
+    """Whether it shows another owner's mark. Without any it may be ours all the same: answers need not show marks."""
+    owner = tags_of(found).get("launch:owner")
+    return owner != owner_id if owner else marks.is_anothers(maybe_text(found, "name"), owner_id)
+
+
 def tags_of(found: Row) -> dict[str, str]:
     """Its tags, as far as they are texts."""
     listed = found.get("tags")

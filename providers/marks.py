@@ -43,3 +43,9 @@ def is_ours(name: str, owner_id: str) -> bool:
     """Whether a machine of that name belongs to this owner."""
     mark = parse(name)
     return mark is not None and mark.owner == owner_id[:OWNER_SIGNS]
+
+
+def is_anothers(name: str, owner_id: str) -> bool:
+    """Whether a name says that the machine is another owner's; one that says nothing does not."""
+    mark = parse(name)
+    return mark is not None and mark.owner != owner_id[:OWNER_SIGNS]

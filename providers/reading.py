@@ -56,10 +56,16 @@ def maybe_text(value: Row, key: str) -> str:
 
 def whole(value: Row, key: str) -> int:
     """A whole number from 0 to a thousand millions."""
-    found = value.get(key)
-    if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= MOST_WHOLE:
+    found = maybe_whole(value.get(key))
+    if found is None:
         raise Odd(f"{key} is no whole number")
     return found
+
+
+def maybe_whole(value: object) -> int | None:
+    """The same; None for all else."""
+    is_one = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_WHOLE
+    return value if is_one and isinstance(value, int) else None
 
 
 def maybe_usd(value: object) -> Decimal | None:
@@ -117,5 +123,5 @@ def unusable(name: str, odd: Odd, *, acts: bool = False) -> ProviderError:
 
 __all__: Sequence[str] = (
     "Odd", "Row", "Unavailable", "maybe_http_date", "maybe_instant", "maybe_number", "maybe_text", "maybe_usd",
-    "printable", "retry_seconds", "row", "rows", "text", "unusable", "whole",
+    "maybe_whole", "printable", "retry_seconds", "row", "rows", "text", "unusable", "whole",
 )  # fmt: skip

@@ -44,7 +44,18 @@ from providers.base import (
 from providers.reading import Odd, Row, maybe_text, rows
 from providers.runpod_boot import ARGS, environment
 from providers.runpod_calls import Calls
-from providers.runpod_pods import ANYWHERE, COMMUNITY, FEES, community_offers, is_ours, offers, shown
+from providers.runpod_pods import (
+    ANYWHERE,
+    COMMUNITY,
+    FEES,
+    TRIAL_VCPUS,
+    community_offers,
+    is_anothers,
+    is_ours,
+    is_small_cpu,
+    offers,
+    shown,
+)
 from providers.runpod_proof import Proof, Proofs, door_of
 from providers.runpod_settings import NAME
 from providers.silent import Silent
@@ -71,7 +82,6 @@ MOST_NAME = 190
 MOST_PAGES = 100
 CURSORS = ("nextCursor", "next_cursor", "cursor")
 """Lists have no pages in the interface of 2026-08-20; a later client follows cursors. Both are right here."""
-TRIAL_VCPUS = 2
 LEAST_DISK_GIB = 40
 BILLED_HOURS = 72
 
@@ -130,10 +140,10 @@ class Runpod(Silent):
             raise Ambiguous(f"Runpod's answer to create names no pod: {odd}", code="incomplete") from odd
 
     def get(self, instance: Instance) -> Instance:
-        """The pod now, with what it costs."""
+        """The pod now, with what it costs; an id that we hold counts, whatever marks are shown, but another owner's."""
         try:
             found = reading.row(self._calls.read(f"/pods/{instance.id}"), "the pod")
-            if not is_ours(found, self._around.owner_id):
+            if is_anothers(found, self._around.owner_id):
                 raise NotFound(f"{instance.id} is not ours", code="absent")
             return shown(found, self._around.now())
         except Odd as odd:
@@ -198,7 +208,8 @@ class Runpod(Silent):
     def trial(self) -> Offer | None:
         """The smallest CPU pod: what a key in it may do is the same as in any other."""
         try:
-            cpus = rows(self._calls.read("/catalog/cpus", include="AVAILABILITY", product="POD"), "cpus")
+            asked = {"include": "AVAILABILITY", "product": "POD", "vcpuCount": str(TRIAL_VCPUS)}
+            cpus = [one for one in rows(self._calls.read("/catalog/cpus", **asked), "cpus") if is_small_cpu(one)]
             prices = [
                 (reading.row(one.get("price"), "price").get("securePerVcpu"), maybe_text(one, "id")) for one in cpus
             ]
@@ -206,7 +217,7 @@ class Runpod(Silent):
             raise reading.unusable("Runpod", odd) from odd
         priced = [(usd, name) for price, name in prices if name and (usd := reading.maybe_usd(price)) is not None]
         if not priced:
-            raise NoCapacity("Runpod's catalogue shows no CPU pod", code="no-cpu")
+            raise NoCapacity("Runpod's catalogue shows no free CPU pod", code="no-cpu")
         usd, name = min(priced)
         return _trial_offer(name, usd * TRIAL_VCPUS, self._around.now())
 

@@ -24,6 +24,7 @@ from providers.runpod_pods import STATES, offers
 from providers.runpod_proof import Proof
 
 CLOCK_FIX = "set this computer's clock: leases are counted by it, and a pod compares its own with it"
+NEW_POD_FIX = "look for a new pod at console.runpod.io/pods and delete it"
 LOW_USD = 1
 GUARD_FIX = "launch doctor --live     # proves it on a small CPU pod, for some cents; asks before"
 
@@ -109,8 +110,8 @@ def _rights(calls: Calls) -> Finding:
         return Finding(level=Level.OK, subject="rights", text="the key may create pods")
     except ProviderError as error:
         return Finding(level=Level.WARNING, subject="rights", text=f"could not be tried: {error.text}")
-    text_odd = "an empty create call was accepted: `launch reap` looks for what it made"
-    return Finding(level=Level.ERROR, subject="rights", text=text_odd, fix="look at console.runpod.io/pods")
+    text_odd = "an empty create call was accepted: a pod may have been made of it, which no command of launch can see"
+    return Finding(level=Level.ERROR, subject="rights", text=text_odd, fix=NEW_POD_FIX)
 
 
 def _second_door(calls: Calls, around: Surroundings, profile: str) -> Finding:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from pricing import gpus
 from pricing.gpus import MIB_PER_GIB
 from pricing.offer import Fees, Market, Offer, Stock
-from providers import marks
+from providers import marks, reading
 from providers.base import Access, EndReason, Instance, InstanceState, OfferQuery, Ssh, Traits
 from providers.reading import Odd, Row, maybe_instant, maybe_number, maybe_text, maybe_usd, row, rows, text, whole
 from providers.runpod_boot import GUARD_DIR
@@ -36,6 +36,7 @@ FEES = Fees(disk_usd_per_gib_month=Decimal("0.10"))
 """Container disk, while it runs; traffic costs nothing (docs, 2026-08-20)."""
 BOOT_SECONDS = 240.0
 """The image is pulled: a minute where the host has it, 10-20 on a cold one (facts: runpod.md, section 3)."""
+TRIAL_VCPUS = 2
 ASSUMED_RAM_GIB, ASSUMED_VCPUS = 24.0, 8
 """The catalogue tells neither; the machine is looked at before it is used."""
 
@@ -72,6 +73,13 @@ def is_ours(found: Row, owner_id: str) -> bool:
     env = found.get("env")
     owner = env.get("LAUNCH_OWNER") if isinstance(env, Mapping) else None
     return owner == owner_id if owner else marks.is_ours(maybe_text(found, "name"), owner_id)
+
+
+def is_anothers(found: Row, owner_id: str) -> bool:
+    """Whether it shows another owner's mark. Without any it may be ours all the same: a person can rename a pod."""
+    env = found.get("env")
+    owner = env.get("LAUNCH_OWNER") if isinstance(env, Mapping) else None
+    return owner != owner_id if owner else marks.is_anothers(maybe_text(found, "name"), owner_id)
 
 
 def _access(found: Row) -> Access | None:
@@ -162,6 +170,15 @@ def _offer(
         stock=stock,
         vetted=place != COMMUNITY,
     )
+
+
+def is_small_cpu(entry: Row) -> bool:
+    """Whether the catalogue has some of that processor, and sells so few of its cores; what it does not tell is so."""
+    cores = entry.get("vcpu")
+    told = cores if isinstance(cores, Mapping) else {}
+    least, most = (reading.maybe_whole(told.get(key)) for key in ("min", "max"))
+    is_sold = (least is None or least <= TRIAL_VCPUS) and (most is None or most >= TRIAL_VCPUS)
+    return is_sold and _stock(maybe_text(entry, "availability")) is not Stock.NONE
 
 
 def _stock(word: str) -> Stock:

@@ -10,6 +10,7 @@ import pytest
 
 from pricing.offer import Offer
 from providers import aws_create, cloud_init, local, registry
+from providers.aws_calls import Calls
 from providers.base import (
     Ambiguous,
     Instance,
@@ -38,6 +39,8 @@ class Case:
     lose_answer: Callable[[], object] | None
     creates_sent: Callable[[], int]
     pass_time: Callable[[], None]
+    hide_marks: Callable[[Instance], object] | None = None
+    """The machine's name and tags are shown no more."""
 
 
 def fake_case(idempotent: bool) -> Case:
@@ -89,6 +92,9 @@ def aws_case(moto: MotoCloud, folder: Path) -> Case:
         lose,
         lambda: len(moto.app.made()),
         lambda: None,
+        lambda one: Calls(moto.environ).act(
+            "ec2", "delete_tags", one.region, Resources=[one.id], Tags=[{"Key": "launch:owner"}, {"Key": "launch:run"}]
+        ),
     )
 
 
@@ -115,6 +121,7 @@ def lambda_case(clouds: HandClouds, folder: Path) -> Case:
         lambda: clouds.fault("lambda.launch", "after"),
         lambda: len(clouds.calls("lambda.launch")),
         lambda: clouds.world.pass_time(60),
+        lambda one: clouds.world.set_knobs("lambda", {"no_names": True, "no_tags": True}),
     )
 
 
@@ -127,6 +134,9 @@ def runpod_case(clouds: HandClouds, folder: Path) -> Case:
         armed = 'sh "$guard/deadman.sh"' in env["LAUNCH_BOOT"] and "$LAUNCH_BOOT" in made["args"]
         return armed and (env["LAUNCH_DEADMAN"], env["LAUNCH_LEASE"]) == (boot.deadman, str(boot.lease_seconds))
 
+    def hide(instance: Instance) -> None:
+        clouds.runpod_life.pods[instance.id].body |= {"name": "a name that a person gave", "env": {}}
+
     return Case(
         provider,
         clouds.runpod_at(folder, owner_id=STRANGER),
@@ -135,6 +145,7 @@ def runpod_case(clouds: HandClouds, folder: Path) -> Case:
         lambda: clouds.fault("runpod.create", "after"),
         lambda: len(clouds.calls("runpod.create")),
         lambda: clouds.world.pass_time(60),
+        hide,
     )
 
 
@@ -235,6 +246,15 @@ def test_promise_5_an_unknown_machine_is_not_found_and_neither_is_a_strangers(ca
         case.provider.get(replace(instance, id="i-00000000000000000"))
     with pytest.raises(NotFound):
         case.stranger.get(instance)
+
+
+def test_promise_5_an_id_that_we_hold_is_shown_although_its_marks_are_not(case: Case) -> None:
+    if case.hide_marks is None:
+        pytest.skip("marks do not get lost inside one computer")
+    instance = case.provider.create(request(case.offer))
+    case.hide_marks(instance)
+    assert case.provider.list() == ()
+    assert case.provider.get(instance).id == instance.id
 
 
 def test_promise_6_nothing_is_printed_and_an_unanswered_create_is_sent_once(

@@ -260,6 +260,20 @@ def test_who_opts_in_without_such_a_key_gets_no_machine(clouds: HandClouds, tmp_
     assert clouds.calls("lambda.launch") == []
 
 
+@pytest.mark.parametrize("is_filed", [False, True])
+def test_the_key_with_which_launch_rents_goes_on_no_machine(clouds: HandClouds, tmp_path: Path, is_filed: bool) -> None:
+    environ = clouds.lambda_environ(LAMBDA_DEADMAN_API_KEY=LAMBDA_KEY, HOME=str(tmp_path))
+    if is_filed:
+        del environ["LAMBDA_API_KEY"]
+        (tmp_path / ".lambda_cloud").mkdir()
+        (tmp_path / ".lambda_cloud" / "lambda_keys").write_text(f"api_key = {LAMBDA_KEY}\n")
+    with pytest.raises(AuthFailed, match="is the key with which launch rents") as caught:
+        create(clouds.lambda_at(tmp_path, environ, settings={"deadman": "api-key"}))
+    assert "for this alone" in caught.value.fix
+    assert LAMBDA_KEY not in caught.value.text
+    assert clouds.calls("lambda.launch") == []
+
+
 def test_boot_data_beyond_a_megabyte_is_refused_before_the_call(provider: Lambda, clouds: HandClouds) -> None:
     with pytest.raises(ContractBroken, match="1000000"):
         create(provider, boot=boot(files=(BootFile(path="/x", content="y" * 1_000_000),)))

@@ -12,7 +12,7 @@ import pytest
 from providers.base import EndReason, Instance, InstanceState, NotFound, Ssh
 from providers.cloud_init import GUARD_DIR
 from providers.lambda_cloud import Lambda
-from providers.lambda_machines import is_ours, shown
+from providers.lambda_machines import is_anothers, is_ours, shown
 from tests.providers.hand_clouds import OWNER, STRANGER, HandClouds
 from tests.providers.samples import NOW, lambda_offer, request
 
@@ -92,7 +92,7 @@ def test_a_machine_without_a_name_is_known_by_its_tags(clouds: HandClouds, provi
     assert (seen.nonce, seen.deadline) == (machine.nonce, machine.deadline)
 
 
-def test_tags_and_name_are_both_needed_to_lose_a_machine(
+def test_tags_and_name_are_both_needed_to_lose_a_machine_from_the_list(
     clouds: HandClouds, provider: Lambda, machine: Instance
 ) -> None:
     clouds.world.set_knobs("lambda", {"no_names": True, "no_tags": True})

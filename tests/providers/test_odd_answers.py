@@ -54,7 +54,7 @@ BEYOND = Said(
             },
         }
     ).encode(),
-    headers={"Content-Type": "application/json", "Date": f"Mon, 01 Jan {9**40} 00:00:00 GMT", "Retry-After": "9" * 5000},
+    headers={"Date": f"Mon, 01 Jan {9**40} 00:00:00 GMT", "Retry-After": "9" * 5000},
 )  # fmt: skip
 """All of it as the interface says, but for numbers and times that nobody can count on."""
 NUMBERS = {

@@ -161,7 +161,7 @@ def test_an_empty_call_that_is_accepted_is_an_error_that_says_where_to_look(
     server.script = script
     found = checked(clouds, tmp_path, clouds.runpod_environ(RUNPOD_API_BASE_URL=server.url)).by_subject
     assert found["rights"].level is Level.ERROR
-    assert "launch reap" in found["rights"].text
+    assert "delete it" in found["rights"].fix
 
 
 def test_a_key_that_is_not_accepted_is_an_error_with_where_to_make_one(clouds: HandClouds, tmp_path: Path) -> None:

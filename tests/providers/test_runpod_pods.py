@@ -10,7 +10,7 @@ import pytest
 from providers.base import ContractBroken, EndReason, Instance, InstanceState, Leftover, NotFound, Ssh, Unavailable
 from providers.runpod import MOST_PAGES, Runpod
 from providers.runpod_boot import GUARD_DIR
-from providers.runpod_pods import is_ours, shown
+from providers.runpod_pods import is_anothers, is_ours, shown
 from tests.providers.hand_clouds import OWNER, STRANGER, HandClouds
 from tests.providers.plain_server import PlainServer, Said, document
 from tests.providers.samples import NOW, machine, request, runpod_offer

@@ -192,6 +192,22 @@ def test_the_cheapest_processor_is_tried(clouds: HandClouds, server: PlainServer
     assert trial(provider).instance_type == "cpu3c"
 
 
+def test_a_processor_that_is_sold_out_or_sold_in_other_sizes_is_not_tried(
+    clouds: HandClouds, server: PlainServer, tmp_path: Path
+) -> None:
+    cheap = {"price": {"securePerVcpu": 0.01}}
+    others = [
+        cpu(id="none", availability="NONE", **cheap),
+        cpu(id="large", vcpu={"min": 4, "max": 32}, **cheap),
+        cpu(id="tiny", vcpu={"min": 1, "max": 1}, **cheap),
+    ]
+    provider = tries(clouds, server, tmp_path, {"cpus": [*others, cpu(availability="LOW", vcpu={"min": 2, "max": 2})]})
+    assert trial(provider).instance_type == "cpu3c"
+    assert "vcpuCount=2" in server.heard[0].path
+    with pytest.raises(NoCapacity):
+        tries(clouds, server, tmp_path, {"cpus": others}).trial()
+
+
 @pytest.mark.parametrize("answer", [{"cpus": []}, {"cpus": [cpu(price={})]}])
 def test_a_catalogue_without_processors_has_nothing_to_try(
     clouds: HandClouds, server: PlainServer, tmp_path: Path, answer: object
