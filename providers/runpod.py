@@ -16,7 +16,7 @@ Quirks that shape this file and the private ones beside it (`runpod_*.py`):
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -83,7 +83,8 @@ MOST_PAGES = 100
 CURSORS = ("nextCursor", "next_cursor", "cursor")
 """Lists have no pages in the interface of 2026-08-20; a later client follows cursors. Both are right here."""
 LEAST_DISK_GIB = 40
-BILLED_HOURS = 72
+BILLED_BEFORE = timedelta(hours=1)
+"""Before a pod was made by our clock, which may be wrong; whole hours are told anyway."""
 
 
 def connect(surroundings: Surroundings) -> "Runpod":
@@ -198,8 +199,9 @@ class Runpod(Silent):
     def billed_usd(self, instance: Instance) -> Decimal | None:
         """What Runpod's books say of the pod; they lag by minutes to an hour."""
         try:
-            said = self._calls.read("/billing/pods", bucketSize="hour", lastN=str(BILLED_HOURS), podId=instance.id)
-            amounts = [reading.maybe_usd(one.get("totalAmount")) for one in rows(said, "records")]
+            said = self._calls.read("/billing/pods", bucketSize="hour", podId=instance.id, **self._life_of(instance))
+            records = [one for one in rows(said, "records") if one.get("podId") == instance.id]
+            amounts = [reading.maybe_usd(one.get("totalAmount")) for one in records]
         except (Odd, ProviderError):
             return None
         known = [amount for amount in amounts if amount is not None]
@@ -210,6 +212,12 @@ class Runpod(Silent):
         try:
             asked = {"include": "AVAILABILITY", "product": "POD", "vcpuCount": str(TRIAL_VCPUS)}
             cpus = [one for one in rows(self._calls.read("/catalog/cpus", **asked), "cpus") if is_small_cpu(one)]
+    def _life_of(self, instance: Instance) -> dict[str, str]:
+        """From before it was made until now, however long ago that is; `lastN` would count back from now."""
+        now = self._born()
+        since = min(instance.created_at, now) - BILLED_BEFORE
+        return {"startTime": _rfc3339(since), "endTime": _rfc3339(now)}
+
             prices = [
                 (reading.row(one.get("price"), "price").get("securePerVcpu"), maybe_text(one, "id")) for one in cpus
             ]
@@ -285,6 +293,10 @@ def _trial_offer(name: str, usd_per_hour: Decimal, now: datetime) -> Offer:
         provider=NAME,
         instance_type=name,
         region="trial",
+def _rfc3339(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
         zone="",
         market=Market.ON_DEMAND,
         gpu=None,

@@ -4,7 +4,6 @@ import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import timedelta
 from typing import Any
 
 import jsonschema
@@ -16,7 +15,6 @@ from starlette.routing import Route
 from tests.cloud.client import RUNPOD_KEY as KEY
 from tests.cloud.client import RUNPOD_READ_ONLY_KEY as READ_ONLY_KEY
 from tests.cloud.http_cloud import HttpCloud, Refused, refused_as_json, schema
-from tests.cloud.meter import bill
 from tests.cloud.runpod_life import CPU_USD_PER_VCPU, GpuType, Pod, RunpodLife
 from tests.cloud.world import World
 
@@ -279,23 +277,20 @@ class RunpodApi:
         """GET /v2/billing/pods: what was billed, as far as the books have come."""
         del body
         now, clock = self._world.clock.seconds(), self._world.clock
-        lag, asked = self._life.knobs.billing_lag_seconds, request.query_params.get("podId")
-        pods = [one for one in self._life.pods.values() if asked in (None, one.id) and now - one.created >= lag]
-        records = []
-        for pod in pods:
-            costs = bill(pod.metered, now)
-            start, end = clock.at(pod.created), clock.at(pod.metered.ended or now) + timedelta(seconds=1)
-            records.append(
-                {
-                    "startTime": start.isoformat(), "endTime": end.isoformat(), "podId": pod.id,
-                    "totalAmount": float(costs.total_usd), "gpuAmount": float(costs.compute_usd), "cpuAmount": 0.0,
-                    "diskAmount": float(costs.disk_usd),
-                }
-            )  # fmt: skip
+        lag, wanted = self._life.knobs.billing_lag_seconds, request.query_params.get("podId")
+        asked = runpod_books.window(request.query_params, clock.now())
+        pods = [one for one in self._life.pods.values() if wanted in (None, one.id) and now - one.created >= lag]
+        records = runpod_books.records(pods, asked, clock)
+        unique = len({one["podId"] for one in records})
         names = ("totalAmount", "gpuAmount", "cpuAmount", "diskAmount")
         totals = {name: sum(float(str(record[name])) for record in records) for name in names}
-        query = {"startTime": clock.at(0).isoformat(), "endTime": clock.now().isoformat(), "bucketSize": "hour"}
-        metadata = {"query": query, "recordCount": len(records), "uniquePodCount": len(pods), "totals": totals}
+        query = {"startTime": asked.start.isoformat(), "endTime": asked.end.isoformat(), "bucketSize": asked.size}
+        metadata = {
+            "query": query,
+            "recordCount": len(records),
+            "uniquePodCount": unique,
+            "totals": totals,
+        }
         return JSONResponse({"records": records, "metadata": metadata})
 
     def ssh_keys(self, request: Request, body: Any) -> Response:

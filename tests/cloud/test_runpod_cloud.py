@@ -294,6 +294,32 @@ def test_the_version_that_is_gone_says_so_to_everything(customer: Customer) -> N
         assert customer.ask(method, "/v1/pods").status == 410
 
 
+def test_the_books_tell_each_hour_of_the_window_that_was_asked_for(customer: Customer) -> None:
+    clock = customer.world.clock
+    customer.world.pass_time(3600 - clock.seconds() % 3600)
+    id, born = customer.created(), clock.seconds()
+    customer.world.pass_time(3 * 3600 - 60)
+    since, until = (clock.at(born + at).isoformat().replace("+00:00", "Z") for at in (3600, 7200))
+
+    def told(query: str) -> list[Any]:
+        found: list[Any] = customer.ask("GET", f"/v2/billing/pods?bucketSize=hour&{query}").document["records"]
+        assert {one["podId"] for one in found} <= {id}
+        return found
+
+    assert len(told(f"startTime={since}&endTime={until}")) == 1
+    assert len(told(f"startTime={since}")) == 2
+    assert len(told("lastN=2")) == 2
+    total = sum(Decimal(str(one["totalAmount"])) for one in told("lastN=100"))
+    assert abs(total - customer.cost(id)) < Decimal("0.001")
+
+
+@pytest.mark.parametrize(
+    "query", ["lastN=2&startTime=2026-11-24T12:00:00Z", "lastN=0", "startTime=noon", "bucketSize=minute"]
+)
+def test_a_window_that_makes_no_sense_is_refused(customer: Customer, query: str) -> None:
+    assert customer.ask("GET", f"/v2/billing/pods?{query}").status == 400
+
+
 def test_the_books_lag(customer: Customer) -> None:
     id = customer.created()
     customer.world.pass_time(300)

@@ -97,8 +97,16 @@ def test_tags_and_name_are_both_needed_to_lose_a_machine_from_the_list(
 ) -> None:
     clouds.world.set_knobs("lambda", {"no_names": True, "no_tags": True})
     assert provider.list() == ()
-    with pytest.raises(NotFound):
-        provider.get(machine)
+    assert provider.get(machine).id == machine.id
+
+
+def test_only_a_mark_of_another_owner_makes_a_machine_another_owners() -> None:
+    theirs = {"tags": [{"key": "launch:owner", "value": STRANGER}]}
+    named = {"name": NAME.replace(OWNER[:8], STRANGER[:8])}
+    ours = ({**BARE}, {**BARE, "name": "my box"}, {**BARE, "name": NAME})
+    assert [is_anothers(one, OWNER) for one in ours] == [False] * 3
+    others = ({**BARE, **named}, {**BARE, **theirs}, {**BARE, **theirs, "name": NAME})
+    assert [is_anothers(one, OWNER) for one in others] == [True] * 3
 
 
 def test_a_tag_of_another_owner_weighs_more_than_a_name_like_ours() -> None:

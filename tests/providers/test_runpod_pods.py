@@ -132,6 +132,13 @@ def test_a_pod_is_ours_by_what_it_was_started_with_and_else_by_its_name() -> Non
     assert not is_ours({**POD, "env": {}, "name": "my pod"}, OWNER)
 
 
+def test_only_a_mark_of_another_owner_makes_a_pod_another_owners() -> None:
+    bare = {**POD, "env": None, "name": "my pod"}
+    named = {"name": f"launch-calm-fox-0001-1-{STRANGER[:8]}-a1"}
+    by_env = [{**bare, "env": {"LAUNCH_OWNER": owner}} for owner in (OWNER, STRANGER)]
+    assert [is_anothers(one, OWNER) for one in (bare, {**bare, **named}, *by_env)] == [False, True, False, True]
+
+
 def test_a_pod_that_was_renamed_is_known_by_its_environment() -> None:
     told = {"LAUNCH_OWNER": OWNER, "LAUNCH_RUN": "calm-fox-0001", "LAUNCH_ATTEMPT": "3", "LAUNCH_NONCE": "n"}
     one = shown({**POD, "name": "my pod", "env": told}, NOW)
@@ -315,11 +322,27 @@ def test_what_a_pod_has_cost_is_told_once_the_books_have_come_so_far(
 
 
 def test_the_books_are_added_up_over_their_hours(clouds: HandClouds, server: PlainServer, tmp_path: Path) -> None:
-    hours = [{"totalAmount": 0.1}, {"totalAmount": 0.2}, {"totalAmount": None}, {"totalAmount": 0}]
-    server.says(document({"records": hours}))
+    hours = [{"podId": "p1", "totalAmount": usd} for usd in (0.1, 0.2, None, 0)]
+    strange = [{"podId": "p2", "totalAmount": 5}, {"totalAmount": 7}]
+    server.says(document({"records": [*hours, *strange]}))
     provider = clouds.runpod_at(tmp_path, clouds.runpod_environ(RUNPOD_API_BASE_URL=server.url))
     assert provider.billed_usd(machine(id="p1")) == Decimal("0.3")
     assert "podId=p1" in server.heard[0].path
+    assert "lastN" not in server.heard[0].path
+
+
+@pytest.mark.parametrize(("lives_hours", "later_hours"), [(100, 1), (1, 100)])
+def test_a_long_or_an_old_run_is_told_its_whole_bill(
+    clouds: HandClouds, provider: Runpod, pod: Instance, lives_hours: int, later_hours: int
+) -> None:
+    clouds.world.set_knobs("runpod", {"balance_usd": "1000"})
+    clouds.world.pass_time(lives_hours * 3600)
+    provider.terminate(pod)
+    clouds.world.pass_time(later_hours * 3600)
+    billed = provider.billed_usd(pod)
+    assert billed is not None
+    real = clouds.world.meter.total_usd(clouds.world.clock.seconds())
+    assert abs(billed - real) < Decimal("0.001")
 
 
 @pytest.mark.parametrize(
