@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from tests.cloud import runpod_books
 from tests.cloud.client import RUNPOD_KEY as KEY
 from tests.cloud.client import RUNPOD_READ_ONLY_KEY as READ_ONLY_KEY
 from tests.cloud.http_cloud import HttpCloud, Refused, refused_as_json, schema
