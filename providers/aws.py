@@ -102,6 +102,7 @@ class Aws(Silent):
         self._records = Records(folder / "creates")
         self._rates: dict[tuple[str, str, str, Market], tuple[datetime, Decimal | None]] = {}
         self._lock = threading.Lock()
+        self._account = ""
 
     def check(self) -> tuple[Finding, ...]:
         """Identity, clock, and in each region: network, quotas, and whether we may create."""
@@ -138,6 +139,16 @@ class Aws(Silent):
             self._chosen.clear()
             raise
         return self._shown(_first(answer), offer.region, acts=True)
+
+    def account(self) -> str:
+        """By its number, asked once; keys of one account change by the hour."""
+        if not self._account:
+            try:
+                answer = self._calls.read("sts", "get_caller_identity", self._regions()[0])
+                self._account = str(answer.get("Account", ""))
+            except ProviderError:
+                return ""
+        return self._account
 
     def get(self, instance: Instance) -> Instance:
         """The machine now, with its rate while it runs. An id that we hold counts before its tags are shown, too."""

@@ -47,6 +47,7 @@ from providers.lambda_calls import MISSING, Calls
 from providers.lambda_machines import ANYWHERE, is_anothers, is_ours, offers, shown
 from providers.lambda_settings import NAME
 from providers.reading import Odd, Row, maybe_text, rows, text
+from providers.rest import key_mark
 from providers.silent import Silent
 
 LOOK_TURNS = 3
@@ -66,8 +67,8 @@ TRAITS = Traits(
     first_use=True,
 )
 KEY_GUARD = "a key of yours on the machine, with which it ends itself"
-MOST_NAME = 64
 DEADMAN_FIX = "make a key for this alone at cloud.lambda.ai/api-keys, and export it as LAMBDA_DEADMAN_API_KEY"
+MOST_NAME = 64
 MOST_USER_DATA_BYTES = 1_000_000
 END = Path(__file__).with_name("lambda_end.sh")
 KEY_KIND = "ssh key"
@@ -141,6 +142,10 @@ class Lambda(Silent):
         except NotFound as error:
             raise self._missing(error, key, request) from error
         return self._made(answer, body)
+
+    def account(self) -> str:
+        """By the key: nothing there tells the account cheaply."""
+        return key_mark(self._calls)
 
     def get(self, instance: Instance) -> Instance:
         """The machine now, with its price; an id that we hold counts, whatever marks are shown, but another owner's."""

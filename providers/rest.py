@@ -1,5 +1,6 @@
 """One JSON call over HTTP to a cloud: sent once, bounded in time and size; every odd answer is one of our errors."""
 
+import hashlib
 import json
 import threading
 import time
@@ -7,7 +8,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from providers.base import Ambiguous, AuthFailed, NotSetUp, ProviderError, Unavailable, Unreachable
 
@@ -155,6 +156,21 @@ def header_key(key: str, fix: str) -> str:
         text = "the API key holds a space, a line break or a letter that no key has: it was not copied as it is"
         raise AuthFailed(text, code="odd-key", fix=fix)
     return key
+
+
+class Keyed(Protocol):
+    """Whoever calls a cloud by one key."""
+
+    def key(self) -> str:
+        """Raises `NoCredentials` where there is none."""
+
+
+def key_mark(calls: Keyed) -> str:
+    """A mark by which one key is told from another, and which tells nothing of it; "" without one."""
+    try:
+        return hashlib.sha256(calls.key().encode()).hexdigest()[:16]
+    except AuthFailed:
+        return ""
 
 
 def _no_number(word: str) -> NoReturn:

@@ -42,6 +42,7 @@ from providers.base import (
     Traits,
 )
 from providers.reading import Odd, Row, maybe_text, rows
+from providers.rest import key_mark
 from providers.runpod_boot import ARGS, environment
 from providers.runpod_calls import Calls
 from providers.runpod_pods import (
@@ -140,6 +141,10 @@ class Runpod(Silent):
         except Odd as odd:
             raise Ambiguous(f"Runpod's answer to create names no pod: {odd}", code="incomplete") from odd
 
+    def account(self) -> str:
+        """By the key: nothing there tells the account cheaply."""
+        return key_mark(self._calls)
+
     def get(self, instance: Instance) -> Instance:
         """The pod now, with what it costs; an id that we hold counts, whatever marks are shown, but another owner's."""
         try:
@@ -207,17 +212,17 @@ class Runpod(Silent):
         known = [amount for amount in amounts if amount is not None]
         return sum(known, Decimal(0)) if known else None
 
-    def trial(self) -> Offer | None:
-        """The smallest CPU pod: what a key in it may do is the same as in any other."""
-        try:
-            asked = {"include": "AVAILABILITY", "product": "POD", "vcpuCount": str(TRIAL_VCPUS)}
-            cpus = [one for one in rows(self._calls.read("/catalog/cpus", **asked), "cpus") if is_small_cpu(one)]
     def _life_of(self, instance: Instance) -> dict[str, str]:
         """From before it was made until now, however long ago that is; `lastN` would count back from now."""
         now = self._born()
         since = min(instance.created_at, now) - BILLED_BEFORE
         return {"startTime": _rfc3339(since), "endTime": _rfc3339(now)}
 
+    def trial(self) -> Offer | None:
+        """The smallest CPU pod: what a key in it may do is the same as in any other."""
+        try:
+            asked = {"include": "AVAILABILITY", "product": "POD", "vcpuCount": str(TRIAL_VCPUS)}
+            cpus = [one for one in rows(self._calls.read("/catalog/cpus", **asked), "cpus") if is_small_cpu(one)]
             prices = [
                 (reading.row(one.get("price"), "price").get("securePerVcpu"), maybe_text(one, "id")) for one in cpus
             ]
@@ -288,15 +293,15 @@ class Runpod(Silent):
         return self._around.now() + self._calls.ahead
 
 
+def _rfc3339(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
 def _trial_offer(name: str, usd_per_hour: Decimal, now: datetime) -> Offer:
     return Offer(
         provider=NAME,
         instance_type=name,
         region="trial",
-def _rfc3339(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
         zone="",
         market=Market.ON_DEMAND,
         gpu=None,

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from tests.cloud import runpod_books
+from tests.cloud.client import OTHER_RUNPOD_KEY as OTHER_KEY
 from tests.cloud.client import RUNPOD_KEY as KEY
 from tests.cloud.client import RUNPOD_READ_ONLY_KEY as READ_ONLY_KEY
 from tests.cloud.http_cloud import HttpCloud, Refused, refused_as_json, schema
@@ -85,6 +86,13 @@ def refusal(refused: Refused) -> Response:
     return refused_as_json(refused, document, "application/problem+json")
 
 
+def _of_another(request: Request) -> dict[str, object]:
+    """What an account shows that has rented nothing."""
+    if request.method == "GET" and request.url.path == "/v2/pods":
+        return {"pods": []}
+    raise Refused("", "pod not found", 404)
+
+
 class RunpodApi:
     """The endpoints, over one landlord."""
 
@@ -99,6 +107,8 @@ class RunpodApi:
             try:
                 with self._world.lock:
                     headers = self._let_in(request)
+                    if OTHER_KEY in request.headers["authorization"] and "/pods" in request.url.path:
+                        return JSONResponse(_of_another(request), headers=headers)
                     answer = verb(request, _parsed(body))
                     answer.headers.update(headers)
                     return answer
@@ -115,7 +125,7 @@ class RunpodApi:
         if not key:
             raise Refused("", "missing bearer token", 401)
         pod = next((one for one in self._life.pods.values() if one.pod_key == key), None)
-        if key not in (KEY, READ_ONLY_KEY) and pod is None:
+        if key not in (KEY, READ_ONLY_KEY, OTHER_KEY) and pod is None:
             raise Refused("", "invalid bearer token", 401)
         if pod is not None:
             self._pod_may(pod, request)
@@ -318,6 +328,8 @@ class RunpodApi:
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
         with self._world.lock:
             pod = next((one for one in self._life.pods.values() if one.pod_key == key), None)
+            if key == OTHER_KEY:
+                return JSONResponse({"data": {"myself": {"pods": []}}})
             if key not in (KEY, READ_ONLY_KEY) and pod is None:
                 return JSONResponse({"errors": [{"message": "Unauthorized"}]}, 401)
             asked = await request.json()
