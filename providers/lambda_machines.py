@@ -58,7 +58,7 @@ def shown(found: Row, ssh_port: int, now: datetime) -> Instance:
         attempt=maybe_number(tags.get("launch:attempt", "")) or (mark.attempt if mark else 0),
         nonce=tags.get("launch:nonce") or (mark.nonce if mark else ""),
         created_at=maybe_instant(tags.get("launch:created")) or now,
-        deadline=maybe_instant(tags.get("launch:deadline")),
+        deadline=maybe_instant(tags.get("launch:deadline")) or (mark.deadline if mark else None),
         access=Ssh(host=address, port=ssh_port, user=USER, guard_dir=GUARD_DIR) if address else None,
         end_reason=EndReason.PREEMPTED if said == "preempted" else EndReason.NONE,
         end_text=f"Lambda calls it {said}" if state in (InstanceState.UNHEALTHY, InstanceState.STOPPED) else "",

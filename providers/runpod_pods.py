@@ -60,7 +60,7 @@ def shown(found: Row, now: datetime) -> Instance:
         attempt=mark.attempt if mark else (maybe_number(told.get("LAUNCH_ATTEMPT", "")) or 0),
         nonce=mark.nonce if mark else told.get("LAUNCH_NONCE", ""),
         created_at=maybe_instant(found.get("createdAt")) or now,
-        deadline=maybe_instant(told.get("LAUNCH_DEADLINE")),
+        deadline=maybe_instant(told.get("LAUNCH_DEADLINE")) or (mark.deadline if mark else None),
         access=_access(found),
         end_reason=EndReason.FAILED if said == "ERROR" else EndReason.NONE,
         end_text=f"Runpod calls it {said}" if said in ("ERROR", "EXITED") else "",

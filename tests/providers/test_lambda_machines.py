@@ -123,6 +123,15 @@ def test_tags_that_make_no_sense_leave_the_name_to_speak(tags: object) -> None:
     assert (one.run_id, one.attempt, one.nonce) == ("calm-fox-0001", 2, "a1b2c3")
 
 
+def test_where_tags_are_not_shown_the_deadline_is_the_names(clouds: HandClouds, provider: Lambda) -> None:
+    asked = request(lambda_offer(), nonce="0123456789abcdef01234567")
+    clouds.world.pass_time(60)
+    provider.create(asked)
+    clouds.world.set_knobs("lambda", {"no_tags": True})
+    (seen,) = [one for one in provider.list() if one.nonce == asked.nonce]
+    assert seen.deadline == asked.deadline
+
+
 @pytest.mark.parametrize("edited", ["soon", "2026-11-24T12:00:00", ""])
 def test_a_deadline_that_somebody_edited_is_none(edited: str) -> None:
     tags = [{"key": "launch:deadline", "value": edited}, {"key": "launch:created", "value": edited}]

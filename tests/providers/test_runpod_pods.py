@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from providers import marks
 from providers.base import ContractBroken, EndReason, Instance, InstanceState, Leftover, NotFound, Ssh, Unavailable
 from providers.runpod import MOST_PAGES, Runpod
 from providers.runpod_boot import GUARD_DIR
@@ -143,6 +144,12 @@ def test_a_pod_that_was_renamed_is_known_by_its_environment() -> None:
     told = {"LAUNCH_OWNER": OWNER, "LAUNCH_RUN": "calm-fox-0001", "LAUNCH_ATTEMPT": "3", "LAUNCH_NONCE": "n"}
     one = shown({**POD, "name": "my pod", "env": told}, NOW)
     assert (one.run_id, one.attempt, one.nonce) == ("calm-fox-0001", 3, "n")
+
+
+def test_where_the_environment_is_not_shown_the_deadline_is_the_names() -> None:
+    asked = request(runpod_offer(), nonce="0123456789abcdef01234567")
+    one = shown({**POD, "name": marks.name_of(asked, OWNER, 190), "env": None}, NOW)
+    assert (one.nonce, one.deadline) == (asked.nonce, asked.deadline)
 
 
 def test_the_way_in_comes_after_running(clouds: HandClouds, provider: Runpod) -> None:
