@@ -48,6 +48,7 @@ class Work:
     """How it ends; "vanished": the supervisor dies at the end, without a last word."""
     exact: float = 0.93
     weights_bytes: int = 7000
+    log_bytes: int = 2
     makes_nothing: bool = False
 
 
@@ -396,7 +397,7 @@ class FakeRemote:
             return {"manifest.json": _checkpoint_bytes(int(under.rpartition("-")[2]))}
         if job.work.makes_nothing:
             return {}
-        files = {"logs/data.json": b"{}"}
+        files = {"logs/data.json": b"{}".ljust(job.work.log_bytes)}
         if job.is_over(now) and any(e["event"] == "result" for _, e in job.lines(now)):
             files["adapter/adapter_model.safetensors"] = b"w" * job.work.weights_bytes
             files["adapter/adapter_config.json"] = b"{}"

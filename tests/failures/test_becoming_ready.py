@@ -1,6 +1,7 @@
 """D2, becoming ready: rows 16 to 27 of the failure catalogue (tests/cloud/README.md has the table)."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 
 from launcher import flow
 from launcher.events import Forecast, Warned
-from launcher.run import Outcome
+from launcher.run import Outcome, Run
+from launcher.world import World
 from tests.failures.stage import ALL, AWS, LAMBDA, RUNPOD, Stage, at
 from tests.fake_guest import Work
 
@@ -50,6 +52,10 @@ def test_row_17_a_machine_whose_ssh_server_refuses_goes_back_at_its_deadline(sta
     receipt = stage.launch()
     assert receipt.outcome is Outcome.SUCCEEDED, receipt.why
     assert receipt.attempts == 2
+    assert any("no login" in event.text for event in stage.heard.of(Warned) if event.code == "never-ready")
+    first = stage.machines()[0]
+    assert first.metered.ended is not None
+    assert first.metered.ended - first.created <= stage.laptop().provider(stage.name).traits.boot_deadline_seconds + 60
     stage.all_quiet()
 
 
@@ -84,6 +90,7 @@ def test_row_19_ssh_is_tried_whatever_the_status_says(stage: Stage) -> None:
     boot = next(phase for phase in receipt.phases if phase.name == "boot")
     assert receipt.outcome is Outcome.SUCCEEDED, receipt.why
     assert boot.seconds < 60
+    assert stage.happened("active") == 0
     stage.all_quiet()
 
 
@@ -93,6 +100,7 @@ def test_row_19_a_machine_that_is_active_before_its_ssh_server_is_waited_for(sta
     receipt = stage.launch()
     assert receipt.outcome is Outcome.SUCCEEDED, receipt.why
     assert receipt.attempts == 1
+    assert next(phase.seconds for phase in receipt.phases if phase.name == "boot") > 200
     stage.all_quiet()
 
 
@@ -102,6 +110,7 @@ def test_row_20_a_machine_that_is_unhealthy_on_arrival_ends_at_once_and_its_minu
     receipt = stage.launch()
     assert receipt.outcome is Outcome.SUCCEEDED, receipt.why
     assert receipt.attempts == 2
+    assert stage.happened("unhealthy") == 1
     first, second = stage.machines()
     assert first.metered.ended is not None
     assert first.metered.ended - first.created < 60
@@ -151,9 +160,11 @@ def test_row_22_a_machine_with_less_than_was_sold_goes_back(stage: Stage, what: 
 def test_row_23_a_machine_at_half_the_speed_changes_the_forecast_and_never_the_budget(stage: Stage) -> None:
     stage.work = Work(steps=400, step_seconds=60, save_every=20)
     receipt = stage.launch(budget="1")
-    forecasts = [event.usd.expected_usd for event in stage.heard.of(Forecast)]
-    assert forecasts
-    assert forecasts[-1] > receipt.planned_usd.expected_usd if receipt.planned_usd else False
+    assert receipt.planned_usd is not None
+    assert receipt.planned_usd.expected_usd < 1
+    soon = stage.world.clock.at(stage.machines()[0].created) + timedelta(seconds=900)
+    forecasts = [event.usd.expected_usd for event in stage.heard.of(Forecast) if event.at < soon]
+    assert forecasts[-1] > 1, forecasts  # said long before the budget is spent
     assert receipt.outcome is Outcome.OUT_OF_BUDGET
     assert receipt.results.files > 0
     stage.all_quiet(budget="1")
@@ -161,8 +172,10 @@ def test_row_23_a_machine_at_half_the_speed_changes_the_forecast_and_never_the_b
 
 @at(AWS, RUNPOD)
 def test_row_24_somebody_else_at_the_machine_s_address_is_a_security_stop(stage: Stage) -> None:
-    stage.guests.wrong_host_key = True
-    receipt = stage.launch()
+    world = stage.laptop()
+    run = stage.open_run(world)
+    strangers_key(stage, world, run)
+    receipt = flow.carry(run, world)
     assert (receipt.outcome, receipt.attempts) == (Outcome.FAILED, 1)
     assert "somebody else answers" in receipt.why
     assert stage.guests.argv_seen == []
@@ -171,23 +184,33 @@ def test_row_24_somebody_else_at_the_machine_s_address_is_a_security_stop(stage:
 
 @at(LAMBDA)
 def test_row_24_where_nobody_vouches_for_a_key_no_secret_is_sent(stage: Stage) -> None:
-    stage.guests.wrong_host_key = True
     stage.environ["HF_TOKEN"] = "hf_secret"
     world = stage.laptop()
     run = stage.open_run(world, secrets=("HF_TOKEN",))
+    strangers_key(stage, world, run)
     receipt = flow.carry(run, world)
     assert receipt.outcome is Outcome.FAILED
+    assert "secrets are not sent" in receipt.why
     assert stage.guests.secrets_seen == []
     stage.all_quiet()
 
 
 @at(LAMBDA)
 def test_row_24_an_image_s_own_key_is_pinned_at_first_use_and_said(stage: Stage) -> None:
-    stage.guests.shown_key = "ssh-ed25519 " + "AAAAC3NzaC1lZDI1NTE5AAAAIEQ5cRZ0b1vJ0v0Y5wq8p2Ue3o6k1yqkq6lJm1bq8s7H"
-    stage.guests.wrong_host_key = True
-    stage.at_point = lambda name: None
     world = stage.laptop()
     run = stage.open_run(world)
+    pinned = strangers_key(stage, world, run)
+    receipt = flow.carry(run, world)
+    assert receipt.outcome is Outcome.SUCCEEDED, receipt.why
+    assert pinned == [stage.guests.shown_key]
+    assert "host-key-first-use" in stage.warnings()
+    stage.all_quiet()
+
+
+def strangers_key(stage: Stage, world: World, run: Run) -> list[str]:
+    """Machines show a key that we did not give them, and let in whoever accepts it; the keys that were accepted."""
+    stage.guests.shown_key = "ssh-ed25519 " + "AAAAC3NzaC1lZDI1NTE5AAAAIEQ5cRZ0b1vJ0v0Y5wq8p2Ue3o6k1yqkq6lJm1bq8s7H"
+    stage.guests.wrong_host_key = True
     pinned: list[str] = []
 
     def accepted() -> None:
@@ -195,11 +218,7 @@ def test_row_24_an_image_s_own_key_is_pinned_at_first_use_and_said(stage: Stage)
         stage.guests.wrong_host_key = False
 
     once_saved(stage, accepted, lambda: bool(world.ledger.load(run.id).attempts[-1].host_key))
-    receipt = flow.carry(run, world)
-    assert receipt.outcome is Outcome.SUCCEEDED, receipt.why
-    assert pinned == [stage.guests.shown_key]
-    assert "host-key-first-use" in stage.warnings()
-    stage.all_quiet()
+    return pinned
 
 
 def once_saved(stage: Stage, do: Callable[[], None], when: Callable[[], bool]) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from launcher import flow, recover
+from launcher.events import Warned
 from launcher.run import Outcome, State
 from providers.base import Level
 from tests.failures.stage import ALL, AWS, LAMBDA, RUNPOD, Stage, at
+from tests.failures.test_becoming_ready import shipped
 from tests.fake_guest import Work
 from tests.fake_world import Killed
 
@@ -23,7 +25,10 @@ def test_row_28_a_job_goes_on_while_no_line_to_its_machine_holds(stage: Stage) -
     stage.work = LONG
     stage.later(200, lambda: stage.guests.unreachable.add(stage.machines()[0].id))
     stage.later(700, stage.guests.unreachable.clear)
+    in_vain: list[str] = []
+    stage.at_point = lambda name: in_vain.append(name) if name == "before remote" and stage.guests.unreachable else None
     receipt = stage.launch()
+    assert len(in_vain) > 10
     assert receipt.outcome is Outcome.SUCCEEDED, receipt.why
     assert (receipt.attempts, len(stage.guests.started)) == (1, 1)
     stage.all_quiet()
@@ -59,6 +64,7 @@ def test_row_29_a_machine_that_is_taken_without_a_word_is_followed_by_one_that_g
     receipt = stage.launch()
     assert receipt.outcome is Outcome.SUCCEEDED, receipt.why
     assert receipt.attempts == 2
+    assert stage.machines()[0].reason[0] == TAKEN[stage.name]
     assert "resumed" in stage.warnings()
     first_step = max(job.first_step for job in stage.guests.started.values())
     assert first_step > 0
@@ -77,6 +83,48 @@ def test_row_30_a_rebalance_hint_ends_nothing(stage: Stage) -> None:
     receipt = stage.launch()
     assert receipt.outcome is Outcome.SUCCEEDED, receipt.why
     assert (receipt.attempts, "notice" in stage.warnings()) == (1, True)
+    stage.all_quiet()
+
+
+@at(AWS)
+def test_row_30_a_job_that_stops_after_a_rebalance_hint_was_not_taken_back(stage: Stage) -> None:
+    stage.work = LONG
+
+    def hint() -> None:
+        (job,) = stage.guests.started.values()
+        job.notice_at, job.notice_action = stage.clock(), "rebalance"
+
+    def runs_short() -> None:
+        (job,) = stage.guests.started.values()
+        job.stop_at = stage.clock()
+
+    stage.later(400, hint)
+    stage.later(500, runs_short)
+    receipt = stage.launch()
+    assert "notice" in stage.warnings()
+    assert (receipt.outcome, receipt.attempts) == (Outcome.OUT_OF_BUDGET, 1), receipt.why
+    stage.all_quiet()
+
+
+@at(*ALL)
+def test_row_31_a_laptop_without_any_network_for_twenty_minutes_ends_no_job(stage: Stage) -> None:
+    stage.work = LONG
+    faults: list[Any] = []
+
+    def away() -> None:
+        faults.extend(stage.fault(verb, "reset", times=10_000) for verb in ("list", "get"))
+        stage.guests.unreachable.add(stage.machines()[0].id)
+
+    def back() -> None:
+        stage.world.faults.clear()
+        stage.guests.unreachable.clear()
+
+    stage.later(300, away)
+    stage.later(1500, back)
+    receipt = stage.launch()
+    assert sum(fault.fired for fault in faults) > 3
+    assert receipt.outcome is Outcome.SUCCEEDED, receipt.why
+    assert (receipt.attempts, len(stage.guests.started)) == (1, 1)
     stage.all_quiet()
 
 
@@ -160,11 +208,16 @@ def die_in(stage: Stage, state: State) -> None:
 
 @at(*ALL)
 def test_row_34_the_machine_lives_until_its_results_are_home(stage: Stage) -> None:
-    stage.work = Work(steps=10_000, step_seconds=30, weights_bytes=300_000)
+    stage.work = Work(steps=10_000, step_seconds=30, log_bytes=300_000)
     stage.guests.trickle_seconds = 0.5
-    receipt = stage.launch(budget="1")
+    world = stage.laptop()
+    run = stage.open_run(world, budget="1")
+    receipt = flow.carry(run, world)
     assert receipt.outcome is Outcome.OUT_OF_BUDGET
     assert receipt.results.verified
+    assert next(phase.seconds for phase in receipt.phases if phase.name == "pull") >= 50
+    assert receipt.terminated.at is not None
+    assert receipt.terminated.at <= world.ledger.load(run.id).attempts[-1].deadline
     assert not [one for one in stage.world.events[stage.since :] if "own deadline" in one.text]
     stage.all_quiet(budget="1")
 
@@ -176,7 +229,7 @@ def test_row_35_a_balance_that_runs_out_loses_no_more_than_the_work_since_the_la
     run = stage.open_run(world)
     stage.later(1500, lambda: stage.world.set_knobs(RUNPOD, {"balance_usd": "0.0"}))
     receipt = flow.carry(run, world)
-    assert stage.happened("terminated") >= 1
+    assert stage.machines()[0].reason[0] == "balance"
     assert receipt.outcome in (Outcome.LOST, Outcome.PREEMPTED)
     assert world.ledger.checkpoint(run.id)
     stage.all_quiet()
@@ -194,10 +247,18 @@ def test_row_35_a_balance_below_the_worst_case_is_refused_before_anything_is_ren
 @at(*ALL)
 def test_row_36_a_machine_without_room_for_the_model_goes_back_before_anything_is_shipped(stage: Stage) -> None:
     stage.guests.probe = {"disk_free_gib": 3.0}
-    stage.once(("ending", "terminated"), stage.guests.probe.clear)
+    shipped_before: list[int] = []
+
+    def cleared() -> None:
+        shipped_before.append(shipped(stage))
+        stage.guests.probe.clear()
+
+    stage.once(("ending", "terminated"), cleared)
     receipt = stage.launch()
+    assert shipped_before == [0]
     assert receipt.outcome is Outcome.SUCCEEDED, receipt.why
     assert receipt.attempts == 2
+    assert any("disk: 3.0 GiB free" in event.text for event in stage.heard.of(Warned))
     stage.all_quiet()
 
 
@@ -207,6 +268,7 @@ def test_row_37_over_a_slow_line_the_adapter_comes_first(stage: Stage) -> None:
     stage.guests.trickle_seconds = 1.0
     receipt = stage.launch()
     assert receipt.results.verified
+    assert next(phase.seconds for phase in receipt.phases if phase.name == "pull") > 100
     results = [paths for paths in stage.guests.sent_paths if paths[0].startswith(("adapter/", "eval/", "logs/"))]
     alone = [path for path, *more in results if not more]  # small files travel together
     assert alone[0] == "adapter/adapter_model.safetensors"
@@ -227,6 +289,9 @@ def test_row_38_a_container_that_begins_anew_is_noticed_and_the_work_goes_on(sta
     receipt = stage.launch()
     assert stage.happened("restarted") == 1
     assert receipt.outcome is Outcome.SUCCEEDED, receipt.why
+    first = stage.machines()[0]
+    assert first.metered.ended is not None
+    assert first.metered.ended - first.created < 600 + 180
     assert "resumed" in stage.warnings()
     stage.all_quiet()
 
@@ -248,12 +313,12 @@ def test_row_39_clocks_that_differ_shorten_no_lease_and_are_told_by_doctor(stage
 
 
 def dearer(stage: Stage) -> Callable[[], None]:
-    """The price of the machine that runs goes up by a tenth."""
+    """The price of the machine that runs goes up by half."""
 
     def raise_price() -> None:
         machine = stage.machines()[0]
         landlord: Any = stage.world.landlords[stage.name]
-        price = (machine.metered.prices[-1][1] * Decimal("1.1")).quantize(Decimal("0.01"))
+        price = (machine.metered.prices[-1][1] * Decimal("1.5")).quantize(Decimal("0.01"))
         if stage.name == AWS:
             landlord.set_spot_price(machine.zone, machine.instance_type, price)
         else:
