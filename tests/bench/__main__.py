@@ -1,4 +1,4 @@
-"""`make bench`: one table of how fast the program starts, and of what it adds to a job, each beside its target."""
+"""`make bench`: one table of how fast the program is, and of what it adds to a job, each figure beside its target."""
 
 import argparse
 import os
@@ -7,16 +7,21 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import overhead, startup
+from tests.bench import offers, overhead, startup, watching
+from tests.bench.offers import LATE_SECONDS, Listing
 from tests.bench.overhead import Overhead
+from tests.bench.watching import Load, Watched
 from tests.cloud.client import REPOSITORY, running
 
 HELP_TIMES, PS_TIMES, SECONDS = 8.0, 10.0, 3.0
+LISTED_SECONDS, FIRST_ROWS_MS, LISTS = 0.6, 150.0, 1.0
+LOAD = Load(runs=100, processes=4, ticks=5, tick_seconds=2.0)
+LIGHT_LOAD = Load(runs=8, processes=2, ticks=2, tick_seconds=0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +57,9 @@ def starting(rounds: int, environ: dict[str, str]) -> list[Row]:
     """Start-up, as a ratio to a Python that does nothing."""
     commands = (startup.NOTHING, startup.launch("--help"), startup.launch("ps"))
     nothing, helped, listed = startup.medians(commands, rounds, environ)
+    count = f"median of {rounds} rounds" if rounds > 1 else "one round"
     return [
-        Row(what="python -c pass", value=nothing * 1000, unit="ms", note=f"median of {rounds} rounds"),
+        Row(what="python -c pass", value=nothing * 1000, unit="ms", note=count),
         Row(what="launch --help", value=helped / nothing, unit="x", target=HELP_TIMES, note=f"{helped * 1000:.0f} ms"),
         Row(what="launch ps", value=listed / nothing, unit="x", target=PS_TIMES, note=f"{listed * 1000:.0f} ms"),
     ]
@@ -72,6 +78,44 @@ def adding(had: Sequence[Overhead]) -> list[Row]:
             value=after, unit="s", target=SECONDS, note=f"{count}; less the provider's own {provider:.2f} s",
         ),
     ]  # fmt: skip
+
+
+def listing(cold: Sequence[Listing], warm: Sequence[Listing]) -> list[Row]:
+    """`launch offers`: the first rows, and all of them."""
+    start = _middle(one.start_seconds for one in warm)
+    early = any(one.sdk_first for one in (*cold, *warm))
+    rows = Row(
+        what="launch offers, first rows as last seen",
+        value=_middle(one.rows_seconds for one in warm) * 1000, unit="ms", target=FIRST_ROWS_MS,
+        note=f"after {start * 1000:.0f} ms of start and imports; boto3 {'WAS' if early else 'not'} imported by then",
+    )  # fmt: skip
+    return [rows, _listed("prices of the day kept", warm), _listed("nothing kept", cold)]
+
+
+def _listed(what: str, had: Sequence[Listing]) -> Row:
+    start, sdk = _middle(one.start_seconds for one in had), _middle(one.sdk_seconds for one in had)
+    first, whole = _middle(one.from_first_seconds for one in had), _middle(one.whole_seconds for one in had)
+    parts = f"start and imports {start:.2f}, boto3 and its client {sdk:.2f}"
+    return Row(
+        what=f"launch offers, three clouds {LATE_SECONDS:g} s late, {what}",
+        value=_middle(one.listed_seconds for one in had), unit="s", target=LISTED_SECONDS,
+        note=f"{had[-1].rows} offers; apart: {parts}; from the first cloud's request {first:.2f}, in all {whole:.2f} s",
+    )  # fmt: skip
+
+
+def watched(load: Load, had: Watched) -> Row:
+    """Looks at many runs: the most list calls that a provider got."""
+    each = ", ".join(f"{name} {count:.1f}" for name, count in had.lists.items())
+    looks = f"{had.seen} of {load.runs * load.ticks} looks answered"
+    return Row(
+        what="list calls per provider and tick", value=max(had.lists.values()), unit="calls", target=LISTS,
+        note=f"{load.runs} runs, {load.processes} processes, {load.ticks} ticks of {load.tick_seconds:g} s: {each}"
+        f" (aws: per region); {looks}; {had.by_id} other calls for a machine, {had.prices} for a price",
+    )  # fmt: skip
+
+
+def _middle(figures: Iterable[float]) -> float:
+    return statistics.median(figures)
 
 
 def where_from() -> str:
@@ -101,7 +145,10 @@ def main() -> int:
             cloud.reset()
             one, environ = overhead.launched(cloud, Path(folder) / str(number))
             had.append(one)
-        rows = [*starting(3 if asked.fast else 21, dict(environ)), *adding(had)]
+        rows = [*starting(1 if asked.fast else 21, dict(environ)), *adding(had)]
+        rows += listing(*offers.listings(cloud, Path(folder), 1 if asked.fast else 5))
+        load = LIGHT_LOAD if asked.fast else LOAD
+        rows.append(watched(load, watching.watched(cloud, Path(folder), load)))
     print(where_from(), "", table(rows), sep="\n")
     if asked.steps:
         print("\nseconds from the first answer of SSH on:", *(_steps(one) for one in had), sep="\n")

@@ -13,6 +13,10 @@ ROWS = (
     "launch ps",
     "SSH answers to the job's first line",
     "the job's last line to TERMINATED",
+    "launch offers, first rows as last seen",
+    "launch offers, three clouds 0.3 s late, prices of the day kept",
+    "launch offers, three clouds 0.3 s late, nothing kept",
+    "list calls per provider and tick",
 )
 
 
