@@ -6,7 +6,7 @@ from pathlib import Path
 from launcher import books
 from launcher.boot import connect, guest_of
 from launcher.events import Pulled, Warned
-from launcher.guest import Guest
+from launcher.guest import Guest, GuestGone
 from launcher.host_keys import stranger
 from launcher.interrupt import Interrupted
 from launcher.landing import NoRoom, PullError
@@ -19,6 +19,7 @@ from launcher.sight import look
 from launcher.small_files import SmallFiles
 from launcher.steps import Ended
 from launcher.world import World
+from providers.base import OVER
 
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0)
 KEPT_CHECKPOINTS = 2
@@ -40,7 +41,11 @@ def pull_results(run: Run, world: World) -> None:
             if wait is None or (world.now() - began).total_seconds() + wait > limit:
                 raise Ended(_without_results(ending, trouble))
             _wait(wait, world)
-            look(run, world, world.provider(run.attempt.offer.provider).traits.look_seconds)
+            seen = look(run, world, world.provider(run.attempt.offer.provider).traits.look_seconds)
+            if seen is not None and seen.state in OVER:
+                raise Ended(_gone_with_results(ending, f"{trouble}; the machine has ended"))
+    except GuestGone as error:
+        raise Ended(_gone_with_results(ending, str(error))) from error
     except HostKeyMismatch as error:
         raise Ended(stranger(error)) from error
     finally:
@@ -67,6 +72,8 @@ def rescue(run: Run, world: World) -> None:
     remote = connect(run, instance, world)
     try:
         _try_pull(run, guest_of(run, remote), world)
+    except GuestGone:
+        return
     finally:
         remote.close()
 
@@ -103,7 +110,7 @@ def _try_pull(run: Run, guest: Guest, world: World) -> str:
     """One try; what stood in its way, "" when everything is home."""
     try:
         haul = _haul(run, guest, RESULT_CAPS, world, under="out", into=run.out_dir)
-    except HostKeyMismatch:
+    except (HostKeyMismatch, GuestGone):
         raise
     except NoRoom as error:
         return f"no room on this disk: {error}"
@@ -138,6 +145,15 @@ def _without_results(ending: Ending, trouble: str) -> Ending:
     why += f"the results could not be pulled ({trouble})"
     outcome = Outcome.LOST if ending.outcome is Outcome.SUCCEEDED else ending.outcome
     return Ending(outcome=outcome, why=why, code=NOT_PULLED, again=ending.again, pull=False)
+
+
+def _gone_with_results(ending: Ending, trouble: str) -> Ending:
+    """The results are lost with the machine, which nobody wanted: another one makes them again, if the budget allows.
+
+    Where they merely cannot be fetched (no room here, a limit, a line that is down) a second machine would not help.
+    """
+    again = ending.again or ending.outcome is Outcome.SUCCEEDED
+    return replace(_without_results(ending, trouble), again=again)
 
 
 def bring_checkpoint(run: Run, guest: Guest, name: str, world: World) -> None:

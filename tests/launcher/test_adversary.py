@@ -386,6 +386,29 @@ def test_an_interrupt_while_results_come_home_does_not_lose_them(stage: Stage, l
     stage.all_quiet()
 
 
+@pytest.mark.parametrize("how", ["wiped", "taken back"])
+def test_results_that_are_lost_with_their_machine_are_made_again_from_the_last_checkpoint(
+    stage: Stage, how: str
+) -> None:
+    stage.site.work, stage.site.lost_pulls = Work(steps=40), 1
+    world = stage.laptop()
+    run = stage.open_run(world)
+    lose = stage.site.wiped.add if how == "wiped" else stage.cloud.preempt
+    when(stage, in_state(stage, State.PULLING), lambda: lose("m-0001"))
+    receipt = flow.carry(run, world)
+    assert (receipt.outcome, receipt.attempts) == (Outcome.SUCCEEDED, 2)
+    assert receipt.results.verified
+    assert stage.site.restored["m-0002"] == 40
+    stage.all_quiet()
+
+
+def test_results_that_a_living_machine_does_not_give_are_not_made_again(stage: Stage) -> None:
+    stage.site.unsendable = "adapter/adapter_model.safetensors"
+    receipt = stage.launch()
+    assert (receipt.outcome, receipt.attempts) == (Outcome.LOST, 1)
+    stage.all_quiet()
+
+
 @pytest.mark.parametrize("write", ["note_ending", "advance"])
 def test_an_interrupt_on_the_way_to_the_results_does_not_lose_them(stage: Stage, write: str) -> None:
     world = stage.laptop()

@@ -157,7 +157,7 @@ def test_a_machine_that_turns_out_bad_is_followed_by_one_of_another_cloud(three:
 def test_a_container_that_begins_anew_loses_the_pod_and_not_the_run(laptop: Laptop) -> None:
     laptop.at(RUNPOD)
     laptop.hurry(5)
-    laptop.quick(steps=40, step_seconds=0.2)
+    laptop.quick(steps=40, seconds=0.25)
     launch = laptop.type(*AGREED, "--job", "job")
     launch.until(lambda event: event["event"] == "pulled")
     laptop.cloud.knobs(cloud=RUNPOD, restarts=1)

@@ -44,6 +44,8 @@ def knobs() -> dict[str, Any]:
     if (settings.get("train") or {}).get("max_steps"):
         found["steps"] = settings["train"]["max_steps"]
     found.update(settings.get("quick", {}))
+    if unknown := set(found) - set(DEFAULTS):
+        sys.exit(f"quick: no such knob: {', '.join(sorted(unknown))}")
     for name, default in DEFAULTS.items():
         text = os.environ.get("QUICK_" + name.upper())
         found[name] = type(default)(text) if text else found[name]
