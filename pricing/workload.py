@@ -11,9 +11,59 @@ class Method(StrEnum):
     LORA = "lora"
 
 
+class Quantisation(StrEnum):
+    """How the frozen linear matrices lie in memory; embeddings, head and norms are never quantised."""
+
+    NF4_DOUBLE = "nf4-double"
+    """4 bits, the scales quantised once more: what our job does for QLoRA."""
+    NF4 = "nf4"
+    INT4 = "int4"
+    """4-bit integers in groups (GPTQ)."""
+    INT8 = "int8"
+    NONE = "none"
+    """16 bits."""
+
+
+class Optimizer(StrEnum):
+    """Where the moments of the trainable parameters lie, and how wide they are."""
+
+    ADAMW = "adamw"
+    ADAMW_8BIT = "adamw-8bit"
+    PAGED_ADAMW_8BIT = "paged-adamw-8bit"
+    """What our job does on CUDA."""
+
+
+class Attention(StrEnum):
+    """Whether the matrix of sequence x sequence scores exists in memory."""
+
+    FUSED = "fused"
+    """Flash attention, or torch's SDPA: it does not."""
+    EAGER = "eager"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How the training program works, as far as memory and speed depend on it; the defaults are what our job does."""
+
+    quantisation: Quantisation = Quantisation.NF4_DOUBLE
+    """Of a QLoRA run; a LoRA run has none."""
+    optimizer: Optimizer = Optimizer.PAGED_ADAMW_8BIT
+    attention: Attention = Attention.FUSED
+    checkpointing: bool = True
+    """Activations are made again in the backward pass instead of kept."""
+    fused_loss: bool = True
+    """The logits of a row never exist all at once."""
+    packed: bool = False
+    """Rows are joined to full sequences instead of padded."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelShape:
-    """A decoder's dimensions, from its config; `source` says where they were read (a fallback says so)."""
+    """A decoder's dimensions, from its config; `source` says where they were read (a fallback says so).
+
+    `parameters` are all that lie in memory; `active_parameters` those that a token passes through, which are fewer in
+    a mixture of experts (None: all). `positions`: the longest sequence that the model was made for, where it says so.
+    """
 
     name: str
     parameters: int
@@ -25,6 +75,13 @@ class ModelShape:
     vocabulary: int
     tied_embeddings: bool
     source: str
+    active_parameters: int | None = None
+    positions: int | None = None
+
+    @property
+    def active(self) -> int:
+        """Parameters that one token passes through."""
+        return self.parameters if self.active_parameters is None else self.active_parameters
 
     @property
     def embedding_parameters(self) -> int:
@@ -55,6 +112,14 @@ class Workload:
     result_gib: float
     tokens_are: str
     """How tokens were counted: "counted", or "guessed from characters" (wider interval)."""
+    token_spread: float = 1.0
+    """The factor up and down within which the true number of tokens lies in about 80 % of cases; 1: it was counted."""
+    recipe: Recipe = Recipe()
+
+    @property
+    def quantisation(self) -> Quantisation:
+        """Of the frozen weights."""
+        return self.recipe.quantisation if self.method is Method.QLORA else Quantisation.NONE
 
     @property
     def training_tokens(self) -> int:
