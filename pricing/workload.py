@@ -77,6 +77,10 @@ class ModelShape:
     source: str
     active_parameters: int | None = None
     positions: int | None = None
+    linear_parameters: int | None = None
+    """Those in linear layers other than the head, which are all that a quantised load makes smaller. Beside embedding,
+    head and norms it leaves out a mixture's experts, which are no linear layers in transformers 5. None: all but
+    embedding and head."""
 
     @property
     def active(self) -> int:
@@ -85,8 +89,15 @@ class ModelShape:
 
     @property
     def embedding_parameters(self) -> int:
-        """Parameters that are never quantised: the embedding, and the head where it is not tied."""
+        """Parameters of the embedding, and of the head where it is not tied: never quantised."""
         return self.vocabulary * self.hidden * (1 if self.tied_embeddings else 2)
+
+    @property
+    def quantisable(self) -> int:
+        """Parameters that a quantised load makes smaller; all others stay in 16 bits."""
+        if self.linear_parameters is not None:
+            return self.linear_parameters
+        return max(self.parameters - self.embedding_parameters, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
