@@ -309,7 +309,7 @@ def annotations(module: Module) -> Iterable[tuple[int, str, str]]:
             yield node.lineno, node.arg, ast.unparse(node.annotation)
 
 
-MONEY = re.compile(r"(?:^|_)usd(?:_per_hour|_per_second|_per_gib|_per_gib_month)?$")
+MONEY = re.compile(r"(?:^|_)usd(?:_per_hour|_per_second|_per_gib|_per_gib_month|_per_kwh)?$")
 NOT_MONEY = {"tax_fraction": "a share", "default_tax_fraction": "a share"}
 
 
