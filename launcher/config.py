@@ -5,11 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from launcher.errors import Exit, LaunchError
 
-LATER = ("notify", "durable_store", "private", "electricity_usd_per_kwh", "exposure_cap_usd")
+if TYPE_CHECKING:  # for start-up time: only with such a key
+    from pricing.own_hardware import Hardware
+
+LATER = ("notify", "durable_store", "private", "exposure_cap_usd")
 """Keys that have a meaning in the contract and none in this version: refused, because ignoring them would mislead."""
+HARDWARE = ("name", "price_usd", "watts")
+"""What may stand under `hardware`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +28,10 @@ class Config:
     regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     providers: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     """Each provider's raw settings; the provider checks its own."""
+    electricity_usd_per_kwh: Decimal | None = None
+    """What a kilowatt-hour costs at home; None: nobody said, and no run at home is priced."""
+    hardware: "Hardware | None" = None
+    """A card that the user has or thinks of buying, with what it costs; without the price of electricity."""
 
     def tax_for(self, provider: str) -> Decimal:
         """The margin to add to every price of `provider`."""
@@ -102,6 +112,8 @@ class _Reader:
             "default_providers": self._default_providers,
             "regions": self._regions,
             "providers": self._providers,
+            "electricity_usd_per_kwh": self._electricity,
+            "hardware": self._hardware,
         }
 
     def config(self, parsed: object) -> Config:
@@ -159,6 +171,34 @@ class _Reader:
         by_name = {name: self._fraction(rates, name) for name in rates}
         default = by_name.pop("default", Decimal(0))
         return {"default_tax_fraction": default, "tax_fraction": by_name}
+
+    def _electricity(self, top: Mapping[str, object], key: str) -> dict[str, object]:
+        return {key: self._money(top, key)}
+
+    def _hardware(self, top: Mapping[str, object], key: str) -> dict[str, object]:
+        """`{name: rtx4090, price_usd: 1800, watts: 520}`; the last two may be left out."""
+        from pricing import gpus  # here for start-up time: only with such a key
+        from pricing.own_hardware import Hardware
+
+        told = self._mapping(top[key], top, key)
+        for unknown in [one for one in told if one not in HARDWARE]:
+            raise self._bad(told, unknown, f"unknown key `hardware.{unknown}`", f"known keys: {', '.join(HARDWARE)}")
+        try:
+            (gpu,) = gpus.match(str(told.get("name") or ""))
+        except (gpus.UnknownGpu, ValueError) as error:
+            near = ", ".join(getattr(error, "nearest", ())) or "rtx4090, a100-80gb"
+            what = f"`hardware.name` must be one card, not {told.get('name')!r}"
+            raise self._bad(top, key, what, f"write one card's name in full, e.g. {near}") from error
+        watts = self._money(told, "watts") if "watts" in told else None
+        if watts == 0:
+            raise self._bad(told, "watts", "`watts` must be above 0", "leave it out where you do not know it")
+        return {
+            key: Hardware(
+                gpu=gpu,
+                price_usd=self._money(told, "price_usd") if "price_usd" in told else None,
+                watts=None if watts is None else float(watts),
+            )
+        }
 
     def _fraction(self, rates: Mapping[str, object], name: str) -> Decimal:
         fraction = self._money(rates, name)

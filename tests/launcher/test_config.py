@@ -7,6 +7,8 @@ import pytest
 
 from launcher.config import Config, config_path, home, load_config
 from launcher.errors import Exit, LaunchError
+from pricing import gpus
+from pricing.own_hardware import Hardware
 
 
 def written(folder: Path, text: str) -> dict[str, str]:
@@ -34,6 +36,15 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert config.providers["one"]["ssh_port"] == 2222
 
 
+def test_a_card_of_ones_own_and_what_electricity_costs_are_read(tmp_path: Path) -> None:
+    text = "electricity_usd_per_kwh: 0.32\nhardware: {name: rtx 4090, price_usd: 1800}\n"
+    config = load_config(written(tmp_path, text))
+    assert config.electricity_usd_per_kwh == Decimal("0.32")
+    assert config.hardware == Hardware(gpu=gpus.by_name("RTX4090"), price_usd=Decimal(1800))
+    alone = load_config(written(tmp_path, "hardware: {name: a100-80gb, watts: 520}\n")).hardware
+    assert alone == Hardware(gpu=gpus.by_name("A100-80"), watts=520.0)
+
+
 def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
     assert load_config(written(tmp_path, "# nothing yet\n")) == Config()
 
@@ -50,6 +61,14 @@ def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
         ("tax: 3\n", 1, "must be a mapping"),
         ("\nregions: {one: here}\n", 2, "must be a list of names"),
         ("providers: {one: 3}\n", 1, "must be a mapping"),
+        ("\nelectricity_usd_per_kwh: much\n", 2, "must be a number"),
+        ("hardware: rtx4090\n", 1, "must be a mapping"),
+        ("hardware: {price_usd: 1800}\n", 1, "must be one card"),
+        ("hardware: {name: a100}\n", 1, "must be one card"),
+        ("hardware: {name: rtx4190}\n", 1, "must be one card"),
+        ("hardware:\n  name: rtx4090\n  price: 1800\n", 3, "unknown key `hardware.price`"),
+        ("hardware:\n  name: rtx4090\n  price_usd: -1\n", 3, "at least 0"),
+        ("hardware:\n  name: rtx4090\n  watts: 0\n", 3, "above 0"),
         ("notify: [x]\n", 1, "not supported by this version"),
         ("private: true\n", 1, "not supported by this version"),
         ("a: b: c\n", 1, "not valid YAML"),
