@@ -1,11 +1,13 @@
 """How AWS is called: by the user's own profile, with one attempt for what changes anything, and typed errors."""
 
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from providers.aws_errors import no_answer, typed
-from providers.base import NotSetUp, ProviderError
+from providers import aws_credentials
+from providers.aws_errors import KEYS_FIX, no_answer, typed
+from providers.base import NoCredentials, NotSetUp, ProviderError
 
 Answer = Mapping[str, Any]
 """What AWS said, as boto3 parsed it; it is turned into our values right where it arrives."""
@@ -43,10 +45,19 @@ class Calls:
 
     def profile_region(self) -> str:
         """The region of the user's AWS profile; empty where there is none."""
+        self._check_credentials()
         with self._lock:
             return self._opened().region_name or ""
 
+    def _check_credentials(self) -> None:
+        """Whoever has none learns it at once, without the SDK and without a search on the network."""
+        if self._session is None and not aws_credentials.can_be({**os.environ, **self._environ}):
+            raise NoCredentials(
+                "no usable AWS credentials: none in the environment or in ~/.aws", code="no-key", fix=KEYS_FIX
+            )
+
     def _call(self, service: str, operation: str, region: str, acts: bool, parameters: Mapping[str, Any]) -> Answer:
+        self._check_credentials()
         from botocore.exceptions import BotoCoreError, ClientError  # start-up time, as above
         from botocore.parsers import ResponseParserError  # stands outside botocore's own family of errors
 
