@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from launcher.errors import Exit, LaunchError
@@ -9,6 +10,9 @@ from launcher.errors import Exit, LaunchError
 if TYPE_CHECKING:  # for start-up time
     from launcher.receipt import Receipt
     from launcher.world import World
+
+EVER = datetime(2020, 1, 1, tzinfo=UTC)
+"""Before the first run of this program: whether an old doubt still matters is `strays`' own business."""
 
 
 def carried(world: "World", work: "Callable[[], Receipt | None]", run_id: str = "") -> int:
@@ -30,10 +34,11 @@ def interruptible(world: "World", run_id: str = "") -> "Iterator[None]":
 
 
 def settled(world: "World") -> "World":
-    """The world, after one look at the calls whose answers are open."""
-    from launcher import recover  # here for start-up time
+    """The world, after one look at the calls whose answers are open; books without any cost no start-up time."""
+    if world.ledger.unfinished() or world.ledger.closed_in_doubt(EVER):
+        from launcher import recover  # here for start-up time
 
-    recover.settle_open(world)
+        recover.settle_open(world)
     return world
 
 

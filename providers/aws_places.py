@@ -1,8 +1,6 @@
 """Where a machine on AWS goes: its subnet, the firewall that lets only the caller in, the image it starts from."""
 
 import ipaddress
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -215,6 +213,9 @@ def _preference(subnet: Answer) -> tuple[bool, bool, str]:
 def _asked(url: str) -> str:
     if not url.startswith(("https://", "http://")):
         raise ValueError(f"{url!r} is no web address")
+    import urllib.error  # here for start-up time: only to rent, and ssl comes with it
+    import urllib.request
+
     try:
         with urllib.request.urlopen(url, timeout=CHECKIP_SECONDS) as answer:  # noqa: S310 - checked just above
             text: bytes = answer.read(LONGEST_ADDRESS)

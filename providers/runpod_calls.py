@@ -2,7 +2,6 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -98,8 +97,10 @@ class Calls:
     def _filed(self) -> str:
         """The habit of the field: `runpod config` keeps keys by profile; the package would take 2 s to read them."""
         home = self._around.environ.get("HOME")
-        if not home:
+        if not home or not (Path(home) / KEY_FILE).exists():
             return ""
+        import tomllib  # here for start-up time: only with such a file
+
         try:
             parts = tomllib.loads((Path(home) / KEY_FILE).read_text("utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
