@@ -6,6 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 
+from launcher.measured import Measured
 from pricing.offer import Offer
 from pricing.plan import Choice
 from providers.base import Instance
@@ -100,6 +101,8 @@ class Attempt:
     """Why its work ended, by the code of its ending."""
     egress_usd: Decimal = Decimal(0)
     phases: dict[str, float] = field(default_factory=dict)
+    measured: Measured | None = None
+    """What its training steps came to; None where none was seen."""
 
     @property
     def offer(self) -> Offer:

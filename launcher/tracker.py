@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from jobs import progress
 from launcher.events import Snapshot
+from launcher.measured import Measured, after
 from pricing.estimate import Dollars, Estimate, Interval
 
 SMOOTHING = 0.9
@@ -35,6 +36,7 @@ class Tracker:
     done: progress.Done | None = None
     notice: progress.Notice | None = None
     checkpoints: list[progress.Checkpoint] = field(default_factory=list)
+    measured: Measured | None = None
 
     def take(self, event: progress.Event, now: datetime) -> None:
         """Add one event; `now` is our own clock, the machine's is not trusted."""
@@ -70,6 +72,7 @@ class Tracker:
             self.smooth_loss = SMOOTHING * before + (1 - SMOOTHING) * event.loss
             self.loss_falls = self.smooth_loss < before
         self.last_step, self.last_step_at = event, at
+        self.measured = after(self.measured, event, at)
 
     def seconds_by_phase(self, now: datetime) -> dict[str, float]:
         """What each phase of the machine's has taken so far."""

@@ -371,6 +371,7 @@ class _Watch:
         """On to the results; a machine that is gone, or that was to be stopped at once, has none to give."""
         attempt = self.run.attempt
         attempt.phases.update(self.tracker.seconds_by_phase(self.world.now()))
+        attempt.measured = self.tracker.measured
         self.world.ledger.save_attempt(self.run, attempt)
         if not ending.pull:
             raise Ended(ending)

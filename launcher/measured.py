@@ -1,0 +1,64 @@
+"""What the training steps of one machine came to, kept with its attempt: later estimates learn from it. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from jobs.progress import Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Steps `first_step` to `last_step` of `of` were seen on this machine.
+
+    `paced_steps` of them followed one another, and took `paced_seconds` by the machine's own clock.
+    `tokens_per_second` is over all steps that told it, `vram_gib` the peak; None where no step did.
+    """
+
+    first_step: int
+    last_step: int
+    of: int
+    last_at: datetime
+    paced_steps: int = 0
+    paced_seconds: float = 0.0
+    told_steps: int = 0
+    tokens_per_second: float | None = None
+    vram_gib: float | None = None
+
+    @property
+    def step_seconds(self) -> float | None:
+        """Seconds a step; None before two steps followed one another."""
+        return self.paced_seconds / self.paced_steps if self.paced_steps else None
+
+    @property
+    def skipped_steps(self) -> int:
+        """Steps that were done before, on another machine."""
+        return self.first_step - 1
+
+    def share_of(self, planned_steps: int) -> float:
+        """The part of the planned training that ran here."""
+        return (self.last_step - self.skipped_steps) / planned_steps
+
+
+def after(before: Measured | None, step: Step, at: datetime) -> Measured:
+    """With one more step; one that comes again (a restart from a checkpoint) adds nothing to the pace."""
+    if before is None:
+        before = Measured(first_step=step.step, last_step=step.step, of=step.of, last_at=at)
+        follows = False
+    else:
+        follows = step.step == before.last_step + 1 and at > before.last_at
+    told = step.tokens_per_second or 0.0
+    rate, steps = before.tokens_per_second, before.told_steps
+    if told > 0:
+        # Steps hold about as many tokens each: the mean of their rates is the harmonic one.
+        rate = told if rate is None else (steps + 1) / (steps / rate + 1 / told)
+    return Measured(
+        first_step=min(before.first_step, step.step),
+        last_step=step.step,
+        of=step.of,
+        last_at=at,
+        paced_steps=before.paced_steps + follows,
+        paced_seconds=before.paced_seconds + ((at - before.last_at).total_seconds() if follows else 0.0),
+        told_steps=steps + (told > 0),
+        tokens_per_second=rate,
+        vram_gib=max((one for one in (before.vram_gib, step.vram_gib) if one is not None), default=None),
+    )
