@@ -7,15 +7,38 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NoReturn
 
-LINE_CAP_BYTES = 4096
+from jobs.lines import LINE_CAP_BYTES, Splitter
+
+__all__ = [
+    "LINE_CAP_BYTES",
+    "Checkpoint",
+    "Done",
+    "Evaluated",
+    "Event",
+    "Heartbeat",
+    "Notice",
+    "PhaseChange",
+    "Probed",
+    "Result",
+    "Splitter",
+    "Step",
+    "Unknown",
+    "Warned",
+    "clean",
+    "parse",
+]
+
 TEXT_CAP = 600
 """Characters of a free text that are kept."""
 MOST_METRICS = 32
+LEAST_STEP_SECONDS, MOST_STEP_SECONDS = 1e-6, 86_400.0
+"""Of a probe: no step is quicker, and one of a day is no training that anybody rents by the hour."""
+MOST_SPREAD = 100.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +75,32 @@ class Step:
     tokens_per_second: float | None
     vram_gib: float | None
     epoch: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probed:
+    """The first `steps` steps after the warm-up, measured: `step_seconds` is their mean, without saves.
+
+    `spread` is their standard deviation as a share of the mean. Who tells a probe reads `RUN/max_steps` between steps:
+    its training can be shortened.
+    """
+
+    at: datetime
+    step: int
+    of: int
+    steps: int
+    step_seconds: float
+    spread: float
+    tokens_per_second: float | None
+    tokens_per_step: float | None
+    vram_gib: float | None
+    save_seconds: float | None
+    save_every: int
+
+    @property
+    def left(self) -> int:
+        """Steps to go."""
+        return self.of - self.step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +171,7 @@ class Unknown:
     text: str
 
 
-Event = PhaseChange | Heartbeat | Step | Evaluated | Checkpoint | Result | Warned | Notice | Done | Unknown
+Event = PhaseChange | Heartbeat | Step | Probed | Evaluated | Checkpoint | Result | Warned | Notice | Done | Unknown
 
 
 class _OddError(ValueError):
@@ -205,6 +254,12 @@ class _Fields:
     def number(self, key: str) -> float | None:
         return None if self._raw.get(key) is None else _real(key, self._raw[key])
 
+    def amount(self, key: str, *, low: float, high: float) -> float:
+        found = _real(key, self._raw.get(key))
+        if not low <= found <= high:
+            raise _OddError(f"{key} is not between {low:g} and {high:g}")
+        return found
+
     def moment(self, key: str) -> datetime:
         try:
             found = datetime.fromisoformat(self.text(key, cap=64))
@@ -274,6 +329,23 @@ def _step(fields: _Fields, at: datetime) -> Event:
     )
 
 
+def _probed(fields: _Fields, at: datetime) -> Event:
+    of = fields.whole("of", low=1)
+    return Probed(
+        at=at,
+        step=fields.whole("step", low=1, high=of),
+        of=of,
+        steps=fields.whole("steps", low=1, high=of),
+        step_seconds=fields.amount("step_seconds", low=LEAST_STEP_SECONDS, high=MOST_STEP_SECONDS),
+        spread=fields.amount("spread", low=0, high=MOST_SPREAD),
+        tokens_per_second=fields.number("tokens_per_second"),
+        tokens_per_step=fields.number("tokens_per_step"),
+        vram_gib=fields.number("vram_gib"),
+        save_seconds=fields.number("save_seconds"),
+        save_every=fields.whole("save_every"),
+    )
+
+
 def _evaluated(fields: _Fields, at: datetime) -> Event:
     return Evaluated(at=at, arm=fields.text("arm", cap=32), done=fields.whole("done"), of=fields.whole("of"))
 
@@ -318,6 +390,7 @@ _READERS: Mapping[str, Callable[[_Fields, datetime], Event]] = {
     "phase": _phase,
     "heartbeat": _heartbeat,
     "step": _step,
+    "probe": _probed,
     "evaluated": _evaluated,
     "checkpoint": _checkpoint,
     "result": _result,
@@ -325,38 +398,3 @@ _READERS: Mapping[str, Callable[[_Fields, datetime], Event]] = {
     "notice": _notice,
     "done": _done,
 }
-
-
-class Splitter:
-    """Chunks of bytes in, whole lines out; holds at most a line's cap, and knows from which byte to follow again.
-
-    `offset` is the position after the last whole line that came out: a broken stream goes on from there.
-    """
-
-    def __init__(self, offset: int = 0) -> None:
-        self.offset = offset
-        self._rest = bytearray()
-        self._rest_bytes = 0
-
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """The lines that this chunk completes, without their newline.
-
-        Of a line over the cap one byte more than the cap comes out, which `parse` then calls too long.
-        """
-        for piece in _by_newline(chunk):
-            self._rest += piece[: LINE_CAP_BYTES + 1 - len(self._rest)]
-            self._rest_bytes += len(piece)
-            if piece.endswith(b"\n"):
-                yield self._line()
-
-    def _line(self) -> bytes:
-        line = bytes(self._rest).removesuffix(b"\n")
-        self.offset += self._rest_bytes
-        self._rest, self._rest_bytes = bytearray(), 0
-        return line
-
-
-def _by_newline(chunk: bytes) -> list[bytes]:
-    """Pieces with their newlines; `splitlines` would also break at a carriage return."""
-    *whole, rest = chunk.split(b"\n")
-    return [line + b"\n" for line in whole] + ([rest] if rest else [])

@@ -31,6 +31,7 @@ class Run:
         self.checkpoints = self._in("checkpoints")
         self.status = self._in("status.json")
         self.stop = self._in("stop")
+        self.max_steps = self._in("max_steps")
         self.lock = self._in("supervisor.lock")
         self.supervisor_log = self._in("supervisor.log")
         self.python = self._in("python")

@@ -11,6 +11,9 @@ from typing import Any, Callable, Sequence
 from .guard import Guard
 from .places import GuestError, Run, read_json
 
+MOST_STEPS = 10**11
+"""What the job reads as a step (`jobs/qlora/pace.py`)."""
+
 
 def main(argv: Sequence[str]) -> int:
     """Run one verb; 0, or 1 with `{"error": ...}` on standard output."""
@@ -45,7 +48,7 @@ def _add(parser: argparse.ArgumentParser, option: str) -> None:
         parser.add_argument("--follow", action="store_true")
     elif option == "paths":
         parser.add_argument("--path", dest="paths", action="append", required=True)
-    elif option in ("offset", "seconds"):
+    elif option in ("offset", "seconds", "steps"):
         parser.add_argument("--" + option, type=int, default=0)
     else:
         parser.add_argument("--" + option, required=option != "under", default="out" if option == "under" else None)
@@ -64,6 +67,7 @@ _OPTIONS = {
     "follow": ("run", "offset"),
     "log": ("run", "offset", "follow"),
     "stop": ("run",),
+    "shorten": ("run", "steps"),
     "lease": ("guard", "seconds"),
     "manifest": ("run", "under"),
     "send": ("run", "under", "paths", "offset"),
@@ -156,6 +160,17 @@ def _stop(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"asked": True, "supervisor_alive": alive(run)}
 
 
+def _shorten(arguments: argparse.Namespace) -> dict[str, Any]:
+    from .places import write_whole
+    from .start import alive
+
+    run = Run(arguments.run)
+    if not 1 <= arguments.steps <= MOST_STEPS:
+        raise GuestError(f"a training ends at a step between 1 and {MOST_STEPS}, not {arguments.steps}")
+    write_whole(run.max_steps, f"{arguments.steps}\n".encode())
+    return {"max_steps": arguments.steps, "supervisor_alive": alive(run)}
+
+
 def _lease(arguments: argparse.Namespace) -> dict[str, Any]:
     guard = Guard(arguments.guard)
     guard.allow(arguments.seconds)
@@ -190,6 +205,7 @@ _VERBS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "follow": _follow,
     "log": _log,
     "stop": _stop,
+    "shorten": _shorten,
     "lease": _lease,
     "manifest": _manifest,
     "send": _send,

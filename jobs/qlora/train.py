@@ -20,13 +20,14 @@ from trl import SFTConfig, SFTTrainer
 from .base import Base, find_base, load_base, load_tokenizer
 from .checkpoint import newest, publish
 from .job import SAVED_AND_STOPPED, Job, give_up, read_job, tell
+from .pace import Probe, asked_last_step, bend
 
 # So many steps in a row without a gradient are no accident: the adapter is not connected to the loss.
 DEAD_STEPS = 5
 
 
 class Told(TrainerCallback):  # type: ignore[misc]  # the base class has no types
-    """Tells of each step, publishes each checkpoint, stops when asked, and stops when training is broken."""
+    """Tells of each step, publishes each checkpoint, ends earlier when asked, and stops when training is broken."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -34,20 +35,36 @@ class Told(TrainerCallback):  # type: ignore[misc]  # the base class has no type
         self.dead = 0
         self.clock = time.monotonic()
         self.tokens = 0.0
+        self.warm = 0
+        self.probe = Probe(left=0)
 
     def hear(self, _number: int, _frame: object) -> None:
         """SIGTERM: save at the end of this step and stop."""
         self.asked = True
 
-    def on_train_begin(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
-        """Count time and tokens from here."""
-        self.clock = time.monotonic()
+    def on_train_begin(self, args: Any, state: Any, control: Any, **parts: Any) -> None:
+        """Count time and tokens from here; a schedule that was shortened before a restart is shortened again."""
+        self.clock, self.warm = time.monotonic(), args.get_warmup_steps(state.max_steps)
+        self.shorten(state, control, parts["lr_scheduler"], at_least=state.global_step + 1)
+        self.probe = Probe(left=state.max_steps - state.global_step)
 
-    def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Save and stop if somebody asked."""
+    def on_step_end(self, _args: Any, state: Any, control: Any, **parts: Any) -> None:
+        """End earlier, or save and stop, if somebody asked."""
+        self.shorten(state, control, parts["lr_scheduler"], at_least=state.global_step)
         if self.asked and state.global_step < state.max_steps:
             control.should_save = True
             control.should_training_stop = True
+
+    def shorten(self, state: Any, control: Any, scheduler: Any, *, at_least: int) -> None:
+        """A last step nearer than the present one: the learning rate comes down to 0 there."""
+        last = max(asked_last_step(self.job.run) or state.max_steps, at_least)
+        if last >= state.max_steps:
+            return
+        print(f"shortened: ends at step {last} of {state.max_steps}", flush=True)
+        bend(scheduler, step=state.global_step, last=last, warm=self.warm)
+        state.max_steps = last
+        if state.global_step >= last:
+            control.should_save = control.should_training_stop = True
 
     def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Each step's figures; a broken step ends the run."""
@@ -55,11 +72,16 @@ class Told(TrainerCallback):  # type: ignore[misc]  # the base class has no type
             return
         loss, gradient = float(logs["loss"]), float(logs.get("grad_norm", math.nan))
         self.judge(state.global_step, loss, gradient)
+        tokens = float(logs.get("num_tokens", 0.0)) - self.tokens
         tell(
             self.job, "step", step=state.global_step, of=state.max_steps, loss=round(loss, 5),
             learning_rate=logs.get("learning_rate"), grad_norm=round(gradient, 5),
             tokens_per_second=self.speed(logs), vram_gib=peak_vram_gib(), epoch=logs.get("epoch"),
         )  # fmt: skip
+        if figures := self.probe.step(tokens):
+            left = state.max_steps - state.global_step
+            more = {"left": left, "save_every": self.job.train.save_steps, "vram_gib": peak_vram_gib()}
+            tell(self.job, "probe", step=state.global_step, of=state.max_steps, **figures, **more)
 
     def judge(self, step: int, loss: float, gradient: float) -> None:
         """End the run when its figures cannot lead anywhere."""
@@ -81,6 +103,7 @@ class Told(TrainerCallback):  # type: ignore[misc]  # the base class has no type
     def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
         """The trainer wrote a checkpoint aside: make it a whole one."""
         publish(self.job, Path(args.output_dir) / f"checkpoint-{state.global_step}", state.global_step)
+        self.probe.saved()
 
 
 def peak_vram_gib() -> float | None:

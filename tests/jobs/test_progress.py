@@ -17,6 +17,7 @@ from jobs.progress import (
     Heartbeat,
     Notice,
     PhaseChange,
+    Probed,
     Result,
     Splitter,
     Step,
@@ -34,6 +35,10 @@ def line(event: str, **fields: object) -> bytes:
 
 
 STEP: dict[str, object] = {"step": 3, "of": 9, "loss": 0.5, "learning_rate": 2e-4, "grad_norm": 1, "epoch": 0.3}
+
+PROBE: dict[str, object] = {
+    "step": 23, "of": 90, "left": 67, "steps": 20, "step_seconds": 1.8, "spread": 0.07, "save_every": 50,
+}  # fmt: skip
 
 UNDERSTOOD: list[tuple[bytes, Event]] = [
     (
@@ -56,6 +61,22 @@ UNDERSTOOD: list[tuple[bytes, Event]] = [
             tokens_per_second=1180.5,
             vram_gib=None,
             epoch=0.3,
+        ),
+    ),
+    (
+        line("probe", **PROBE, tokens_per_second=1180.5, tokens_per_step=2100, vram_gib=None, save_seconds=None),
+        Probed(
+            at=AT,
+            step=23,
+            of=90,
+            steps=20,
+            step_seconds=1.8,
+            spread=0.07,
+            tokens_per_second=1180.5,
+            tokens_per_step=2100.0,
+            vram_gib=None,
+            save_seconds=None,
+            save_every=50,
         ),
     ),
     (line("evaluated", arm="base", done=5, of=100), Evaluated(at=AT, arm="base", done=5, of=100)),
@@ -81,6 +102,12 @@ UNDERSTOOD: list[tuple[bytes, Event]] = [
 def test_every_event_of_the_wire_is_understood(raw: bytes, event: Event) -> None:
     assert parse(raw) == event
     assert parse(raw + b"\r\n") == event
+
+
+def test_a_probe_knows_what_is_left() -> None:
+    found = parse(line("probe", **PROBE))
+    assert isinstance(found, Probed)
+    assert found.left == 67
 
 
 def test_another_time_zone_is_turned_into_utc() -> None:
@@ -115,6 +142,12 @@ HOSTILE = {
     "a step that is true": line("step", **{**STEP, "step": True}),
     "a step with a fraction": line("step", **{**STEP, "step": 1.5}),
     "a loss in words": line("step", **{**STEP, "loss": "low"}),
+    "a probe beyond its end": line("probe", **{**PROBE, "step": 91}),
+    "a probe of no steps": line("probe", **{**PROBE, "steps": 0}),
+    "a probe of steps that take no time": line("probe", **{**PROBE, "step_seconds": 0}),
+    "a probe of steps that take for ever": line("probe", **{**PROBE, "step_seconds": 1e9}),
+    "a probe without a speed": line("probe", **{**PROBE, "step_seconds": None}),
+    "a probe of less than no spread": line("probe", **{**PROBE, "spread": -0.1}),
     "a checkpoint that climbs": line("checkpoint", name="../../x", step=1, bytes=1, sha256="0" * 64),
     "a checkpoint that is hidden": line("checkpoint", name=".ssh", step=1, bytes=1, sha256="0" * 64),
     "a checkpoint with a newline": line("checkpoint", name="a\n", step=1, bytes=1, sha256="0" * 64),

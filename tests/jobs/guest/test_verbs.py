@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobs.guest.keep import LineRedactor, Redactor
+from jobs.progress import Step
 from tests.jobs.guest.box import RUN, Box, archive
 
 TARGET = f"{RUN}/bundle.tar.gz"
@@ -209,3 +210,22 @@ def test_no_verb_ends_in_a_traceback(box: Box) -> None:
     assert done.returncode == 2
     assert b"Traceback" not in done.stderr
     assert Path(box.folder / ".launch").is_dir()
+
+
+def test_a_training_is_shortened_before_and_after_its_start_and_the_last_word_counts(box: Box) -> None:
+    box.ship()
+    for steps in (5, 3):
+        assert box.ask("shorten", "--run", RUN, "--steps", str(steps)) == {
+            "max_steps": steps,
+            "supervisor_alive": False,
+        }
+    assert (box.run / "max_steps").read_text() == "3\n"
+    box.start()
+    ofs = [(event.step, event.of) for event in box.events() if isinstance(event, Step)]
+    assert ofs == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize("steps", ["0", "-1", "100000000001"])
+def test_a_training_cannot_end_at_a_step_that_there_is_not(box: Box, steps: str) -> None:
+    assert "a training ends at a step between" in box.refusal("shorten", "--run", RUN, "--steps", steps)
+    assert not (box.run / "max_steps").exists()

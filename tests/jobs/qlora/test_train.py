@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +40,24 @@ def few_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def ready(run: Path, data: Path) -> Workplace:
-    work = Workplace(run=run, settings={"train": TRAIN}).lay_out(data=data)
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory, few_rows: Path) -> Workplace:
+    """A run whose training could begin: copied for each that does."""
+    work = Workplace(run=tmp_path_factory.mktemp("prepared"), settings={"train": TRAIN}).lay_out(data=few_rows)
     for step in ("download", "prepare"):
         work.step(step)
     return work
 
 
+def ready(run: Path, prepared: Workplace) -> Workplace:
+    shutil.copytree(prepared.run, run, dirs_exist_ok=True)
+    return replace(prepared, run=run)
+
+
 @pytest.fixture(scope="session")
-def straight(tmp_path_factory: pytest.TempPathFactory, few_rows: Path) -> Workplace:
+def straight(tmp_path_factory: pytest.TempPathFactory, prepared: Workplace) -> Workplace:
     """A run that nobody disturbed."""
-    work = ready(tmp_path_factory.mktemp("straight"), few_rows)
+    work = ready(tmp_path_factory.mktemp("straight"), prepared)
     work.step("train")
     work.step("evaluate", "--arm", "tuned")
     return work
@@ -72,9 +81,9 @@ def disturb(work: Workplace, *, after: int, by: signal.Signals) -> int:
 
 
 @pytest.fixture(scope="session")
-def disturbed(tmp_path_factory: pytest.TempPathFactory, few_rows: Path) -> tuple[Workplace, list[int]]:
+def disturbed(tmp_path_factory: pytest.TempPathFactory, prepared: Workplace) -> tuple[Workplace, list[int]]:
     """A run that was asked to stop, then killed, then left alone; and how the first two ended."""
-    work = ready(tmp_path_factory.mktemp("disturbed"), few_rows)
+    work = ready(tmp_path_factory.mktemp("disturbed"), prepared)
     ends = [disturb(work, after=2, by=signal.SIGTERM)]
     saved = work.events("checkpoint")[-1]["step"]
     # Killed in the step after the checkpoint of step 8, or in a later one.
@@ -82,6 +91,50 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory, few_rows: Path) -> tuple
     work.step("train")
     work.step("evaluate", "--arm", "tuned")
     return work, ends
+
+
+NEARER = 7
+
+
+@pytest.fixture(scope="session")
+def shortened(tmp_path_factory: pytest.TempPathFactory, prepared: Workplace) -> Workplace:
+    """A run that is told while it trains to end at a nearer step, is killed before, and goes on."""
+    work = ready(tmp_path_factory.mktemp("shortened"), prepared)
+    process = work.start("train", PYTHONUNBUFFERED="1")
+    steps = losses(process)
+    for _ in range(2):
+        assert next(steps, None), "training ended too early"
+    (work.run / "max_steps").write_text(f"{NEARER}\n")
+    for _ in range(3):
+        assert next(steps, None), "training ended too early"
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=120)
+    work.step("train")
+    return work
+
+
+def test_a_training_that_is_shortened_ends_at_the_new_last_step_with_next_to_no_learning_rate(
+    shortened: Workplace,
+) -> None:
+    steps = shortened.events("step")
+    assert steps[-1]["step"] == steps[-1]["of"] == NEARER
+    assert steps[0]["of"] == STEPS
+    rates = {event["step"]: event["learning_rate"] for event in steps}
+    falling = [rates[step] for step in range(2, NEARER + 1)]
+    assert falling == sorted(falling, reverse=True)
+    assert rates[NEARER] < 0.15 * TRAIN["learning_rate"]
+    assert shortened.events("checkpoint")[-1]["step"] == NEARER
+    assert (shortened.out / "adapter" / "adapter_model.safetensors").exists()
+
+
+def test_a_shortened_training_that_was_killed_goes_on_along_the_same_curve(shortened: Workplace) -> None:
+    rates: dict[int, set[float]] = {}
+    for event in shortened.events("step"):
+        if event["of"] == NEARER:
+            rates.setdefault(event["step"], set()).add(round(event["learning_rate"], 9))
+    told = [event["step"] for event in shortened.events("step")]
+    assert len(told) > len(set(told)), "no step was made twice, so that nothing is shown"
+    assert all(len(seen) == 1 for seen in rates.values()), rates
 
 
 def weights(work: Workplace) -> dict[str, Any]:
@@ -166,3 +219,12 @@ def told(tmp_path: Path) -> Any:
     from jobs.qlora.train import Told  # late: imports torch
 
     return Told(Job(model="m", run=tmp_path, out=tmp_path, checkpoints=tmp_path, progress=tmp_path / "progress.jsonl"))
+
+
+def test_the_first_steps_are_measured_and_told_once(straight: Workplace) -> None:
+    (probe,) = straight.events("probe")
+    assert (probe["of"], probe["left"], probe["save_every"]) == (STEPS, STEPS - probe["step"], SAVE)
+    assert probe["steps"] == 3
+    assert probe["step_seconds"] > 0
+    assert probe["tokens_per_second"] > 0
+    assert probe["save_seconds"] > 0, "a checkpoint fell into the probe, and was left out of its steps"

@@ -23,6 +23,8 @@ DEFAULTS: dict[str, Any] = {
     "deaf": 0,
     "noise": 0,
     "tell": "",
+    "probe": 3,
+    "tokens": 256,
 }
 SAVED_AND_STOPPED = 75
 RUN, OUT = Path(os.environ["LAUNCH_RUN"]), Path(os.environ["LAUNCH_OUT"])
@@ -121,6 +123,41 @@ def newest() -> tuple[int, bytes]:
     return 0, hashlib.sha256(b"quick").digest()
 
 
+def slowness() -> float:
+    """How many times as long everything takes here: what a test cloud says of a machine that is slower than sold."""
+    try:
+        return float((Path(os.environ["BOX_ROOT"]) / "run" / "slowness").read_text())
+    except (KeyError, OSError, ValueError):
+        return 1.0
+
+
+def asked_last_step(of: int) -> int:
+    """The last step: of the settings, or the nearer one at which somebody wants the training to end."""
+    try:
+        return min(of, int((RUN / "max_steps").read_text()))
+    except (OSError, ValueError):
+        return of
+
+
+def probe_event(step: int, of: int, took: list[float], knob: dict[str, Any]) -> None:
+    """What the real job tells of its first steps."""
+    mean = sum(took) / len(took)
+    tell(
+        "probe",
+        step=step,
+        of=of,
+        left=of - step,
+        steps=len(took),
+        step_seconds=round(mean, 6),
+        spread=round((sum((one - mean) ** 2 for one in took) / len(took)) ** 0.5 / mean, 4),
+        tokens_per_second=round(knob["tokens"] / mean, 1),
+        tokens_per_step=knob["tokens"],
+        save_seconds=None,
+        save_every=knob["save_every"],
+        vram_gib=None,
+    )
+
+
 def step_event(step: int, of: int, seconds: float) -> None:
     """What the real job tells of a step."""
     loss = round(2.0 / (1 + step), 4)
@@ -139,14 +176,14 @@ def step_event(step: int, of: int, seconds: float) -> None:
 
 def one_step(step: int, seed: bytes, knob: dict[str, Any]) -> bytes:
     """Work for one step; returns the new "weights"."""
-    time.sleep(knob["seconds"])
+    time.sleep(knob["seconds"] * slowness())
     if step == knob["fail_at"]:
         print("quick: told to fail here", flush=True)
         sys.exit(1)
-    print(f"step {step} of {knob['steps']}", flush=True)
+    print(f"step {step} of {asked_last_step(knob['steps'])}", flush=True)
     for number in range(knob["noise"]):
         print(f"noise {number}", flush=True)
-    step_event(step, knob["steps"], knob["seconds"])
+    step_event(step, asked_last_step(knob["steps"]), knob["seconds"])
     return hashlib.sha256(seed).digest()
 
 
@@ -155,7 +192,9 @@ def train() -> None:
     knob = knobs()
     step, seed = newest()
     print(f"begins after step {step}", flush=True)
-    while step < knob["steps"]:
+    took: list[float] = []
+    while step < asked_last_step(knob["steps"]):
+        began = time.monotonic()
         if Asked.yes and not knob["deaf"]:
             save(step, seed, knob["adapter_bytes"])
             sys.exit(SAVED_AND_STOPPED)
@@ -163,6 +202,9 @@ def train() -> None:
         seed = one_step(step, seed, knob)
         if step % knob["save_every"] == 0:
             save(step, seed, knob["adapter_bytes"])
+        took.append(time.monotonic() - began)
+        if knob["probe"] and len(took) == knob["probe"] + 1:  # the first one warms up
+            probe_event(step, asked_last_step(knob["steps"]), took[1:], knob)
     write(OUT / "adapter" / "adapter_model.safetensors", safetensors(stretch(seed, knob["adapter_bytes"])))
     config = {"base_model_name_or_path": JOB.get("settings", {}).get("model", "quick"), "peft_type": "LORA", "r": 16}
     write(OUT / "adapter" / "adapter_config.json", json.dumps(config).encode())
