@@ -107,7 +107,7 @@ def test_adapters_are_counted_for_each_matrix_that_they_sit_on() -> None:
     mistral = known()[MISTRAL]
     assert mistral.lora_parameters(16, ("q_proj", "v_proj")) == 32 * 16 * ((4096 + 4096) + (4096 + 1024))
     assert mistral.lora_parameters(16, ("all-linear",)) == 41_943_040
-    assert "qkv_proj" in known()["microsoft/phi-4"].matrices
+    assert "qkv_proj" in {one.name for one in known()["microsoft/phi-4"].matrices}
 
 
 def test_a_target_that_the_model_lacks_is_refused_with_those_that_it_has(tmp_path: Path) -> None:
@@ -225,7 +225,12 @@ def test_an_unknown_model_is_refused_with_the_nearest_names(tmp_path: Path) -> N
     [
         ({"architectures": ["BertForMaskedLM"]}, "not a causal language model"),
         ({"is_encoder_decoder": True}, "not a causal language model"),
-        ({"num_local_experts": 8}, "mixture of experts"),
+        ({"model_type": "t5", "architectures": ["T5ForConditionalGeneration"]}, "encoder-decoder"),
+        ({"model_type": "bert", "architectures": None}, "not a causal language model"),
+        ({"vision_config": {}}, "sees or hears"),
+        ({"model_type": "siglip_vision_model", "architectures": None}, "cannot be counted"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "already quantised .gptq."),
+        ({"model_type": "made_up"}, "cannot be counted"),
         ({"hidden_size": None}, "hidden_size"),
         ({"vocab_size": "many"}, "vocab_size"),
     ],
@@ -267,7 +272,7 @@ def test_settings_that_make_no_sense_are_refused(tmp_path: Path) -> None:
 
 def test_heads_that_a_config_leaves_out_follow_from_the_others() -> None:
     bare = {key: value for key, value in CONFIG.items() if key != "num_key_value_heads"}
-    decoder = from_config(bare, "here")
+    decoder = from_config(bare | {"model_type": "llama"}, "here")
     assert isinstance(decoder, Decoder)
     assert (decoder.kv_heads, decoder.head_dim) == (4, 32)
 
