@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from jobs.families import ALWAYS, Family, fused_gated, gated, joined, latent, mixture, plain, separate
 
-TIED: Mapping[str, object] = {"tie_word_embeddings": True}
+TIED: dict[str, object] = {"tie_word_embeddings": True}
 _ATTENTION, _MLP = "attention_bias", "mlp_bias"
-_GEMMA: Mapping[str, object] = TIED | {"head_dim": 256}
-_QWEN_MIXTURE: Mapping[str, object] = {"decoder_sparse_step": 1, "mlp_only_layers": []}
-_LATENT: Mapping[str, object] = {
+_GEMMA: dict[str, object] = TIED | {"head_dim": 256}
+_QWEN_MIXTURE: dict[str, object] = {"decoder_sparse_step": 1, "mlp_only_layers": []}
+_LATENT: dict[str, object] = {
     "q_lora_rank": 1536, "kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_nope_head_dim": 128, "v_head_dim": 128,
 }  # fmt: skip
 NO_SDPA = "this version's job computes attention with torch's SDPA, which transformers does not offer for this type"
