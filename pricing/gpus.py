@@ -27,8 +27,10 @@ FORMS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """One model of card. Rates are dense bf16 without sparsity; `efficiency` is the share of it that tuning reaches.
+    """One model of card. Rates are dense bf16 without sparsity.
 
+    `efficiency`: its rate in training over what `pricing.throughput` predicts from peak and bandwidth, by published
+    runs; 1 where there is none.
     `usable_mib` is what a program may allocate, below the size on the box: the A10G's 22,515 MiB is what torch reports;
     other GDDR6 cards with ECC are taken in the same proportion (ECC holds 1/16, the driver the rest), cards with HBM or
     without ECC at 97 % of nominal (the driver's part). `efficiency_spread`: the factor up and down within which
@@ -46,8 +48,8 @@ class Gpu:
 
     def __post_init__(self) -> None:
         rates = (self.usable_mib, self.bandwidth_gb_s, self.bf16_tflops, self.efficiency)
-        if min(rates) <= 0 or self.efficiency > 1 or self.efficiency_spread < 1:
-            raise ValueError(f"{self.name}: memory and rates must be positive, efficiency at most 1, spread at least 1")
+        if min(rates) <= 0 or self.efficiency_spread < 1:
+            raise ValueError(f"{self.name}: memory and rates must be positive, spread at least 1")
 
     @property
     def usable_gib(self) -> float:

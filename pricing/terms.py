@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from pricing.calibration import Corrections
+
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
@@ -21,7 +23,8 @@ class Terms:
     deadline_seconds: float | None
     accept_unguarded: bool
     interactive: bool
-    memory_margin: float = 1.4
+    memory_margin: float | None = None
+    """One factor on the predicted memory, where own runs have shown it; None: `pricing.memory.sure_gib`."""
     guard_delay_seconds: Mapping[str, float] = field(default_factory=dict)
     minimum_disk_gib: Mapping[str, int] = field(default_factory=dict)
     asked_for: frozenset[str] | None = None
@@ -36,6 +39,10 @@ class Terms:
     has_secrets: bool = False
     unguarded_usd_per_hour: Decimal | None = None
     """The most that a machine which does not end itself may cost by the hour, where that was agreed to."""
+    least_odds: float = 0.5
+    """An offer is a choice only if P(finished within budget and deadline) is at least this."""
+    corrections: Corrections = Corrections()
+    """What the user's own finished runs say about estimates."""
 
     def tax(self, provider: str) -> Decimal:
         """The margin on every price of that provider."""
@@ -44,9 +51,11 @@ class Terms:
     def __post_init__(self) -> None:
         if self.now.tzinfo is None:
             raise ValueError("terms need an aware time")
-        if min((self.tax_fraction, *self.tax_fractions.values())) < 0 or self.memory_margin < 1:
+        if min((self.tax_fraction, *self.tax_fractions.values())) < 0 or (self.memory_margin or 1) < 1:
             raise ValueError(f"tax must be at least 0 and the memory margin at least 1: {self}")
         if self.budget_usd is not None and not self.budget_usd >= 0:
             raise ValueError(f"a budget must be at least 0, not {self.budget_usd}")
+        if not 0 < self.least_odds < 1:
+            raise ValueError(f"odds lie between 0 and 1, not {self.least_odds}")
         if self.deadline_seconds is not None and not self.deadline_seconds >= 0:
             raise ValueError(f"a deadline must be at least 0 seconds away, not {self.deadline_seconds}")

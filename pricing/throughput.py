@@ -1,20 +1,50 @@
 """How fast: tokens a second through training, and seconds for an evaluation, on one card or on the CPU."""
 
+from dataclasses import dataclass
 from math import ceil
 
 from pricing.gpus import Gpu
 from pricing.interval import Interval, around
-from pricing.workload import Method, Workload
+from pricing.workload import Attention, Quantisation, Workload
 
 BILLION = 1e9
+TRILLION = 1e12
 
-FLOPS_PER_PARAMETER = 6
-"""A token through an adapter's training: 2 forward, 2 backward (activations only), 2 for the checkpointed forward."""
-DEQUANT_BYTES_PER_PARAMETER = 2.5
-"""Read and written when a 4-bit weight is unpacked, each of the `PASSES` (facts: qlora.md, section 5)."""
-PASSES = 3
-LAYER_SECONDS = 0.003
-"""Python and kernel launches of a layer, over all passes of a micro-step: what bounds short sequences (assumed)."""
+FORWARD_FLOPS, BACKWARD_FLOPS = 2, 2
+"""Of a weight and token: the forward pass, and the gradients of activations; a frozen weight has no gradient itself."""
+ATTENTION_BACKWARD = 2.5
+"""Matrix products of attention in the backward pass over those in the forward pass (5 for 2, as flash attention)."""
+MATMUL_SHARE = 0.87
+"""Of the dense peak, what large 16-bit products reach: 271 of the A100's 312 TFLOP/s (ml-engineering's accelerator
+tables, 2026-08); other cards that were measured so lie between 0.78 and 0.87."""
+HALF_BYTES = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedConstants:
+    """What the roofline takes from practice: the fit of `tests/accuracy/fit.py` over published runs, all sources.
+
+    A micro-step's work on the card is matrix products at `MATMUL_SHARE` of the peak, memory traffic at the bandwidth,
+    and unpacking; beside it the host launches kernels, and the longer of the two mostly hides the other.
+    """
+
+    traffic: float = 56.7
+    """Bytes moved for each byte of a layer's activations, over all passes: norms, rotations, dropout and casts read and
+    write them again and again. It is why a card with twice the peak and the same bandwidth is not twice as fast."""
+    layer_seconds: float = 0.00446
+    """The host's Python and launches for one layer, over all passes: what bounds short sequences."""
+    dequant_bytes: float = 17.0
+    """Of a 4-bit weight and pass. Ideal would be 2.5 (read half a byte, write two): the published runs used kernels of
+    2023 and 2024."""
+    quantised_layer_seconds: float = 0.00098
+    """Launches more for the 4-bit matrices of one layer, over all passes."""
+    int4_factor: float = 1.30
+    """Unpacking of GPTQ's grouped integers over that of NF4."""
+    overlap: float = 2.0
+    """The exponent with which card and host are added: 1 is one after the other, infinite the longer alone."""
+
+
+PUBLISHED = SpeedConstants()
 
 CPU_FLOPS = 35e9
 """What NF4 training reached on 2 cores with AVX512-BF16: 300 steps of a half-million-parameter model in 40 s."""
@@ -29,17 +59,20 @@ CPU_DECODE_LAYER_SECONDS = 0.002
 EVALUATION_SPREAD = 2.0
 PREFILL_SHARE = 1 / 3
 """A prompt is read with one pass of the three that training takes."""
+PADDING_PER_ROW = 0.15
+"""What each further row of a batch adds to a row by padding, where nobody counted it (assumed)."""
+STORED_BYTES = {Quantisation.NONE: 2.0, Quantisation.INT8: 1.0}
+STORED_4BIT_BYTES = 0.6
 
 
 def tokens_per_second(workload: Workload, gpu: Gpu | None) -> Interval:
     """Tokens (padding counted) through training; `gpu` None is the CPU. About 80 % of runs lie inside.
 
-    Pre-run models of this kind miss by 30 % on average on sources that they have not seen, hence the width; the
-    factors of a card stand in `gpus.csv`.
+    The width is the card's: what published runs on it, or on cards like it, missed by (`make accuracy`).
     """
     tokens = tokens_per_micro_step(workload)
     spread = CPU_SPREAD if gpu is None else gpu.efficiency_spread
-    return around(tokens / _micro_step_seconds(workload, gpu, tokens), spread)
+    return around(tokens / micro_step_seconds(workload, gpu, tokens), spread)
 
 
 def tokens_per_micro_step(workload: Workload) -> float:
@@ -48,8 +81,8 @@ def tokens_per_micro_step(workload: Workload) -> float:
 
 
 def padded_tokens(workload: Workload) -> float:
-    """Tokens of one epoch, rows padded to the longest of their batch (15 % for each further row, assumed)."""
-    padded = workload.tokens_per_epoch * min(2.0, 1 + 0.15 * (workload.micro_batch - 1))
+    """Tokens of one epoch, rows padded to the longest of their batch."""
+    padded = workload.tokens_per_epoch * min(2.0, 1 + PADDING_PER_ROW * (workload.micro_batch - 1))
     return max(workload.tokens_per_epoch, min(padded, workload.longest_tokens * workload.examples), 1)
 
 
@@ -64,32 +97,71 @@ def generation_seconds(workload: Workload, gpu: Gpu | None) -> Interval:
     return around(decode + prefill, CPU_SPREAD if gpu is None else EVALUATION_SPREAD)
 
 
-def _micro_step_seconds(workload: Workload, gpu: Gpu | None, tokens: float) -> float:
+def micro_step_seconds(
+    workload: Workload, gpu: Gpu | None, tokens: float, constants: SpeedConstants = PUBLISHED
+) -> float:
+    """Forward and backward through one micro-batch of so many tokens, padding included."""
     work = tokens * _flops_per_token(workload)
     if gpu is None:
         return work / CPU_FLOPS + CPU_STEP_SECONDS
-    compute = work / (gpu.bf16_tflops * 1e12 * gpu.efficiency)
-    return compute + _dequant_seconds(workload, gpu) + workload.shape.layers * LAYER_SECONDS
+    bandwidth = gpu.bandwidth_gb_s * BILLION
+    products = work / (gpu.bf16_tflops * TRILLION * MATMUL_SHARE)
+    traffic = tokens * _traffic_bytes_per_token(workload, constants) / bandwidth
+    weights = _passes(workload) * _stored_bytes(workload) / bandwidth
+    card = max(products + traffic, weights) + _dequant_seconds(workload, gpu, constants)
+    host = workload.shape.layers * _host_layer_seconds(workload, constants)
+    power = constants.overlap
+    return float(((card / gpu.efficiency) ** power + host**power) ** (1 / power))
+
+
+def _passes(workload: Workload) -> int:
+    """Through every frozen weight: forward, backward, and with checkpointing forward once more."""
+    return 3 if workload.recipe.checkpointing else 2
 
 
 def _flops_per_token(workload: Workload) -> float:
     """Weights and causal attention; an embedding is looked up, not multiplied, the head is."""
     shape = workload.shape
-    multiplied = shape.parameters - (0 if shape.tied_embeddings else shape.vocabulary * shape.hidden)
-    sequence = min(workload.longest_tokens, workload.max_length)
-    return FLOPS_PER_PARAMETER * multiplied + PASSES * 2 * sequence * shape.hidden * shape.layers
+    again = 1 if workload.recipe.checkpointing else 0
+    per_weight = FORWARD_FLOPS * (1 + again) + BACKWARD_FLOPS
+    multiplied = shape.active - (0 if shape.tied_embeddings else shape.vocabulary * shape.hidden)
+    seen = min(workload.longest_tokens, workload.max_length) / 2  # causal: half of the sequence on average
+    attention = 2 * FORWARD_FLOPS * seen * shape.hidden * shape.layers * (1 + again + ATTENTION_BACKWARD)
+    return per_weight * multiplied + attention
 
 
-def _dequant_seconds(workload: Workload, gpu: Gpu) -> float:
-    if workload.method is not Method.QLORA:
+def _traffic_bytes_per_token(workload: Workload, constants: SpeedConstants) -> float:
+    """Of everything between the matrix products; an eager attention moves its scores too."""
+    shape = workload.shape
+    activations = 18.0 * shape.hidden + (9.0 if shape.gated else 5.0) * shape.intermediate
+    share = _passes(workload) / 3
+    scores = 0.0
+    if workload.recipe.attention is Attention.EAGER:
+        scores = 2 * _passes(workload) * 8.0 * shape.heads * min(workload.longest_tokens, workload.max_length)
+    return shape.layers * (activations * share * constants.traffic + scores)
+
+
+def _dequant_seconds(workload: Workload, gpu: Gpu, constants: SpeedConstants) -> float:
+    if workload.quantisation is Quantisation.NONE:
         return 0.0
-    linear = max(workload.shape.parameters - workload.shape.embedding_parameters, 0)
-    return linear * DEQUANT_BYTES_PER_PARAMETER * PASSES / (gpu.bandwidth_gb_s * BILLION)
+    factor = constants.int4_factor if workload.quantisation is Quantisation.INT4 else 1.0
+    moved = workload.shape.quantisable * constants.dequant_bytes * factor * _passes(workload)
+    return moved / (gpu.bandwidth_gb_s * BILLION)
+
+
+def _host_layer_seconds(workload: Workload, constants: SpeedConstants) -> float:
+    more = 0.0 if workload.quantisation is Quantisation.NONE else constants.quantised_layer_seconds
+    return constants.layer_seconds + more
+
+
+def _stored_bytes(workload: Workload) -> float:
+    per_weight = STORED_BYTES.get(workload.quantisation, STORED_4BIT_BYTES)
+    other = workload.shape.parameters - workload.shape.quantisable
+    return workload.shape.quantisable * per_weight + other * HALF_BYTES
 
 
 def _decode_step_seconds(workload: Workload, gpu: Gpu | None) -> float:
-    shape = workload.shape
-    stored = shape.parameters * (0.6 if workload.method is Method.QLORA else 2.0)
+    shape, stored = workload.shape, _stored_bytes(workload)
     if gpu is None:
         return stored / CPU_BYTES_PER_SECOND + shape.layers * CPU_DECODE_LAYER_SECONDS
     return stored / (gpu.bandwidth_gb_s * BILLION) + shape.layers * DECODE_LAYER_SECONDS

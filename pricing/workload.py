@@ -55,6 +55,10 @@ class Recipe:
     """The logits of a row never exist all at once."""
     packed: bool = False
     """Rows are joined to full sequences instead of padded."""
+    steady_memory: bool = True
+    """The allocator's segments can grow (`expandable_segments`), so that rows of many lengths leave no holes."""
+    precise_embeddings: bool = False
+    """Embedding, head and norms are held in 32 bits, as peft's `prepare_model_for_kbit_training` does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +79,8 @@ class ModelShape:
     vocabulary: int
     tied_embeddings: bool
     source: str
+    gated: bool = True
+    """The MLP has three matrices (gate, up, down) instead of two."""
     active_parameters: int | None = None
     positions: int | None = None
     linear_parameters: int | None = None

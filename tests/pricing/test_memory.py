@@ -35,7 +35,7 @@ def test_a_7b_qlora_fits_an_a10g_and_a_13b_lora_in_16_bits_does_not() -> None:
     assert fit(workload(), a10g).fits
     large = fit(workload(shape=LARGE, method=Method.LORA), a10g)
     assert not large.fits
-    assert large.short_gib == pytest.approx(large.needed_gib * 1.4 - a10g.usable_gib)
+    assert large.short_gib == pytest.approx(large.sure_gib - a10g.usable_gib) == pytest.approx(14.9, abs=1)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_remedies_really_make_it_fit() -> None:
 
 
 def test_remedies_for_long_rows_are_a_smaller_batch_and_where_there_is_none_shorter_rows() -> None:
-    many = workload(longest_tokens=16_384, max_length=16_384, micro_batch=16)
+    many = workload(longest_tokens=8192, max_length=8192, micro_batch=16)
     assert [one.setting for one in remedies(many, A10G) if one.setting] == ["train.per_device_train_batch_size=1"]
     long = workload(longest_tokens=40_000, max_length=40_000, micro_batch=1)
     assert [one.setting for one in remedies(long, A10G) if one.setting] == ["train.max_length=10000"]
