@@ -42,7 +42,8 @@ def _request(session: Session, said: dict[str, Any]) -> "Request":
 
 def _priced(session: Session, request: "Request") -> int:
     """Show the plan, and stop there."""
-    from launcher import tables, wire
+    from launcher import estimate_page, estimate_wire, tables
+    from launcher.beside import beside
     from launcher.events import PlanMade
     from launcher.price import price
 
@@ -51,10 +52,11 @@ def _priced(session: Session, request: "Request") -> int:
     session.notes(priced.notes)
     now, width, plan = session.now(), session.width(), priced.plan
     page = tables.plan_table(plan, priced.title, now, width, verbose=session.verbose)
-    if session.verbose and plan.choices:
-        page += "\n\n" + tables.phases_table(plan.choices[0].estimate, width)
+    around = beside(priced, world)
+    page += "\n\n" + estimate_page.page(plan, around, width, verbose=session.verbose)
     page += "\n\nnext  " + _next_after_plan(request)
-    session.say(page, lambda: wire.document(PlanMade(run="", at=world.now(), plan=plan, title=priced.title)))
+    made = PlanMade(run="", at=world.now(), plan=plan, title=priced.title)
+    session.say(page, lambda: estimate_wire.estimated(made, around))
     return 0
 
 

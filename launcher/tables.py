@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from textwrap import wrap
 
+from launcher import corrected
 from launcher.display import age, clock, fit, flowing, folded, interval, market, money, rate, span
 from launcher.records import RunRecord
+from pricing import elsewhere_prices
 from pricing.estimate import Estimate
 from pricing.offer import Offer
 from pricing.plan import Choice, Plan, Rejected
@@ -114,7 +116,9 @@ def plan_table(plan: Plan, title: str, now: datetime, width: int = 80, *, verbos
         parts.append(" ! does not end itself if this computer dies")
     if not all(choice.offer.vetted for choice in shown):
         parts.append(PRIVATE)
-    if verbose:
+    parts += _elsewhere(plan, width)
+    parts += wrap(corrected.line(plan), width, initial_indent="   ", subsequent_indent="   ")
+    if verbose and plan.rejected:
         parts += ["", *_rejected(plan.rejected, now, width)]
     return "\n".join([*parts, "", *_agreement(plan, plan.choices[0], now, width)])
 
@@ -160,6 +164,16 @@ def _more(plan: Plan, shown: int, *, verbose: bool) -> list[str]:
     rest = [f"{len(plan.choices) - shown} more"] if len(plan.choices) > shown else []
     left_out = [f"{len(plan.rejected)} left out"] if plan.rejected else []
     return [f"   ... {', '.join(rest + left_out)} (launch estimate -v)"] if (rest or left_out) and not verbose else []
+
+
+def _elsewhere(plan: Plan, width: int) -> list[str]:
+    """What the cheapest managed service asks for the same tokens, and how old that price is."""
+    quotes = elsewhere_prices.by_the_token(elsewhere_prices.quotes(plan.workload, plan.terms))
+    if not quotes:
+        return []
+    cost, seen = money(quotes[0].usd.expected_usd), quotes[0].listed.seen
+    text = f"elsewhere: about {cost} at managed fine-tuning services (list price, {seen:%Y-%m})"
+    return wrap(text, width, initial_indent="   ", subsequent_indent="   ")
 
 
 def _rejected(rejected: Sequence[Rejected], now: datetime, width: int) -> list[str]:
@@ -363,25 +377,3 @@ def _next_for(run: RunRecord) -> str:
     if run.open_intents:
         return "launch reap"
     return f"launch receipt {run.id}" if run.receipt_json else f"launch attach {run.id}"
-
-
-def phases_table(estimate: Estimate, width: int = 80) -> str:
-    """`estimate -v`: where time and money of the first choice would go."""
-    columns = (
-        left("phase"),
-        right("time"),
-        right("low"),
-        right("expected"),
-        right("high"),
-    )
-    rows = [
-        [
-            phase.name,
-            span(phase.seconds.expected),
-            money(phase.usd.low_usd),
-            money(phase.usd.expected_usd),
-            money(phase.usd.high_usd),
-        ]
-        for phase in estimate.phases
-    ]
-    return table(columns, rows, width)

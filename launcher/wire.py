@@ -195,7 +195,11 @@ def _(event: Progressed) -> tuple[str, dict[str, Json]]:
 
 @_fields.register
 def _(event: Forecast) -> tuple[str, dict[str, Json]]:
-    return "forecast", {"seconds": interval(event.seconds), "forecast_usd": dollars(event.usd)}
+    return "forecast", {
+        "seconds": interval(event.seconds),
+        "forecast_usd": dollars(event.usd),
+        "basis": event.basis,
+    }
 
 
 @_fields.register
@@ -271,6 +275,7 @@ def plan(made: Plan) -> dict[str, Json]:
     return {
         "budget_usd": maybe_usd(made.terms.budget_usd),
         "choices": [_choice(one) for one in made.choices],
+        "outranked": made.outranked,
         "rejected": [_rejected(one) for one in made.rejected],
     }
 
@@ -279,6 +284,8 @@ def _choice(choice: Choice) -> dict[str, Json]:
     return {
         "offer": offer(choice.offer),
         **_estimate(choice.estimate),
+        "finish_usd": usd(choice.finish_usd),
+        "odds": None if choice.odds is None else round(choice.odds, 4),
         "worst_usd_per_hour": usd(choice.worst_usd_per_hour),
         "expected_usd_per_hour": usd(choice.expected_usd_per_hour),
         "lease_seconds": int(choice.lease_seconds),
@@ -292,10 +299,15 @@ def _estimate(estimate: Estimate) -> dict[str, Json]:
         "planned_usd": dollars(estimate.usd),
         "seconds": interval(estimate.seconds),
         "phases": [_planned_phase(one) for one in estimate.phases],
+        "rework_seconds": round(estimate.rework_seconds, 1),
+        "egress_usd": usd(estimate.egress_usd),
         "memory": {
             "needed_gib": round(fit.needed_gib, 2),
+            "sure_gib": round(fit.sure_gib, 2),
             "usable_gib": round(fit.usable_gib, 2),
-            "margin": fit.margin,
+            "margin": round(fit.margin, 4),
+            "verdict": "fits" if fit.fits else "barely" if fit.barely else "does-not-fit",
+            "parts": [{"name": name, "gib": round(size, 3)} for name, size in fit.parts],
         },
         "tokens_per_second": interval(estimate.tokens_per_second),
     }

@@ -86,8 +86,8 @@ class OwnRun:
         )
 
 
-def own_run(workload: Workload, hardware: Hardware, *, margin: float) -> OwnRun:
-    """The run at home: the card's own speed interval, no boot, no rent. `margin`: on the memory, as for what is rented.
+def own_run(workload: Workload, hardware: Hardware, *, margin: float | None = None) -> OwnRun:
+    """The run at home: the card's own speed interval, no boot, no rent. `margin`: on the memory, as in `memory.fit`.
 
     Every phase is taken at the full draw: preparing and evaluating take less, so this is an upper figure.
     """
