@@ -27,10 +27,10 @@ def rejected(one: Offer, **changes: Any) -> str:
 
 
 def test_the_cheapest_way_to_finish_goes_first_not_the_cheapest_hour() -> None:
-    l4 = offer("0.8048", instance_type="g6.xlarge", gpu=by_name("L4"))
+    l4 = offer("0.95", instance_type="g6.xlarge", gpu=by_name("L4"))
     a10g = offer("1.006")
     plan = make_plan([l4, BIG, a10g], workload(), terms())
-    assert [choice.offer.instance_type for choice in plan.choices] == ["g5.xlarge", "g5.2xlarge", "g6.xlarge"]
+    assert [choice.offer.instance_type for choice in plan.choices] == ["g5.xlarge", "g6.xlarge", "g5.2xlarge"]
     assert l4.usd_per_hour < a10g.usd_per_hour
 
 
