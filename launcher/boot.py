@@ -265,5 +265,7 @@ def _send_all(run: Run, guest: Guest, world: World) -> None:
         guest.restore(folder / "checkpoints" / checkpoint, checkpoint)
         text = f"going on from {checkpoint}"
         world.console.tell(Warned(run=run.id, at=world.now(), code="resumed", text=text))
+    if run.shortened is not None:
+        guest.shorten(run.shortened.last_step)
     guest.secrets(secrets_of(load(Request, world.ledger.request(run.id)), world))
     guest.start()

@@ -12,6 +12,7 @@ from launcher.events import IntentWritten, OfferRefused, Warned
 from launcher.intents import adopt, close_absent, find_machine
 from launcher.interrupt import Interrupted
 from launcher.mistakes import from_provider
+from launcher.price import left_share
 from launcher.run import Attempt, Run
 from launcher.world import World
 from pricing.plan import Choice, Plan
@@ -80,6 +81,7 @@ def _write_intent(run: Run, choice: Choice, lease: int, world: World) -> Attempt
         lease_seconds=lease,
         rate_usd_per_hour=choice.expected_usd_per_hour,
         account=world.provider(choice.offer.provider).account(),
+        planned_share=left_share(run, world),
     )
     world.ledger.open_attempt(run, attempt, _sha256(instance_request(run, attempt, world)))
     world.console.tell(

@@ -86,10 +86,14 @@ class Progressed(Happened):
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast(Happened):
-    """What measured speed says: `seconds` from now to TERMINATED, and what it will have cost then."""
+    """`seconds` from now to TERMINATED, and what it will have cost then.
+
+    `basis`: what the training's part rests on, "plan" until it is measured, then "probe", then "steps".
+    """
 
     seconds: Interval
     usd: Dollars
+    basis: str = "plan"
 
 
 @dataclass(frozen=True, kw_only=True)

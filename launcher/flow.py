@@ -18,6 +18,7 @@ from launcher.errors import Exit, LaunchError
 from launcher.events import PlanMade, Warned
 from launcher.interrupt import Interrupted
 from launcher.lock import HeldElsewhere, is_carried, sole_writer
+from launcher.pace_policy import SLOW_HOST
 from launcher.price import Priced, kept, plan_again, price
 from launcher.provision import provision
 from launcher.pulling import pull_results
@@ -45,6 +46,9 @@ BEGIN_SECONDS = 60.0
 """How long a run may be carried by nobody before the process that should begin with it counts as dead."""
 MOST_ATTEMPTS = 12
 """Machines that one run may try: a bound for a market gone mad; the budget usually ends it first."""
+REST_SECONDS = {SLOW_HOST: 1800.0}
+"""How long the place of a machine is left alone that ended so, where not for `COOL_DOWN_SECONDS`: the host that was
+just given back is the first that would be given again (assumed)."""
 MOST_ALIKE = 5
 """Machines that may fail in the same way: after so many it is not the machines."""
 
@@ -228,7 +232,7 @@ def _go_on_or_close(run: Run, world: World) -> None:
         attempt = run.attempt
         attempt.end_code = ending.code
         world.ledger.save_attempt(run, attempt)
-        until = world.now() + timedelta(seconds=COOL_DOWN_SECONDS)
+        until = world.now() + timedelta(seconds=REST_SECONDS.get(ending.code, COOL_DOWN_SECONDS))
         world.ledger.note_refusal(attempt.offer.pool, until, ending.why)
         text = f"{attempt.offer.id}: {ending.why}; looking for another machine"
         world.console.tell(Warned(run=run.id, at=world.now(), code=ending.code or str(ending.outcome), text=text))
@@ -282,10 +286,19 @@ def resume(run_id: str, budget_usd: Decimal, world: World) -> Receipt:
         run = world.ledger.load(run_id)
         _must_be_resumable(run, budget_usd, world)
         run.budget_usd, run.deadline_at = budget_usd, None
+        _ask_for_all_steps(run, world)
         _must_have_a_choice(run, budget_usd, world)
         world.ledger.note_budget(run, budget_usd, None)
         step_to(run, State.PROVISIONING, world)
         return _carry(run, world)
+
+
+def _ask_for_all_steps(run: Run, world: World) -> None:
+    """What the old budget had shortened, the new one may pay for."""
+    for attempt in run.attempts:
+        if attempt.shortened is not None:
+            attempt.shortened = None
+            world.ledger.save_attempt(run, attempt)
 
 
 def _must_have_a_choice(run: Run, budget_usd: Decimal, world: World) -> None:

@@ -193,6 +193,10 @@ class Guest:
         """Ask the job to save and stop; returns before it has."""
         self._ask("stop", "--run", RUN)
 
+    def shorten(self, steps: int) -> None:
+        """Let the training end at that step; before `start`, or while it works."""
+        self._ask("shorten", "--run", RUN, "--steps", str(steps))
+
     def lease(self, seconds: int) -> Lease:
         """Let the machine live `seconds` more from now, and then end itself."""
         answer = self._ask("lease", "--guard", self._guard_dir, "--seconds", str(seconds))

@@ -297,13 +297,17 @@ def acting(command: Command) -> Command:
         click.option("--detach", is_flag=True, help="Return once the job runs; it goes on in the background."),
         click.option("--dry-run", is_flag=True, help="Show the plan, and stop there."),
         click.option("--yes", is_flag=True, help="Do not ask."),
+        click.option(
+            "--if-slow", type=click.Choice(("shorten", "move", "stop", "go-on")), metavar="WHAT", default="shorten",
+            help="Where measured speed does not fit: shorten (as a rule), move, stop, go-on.",
+        ),
         click.option("--accept-unguarded", is_flag=True, help="Also machines that do not end themselves."),
     )  # fmt: skip
 
 
 def request(said: dict[str, Any]) -> "Request":
     """The options as a `Request`; raises a usage error for two markets at once."""
-    from launcher.request import Request  # here for start-up time
+    from launcher.request import IfSlow, Request  # here for start-up time
     from pricing.offer import Market
 
     chosen = [flag for flag in ("spot", "on_demand", "any_market") if said.pop(flag, False)]
@@ -315,6 +319,8 @@ def request(said: dict[str, Any]) -> "Request":
         "on_demand": (Market.ON_DEMAND,),
         "any_market": (Market.SPOT, Market.ON_DEMAND),
     }
+    if "if_slow" in said:
+        said["if_slow"] = IfSlow(said["if_slow"])
     return Request(markets=markets[chosen[0]] if chosen else (), **said)
 
 

@@ -1,5 +1,6 @@
 """From a request to a plan: the job read and measured, the market asked, the choices ranked. Nothing is spent here."""
 
+import re
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from launcher import codec, market
 from launcher.books import spent_usd
 from launcher.display import age
 from launcher.errors import Exit, LaunchError
+from launcher.history import corrections
 from launcher.market import Market
 from launcher.mistakes import from_provider
 from launcher.refusals import nothing_fits
@@ -31,6 +33,8 @@ KEPT_CHOICES, KEPT_OF_ONE_KIND = 24, 4
 STOCK_SECONDS = 30.0
 """Between looks at a market where all that would do is sold out (`--wait-capacity`)."""
 EXAMPLE = "examples/support-json"
+CHECKPOINT = re.compile(r"step-(\d{1,12})")
+"""How the job names what it has after so many steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +144,7 @@ def terms(request: Request, world: World, budget_usd: Decimal | None, found: Mar
         },
         gpus_by_name=frozenset(gpu.name for gpu in gpus.match(request.gpu)) if request.gpu else frozenset(),
         has_secrets=bool(request.secrets),
+        corrections=corrections(world),
     )
 
 
@@ -233,19 +238,52 @@ def current_plan(run: Run, world: World) -> Plan:
 
 def plan_again(run: Run, world: World) -> Plan:
     """A new look at the market, with what is left of the budget, for what is left of the work."""
-    request = codec.load(Request, world.ledger.request(run.id))
-    before = current_plan(run, world)
-    found = ask_market(request, world)
-    now = world.now()
-    left = replace(
-        terms(request, world, _left_usd(run, now), found),
-        interactive=False,  # what was agreed to stands in the request; nobody is asked again
-        deadline_seconds=None if run.deadline_at is None else max(0.0, (run.deadline_at - now).total_seconds()),
-    )
-    plan = kept(make_plan(found.offers, before.workload, left))
+    plan = _plan_rest(run, world, left_share(run, world))
     world.ledger.note_plan(run, codec.dump(plan))
     world.ledger.note_prices(plan.choices)
     return plan
+
+
+def plan_for_rest(run: Run, world: World, share: float, *, less_usd: Decimal, less_seconds: float) -> Plan | None:
+    """The same while a machine works, for `share` of the training; what leaving it takes is gone by then.
+
+    Nothing is decided by it, and nothing is written down. None where the market could not be asked.
+    """
+    try:
+        return _plan_rest(run, world, share, less_usd=less_usd, less_seconds=less_seconds)
+    except LaunchError:
+        return None
+
+
+def left_share(run: Run, world: World) -> float:
+    """What is left of the training, by the last checkpoint that lies here, as a share of what the settings ask for."""
+    shortened = run.shortened
+    told = [one.measured.of for one in run.attempts if one.measured is not None]
+    of = max(told, default=0) if shortened is None else shortened.of
+    last = of if shortened is None else shortened.last_step
+    saved = CHECKPOINT.fullmatch(world.ledger.checkpoint(run.id) or "")
+    if of < 1:
+        return 1.0
+    return min(1.0, max(1, last - int(saved[1] if saved else 0)) / of)
+
+
+def _plan_rest(
+    run: Run, world: World, share: float, *, less_usd: Decimal = Decimal(0), less_seconds: float = 0.0
+) -> Plan:
+    request = codec.load(Request, world.ledger.request(run.id))
+    before = current_plan(run, world)
+    found = ask_market(request, world)
+    now, usd = world.now(), _left_usd(run, world.now())
+    seconds = None if run.deadline_at is None else (run.deadline_at - now).total_seconds() - less_seconds
+    left = replace(
+        terms(request, world, None if usd is None else max(Decimal(0), usd - less_usd), found),
+        interactive=False,  # what was agreed to stands in the request; nobody is asked again
+        deadline_seconds=None if seconds is None else max(0.0, seconds),
+    )
+    whole = before.workload
+    rest = replace(whole, epochs=whole.epochs * share)
+    # The plan goes on to speak of the whole workload: what is left of it is asked anew each time.
+    return replace(kept(make_plan(found.offers, rest, left)), workload=whole)
 
 
 def _left_usd(run: Run, now: datetime) -> Decimal | None:

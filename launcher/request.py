@@ -2,9 +2,19 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 
 from pricing.offer import Market
+
+
+class IfSlow(StrEnum):
+    """What to do once the first steps show that the rest will probably not fit into the budget or the deadline."""
+
+    SHORTEN = "shorten"
+    MOVE = "move"
+    STOP = "stop"
+    GO_ON = "go-on"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,3 +43,4 @@ class Request:
     """Up to what a person was told that a machine costs which does not end itself; None: they said any."""
     community: bool = False
     """Also machines of private hosts."""
+    if_slow: IfSlow = IfSlow.SHORTEN

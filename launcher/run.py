@@ -65,6 +65,18 @@ class Ending:
     """False: the machine has nothing more to give, or is not to be asked."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shortened:
+    """The training ends at `last_step` instead of `of`, so that it fits into the budget or the deadline."""
+
+    last_step: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.last_step <= self.of:
+            raise ValueError(f"a training is shortened to a step between 1 and its last one: {self}")
+
+
 @dataclass(kw_only=True)
 class Attempt:
     """One machine of a run, from the intent to the proof of its end."""
@@ -103,6 +115,10 @@ class Attempt:
     phases: dict[str, float] = field(default_factory=dict)
     measured: Measured | None = None
     """What its training steps came to; None where none was seen."""
+    planned_share: float = 1.0
+    """The part of the training that its estimate is for: less than all where it goes on from a checkpoint."""
+    shortened: Shortened | None = None
+    """What was decided while it worked; the machines after it are told the same."""
 
     @property
     def offer(self) -> Offer:
@@ -136,3 +152,8 @@ class Run:
     def attempt(self) -> Attempt:
         """The latest attempt."""
         return self.attempts[-1]
+
+    @property
+    def shortened(self) -> Shortened | None:
+        """The schedule as it was last shortened; None where it is as the job's settings say."""
+        return next((one.shortened for one in reversed(self.attempts) if one.shortened is not None), None)

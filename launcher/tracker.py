@@ -1,4 +1,4 @@
-"""The machine's events, added up: where the work stands, and when it will be done and for how much. Pure."""
+"""The machine's events, added up: where the work stands. Pure."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,16 +7,13 @@ from decimal import Decimal
 from jobs import progress
 from launcher.events import Snapshot
 from launcher.measured import Measured, after
-from pricing.estimate import Dollars, Estimate, Interval
 
 SMOOTHING = 0.9
 """How slowly the shown loss follows the last one, to tell falling from noise."""
-UNSEEN_SPREAD = (0.8, 1.5)
-"""How far phases that have not been measured yet may stray from the plan, low and high."""
-SEEN_SPREAD = (0.93, 1.1)
-"""The same for what is measured: steps of one run differ little."""
-SPAN_STEPS = 3
-"""Steps before the speed is believed: the first ones warm up."""
+MOST_ARMS = 64
+"""Of an evaluation, that are counted: no job has so many, and a machine may tell any number."""
+MOST_MOMENTS = 1024
+"""Steps of which the time is remembered: the speed is that of the latter half of them."""
 
 
 @dataclass(kw_only=True)
@@ -27,8 +24,11 @@ class Tracker:
     phase: str = ""
     phase_since: datetime | None = None
     last_step: progress.Step | None = None
-    first_step: tuple[int, datetime] | None = None
-    last_step_at: datetime | None = None
+    moments: list[tuple[int, datetime]] = field(default_factory=list)
+    """The latest steps, and when each was over."""
+    probe: progress.Probed | None = None
+    arms: set[str] = field(default_factory=set)
+    """Of the evaluation, of which the scores are told."""
     smooth_loss: float | None = None
     loss_falls: bool = False
     evaluated: progress.Evaluated | None = None
@@ -46,8 +46,12 @@ class Tracker:
                 self._phase(event, now)
             case progress.Step():
                 self._step(event, now)
+            case progress.Probed():
+                self.probe = event
             case progress.Evaluated():
                 self.evaluated = event
+            case progress.Result() if len(self.arms) < MOST_ARMS:
+                self.arms.add(event.arm)
             case progress.Checkpoint():
                 self.checkpoints.append(event)
             case progress.Notice():
@@ -65,13 +69,16 @@ class Tracker:
 
     def _step(self, event: progress.Step, now: datetime) -> None:
         at = event.at or now  # the machine's clock is good enough for differences, and right when events are read again
-        if self.first_step is None or event.step < self.first_step[0]:
-            self.first_step = (event.step, at)
+        if self.moments and event.step <= self.moments[-1][0]:
+            self.moments.clear()  # begun again from a checkpoint: time stood between
+        self.moments.append((event.step, at))
+        if len(self.moments) > 2 * MOST_MOMENTS:
+            del self.moments[:MOST_MOMENTS]
         if event.loss is not None:
             before = event.loss if self.smooth_loss is None else self.smooth_loss
             self.smooth_loss = SMOOTHING * before + (1 - SMOOTHING) * event.loss
             self.loss_falls = self.smooth_loss < before
-        self.last_step, self.last_step_at = event, at
+        self.last_step = event
         self.measured = after(self.measured, event, at)
 
     def seconds_by_phase(self, now: datetime) -> dict[str, float]:
@@ -98,53 +105,22 @@ class Tracker:
             spent_usd=spent_usd,
         )
 
-    def step_seconds(self) -> float | None:
-        """Measured seconds a step, once there are enough of them."""
-        if self.first_step is None or self.last_step is None or self.last_step_at is None:
+    def window(self) -> tuple[float, int] | None:
+        """Seconds a step over the latter half of the steps that were told, by the machine's clock, and their number."""
+        half = max(2, len(self.moments) // 2 + 1)
+        if len(self.moments) < half:
             return None
-        steps = self.last_step.step - self.first_step[0]
-        if steps < SPAN_STEPS:
-            return None
-        return (self.last_step_at - self.first_step[1]).total_seconds() / steps
+        (first, since), (last, until) = self.moments[-half], self.moments[-1]
+        steps = last - first
+        return None if steps < 1 else (max(0.0, (until - since).total_seconds()) / steps, steps)
+
+    def is_over(self, phase: str) -> bool:
+        """A phase is over when a later one has begun; evaluation comes on both sides of training, and counts last."""
+        if self.done is not None:
+            return True
+        order = {name: place for place, name in enumerate(GUEST_PHASES)}
+        later = order.get(phase, 0) < order.get(self.phase, 0)
+        return later and not (phase == "train" and self.last_step is None)
 
 
 GUEST_PHASES = ("install", "model", "train", "evaluate")
-
-
-def seconds_left(tracker: Tracker, estimate: Estimate, now: datetime) -> Interval:
-    """From now to TERMINATED: measured speed where there is one, the plan for the rest."""
-    low = expected = high = 0.0
-    taken = tracker.seconds_by_phase(now)
-    for phase in estimate.phases:
-        if phase.name in ("boot", "ship"):
-            continue
-        spread = SEEN_SPREAD if phase.name == "train" and tracker.step_seconds() else UNSEEN_SPREAD
-        left = _phase_left(tracker, phase.name, phase.seconds.expected, taken.get(phase.name, 0.0))
-        low, expected, high = low + left * spread[0], expected + left, high + left * spread[1]
-    return Interval(low=low, expected=expected, high=high)
-
-
-def _phase_left(tracker: Tracker, name: str, planned: float, taken: float) -> float:
-    speed, step = tracker.step_seconds(), tracker.last_step
-    if name == "train" and speed is not None and step is not None:
-        return max(0, step.of - step.step) * speed
-    if name in GUEST_PHASES and _is_over(tracker, name):
-        return 0.0
-    return max(0.0, planned - taken)
-
-
-def _is_over(tracker: Tracker, name: str) -> bool:
-    """A phase is over when a later one has begun (evaluation comes on both sides of training and counts to the end)."""
-    if tracker.done is not None:
-        return True
-    order = {phase: place for place, phase in enumerate(GUEST_PHASES)}
-    return order.get(name, 0) < order.get(tracker.phase, 0) and not (name == "train" and tracker.last_step is None)
-
-
-def dollars(seconds: Interval, spent_usd: Decimal, usd_per_hour: Decimal) -> Dollars:
-    """What it will have cost at the end, at the rate that is billed now."""
-
-    def total(left: float) -> Decimal:
-        return spent_usd + usd_per_hour * Decimal(left) / 3600
-
-    return Dollars(low_usd=total(seconds.low), expected_usd=total(seconds.expected), high_usd=total(seconds.high))

@@ -7,17 +7,18 @@ from enum import StrEnum
 from jobs import progress
 from launcher import books
 from launcher.boot import connect, guest_of
-from launcher.events import Forecast, Progressed, Warned
+from launcher.events import Progressed, Warned
 from launcher.guest import GuestError, GuestGone
 from launcher.host_keys import stranger
 from launcher.interrupt import Interrupted
+from launcher.pacing import Pacer
 from launcher.price import current_plan
 from launcher.pulling import bring_checkpoint
 from launcher.remote import HostKeyMismatch, RemoteError
 from launcher.run import Ending, Outcome, Run, State
 from launcher.sight import look
 from launcher.steps import Ended, step_to
-from launcher.tracker import Tracker, dollars, seconds_left
+from launcher.tracker import Tracker
 from launcher.world import World
 from pricing.offer import Market
 from providers.base import OVER, EndReason, Instance, InstanceState
@@ -75,11 +76,16 @@ class View:
     """What the provider says that makes a silent machine a lost one, sooner."""
     past_deadline: bool = False
     """The machine's own deadline is over, by our count."""
+    too_slow: Ending | None = None
+    """How it ends where the pace of the training says so."""
+    shortened: str = ""
+    """What is to be said of a training that ended earlier than asked for."""
 
 
 def decide(view: View) -> Decision:
-    """What to do about a job that runs: its own end first, then people, money, silence."""
-    return _over(view) or _asked(view) or _out_of_money(view) or _silent(view) or Decision(act=Act.CONTINUE)
+    """What to do about a job that runs: its own end first, then people, money, pace, silence."""
+    slow = Decision(act=Act.SAVE, ending=view.too_slow) if view.too_slow is not None else None
+    return _over(view) or _asked(view) or _out_of_money(view) or slow or _silent(view) or Decision(act=Act.CONTINUE)
 
 
 def _over(view: View) -> Decision | None:
@@ -133,7 +139,7 @@ def _doubtful_ending(view: View) -> Ending:
 
 def _job_ending(done: progress.Done, view: View) -> Ending:
     if done.outcome == "succeeded":
-        return Ending(outcome=Outcome.SUCCEEDED)
+        return Ending(outcome=Outcome.SUCCEEDED, why=view.shortened)
     if done.outcome == "stopped" and (view.stop_asked or view.interrupted):
         return Ending(outcome=Outcome.CANCELLED, why="stopped, as asked")
     if done.outcome == "stopped" and view.noticed:
@@ -173,6 +179,7 @@ class _Watch:
         self.run, self.world = run, world
         self.plan = current_plan(run, world)
         self.tracker = Tracker()
+        self.pacer = Pacer(run, world, self.plan)
         self.splitter = progress.Splitter()
         self.silent_seconds, self.ticked_at, self.provider_answers = 0.0, world.now(), True
         self.doubt = ""
@@ -219,8 +226,8 @@ class _Watch:
             self.silent_seconds = 0.0
             self._take_all([progress.parse(line) for line in self.splitter.feed(chunk)])
             self._tell_progress()
-        if self._is_due("forecast", FORECAST_SECONDS):
-            self._tell_forecast()
+        if self._is_due("forecast", FORECAST_SECONDS) or self.pacer.is_news(self.tracker):
+            self.pacer.turn(self.tracker, self.guest)
 
     def _take_all(self, events: list[progress.Event]) -> None:
         """In order. Of several checkpoints the newest is worth its way home, and none once the results are there."""
@@ -265,7 +272,13 @@ class _Watch:
             supervisor_alive=self._ask_alive(),
             doubt=self.doubt,
             past_deadline=self.world.now() >= self.run.attempt.deadline,
+            too_slow=self.pacer.ending,
+            shortened=self._shortened(),
         )
+
+    def _shortened(self) -> str:
+        short = self.run.shortened
+        return "" if short is None else f"trained for {short.last_step} of {short.of} steps, to stay within its limits"
 
     def _fresh_seconds(self) -> float:
         """How old a look may be that another process of ours made: a tick, or less where something is wrong."""
@@ -385,9 +398,3 @@ class _Watch:
         now = self.world.now()
         snapshot = self.tracker.snapshot(self.run.attempt.phases, books.spent_usd(self.run, now), now)
         self.world.console.tell(Progressed(run=self.run.id, at=now, snapshot=snapshot))
-
-    def _tell_forecast(self) -> None:
-        now, attempt = self.world.now(), self.run.attempt
-        seconds = seconds_left(self.tracker, attempt.choice.estimate, now)
-        usd = dollars(seconds, books.spent_usd(self.run, now), attempt.rate_usd_per_hour)
-        self.world.console.tell(Forecast(run=self.run.id, at=now, seconds=seconds, usd=usd))
