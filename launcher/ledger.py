@@ -13,6 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
+from launcher.attempt_records import AttemptRecords
 from launcher.codec import dump, load
 from launcher.errors import Exit, LaunchError
 from launcher.records import RECORDS, RunRecord, pick, record
@@ -66,6 +67,8 @@ class Ledger:
         path.chmod(0o600)
         self.sightings = Sightings(self._db)
         """What was seen last of the market and of machines: shared by all our processes, and never missed."""
+        self.records = AttemptRecords(self._db)
+        """Forecast against outcome, machine by machine."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -251,18 +254,6 @@ class Ledger:
                     run.id,
                     attempt.number,
                 ),
-            )
-
-    def note_phases(self, run: Run, attempt: Attempt) -> None:
-        """Planned against actual, for the calibration of later estimates."""
-        planned = {phase.name: phase.seconds.expected for phase in attempt.choice.estimate.phases}
-        with self._transaction() as db:
-            db.executemany(
-                "INSERT OR REPLACE INTO phases VALUES (?,?,?,?,?)",
-                [
-                    (run.id, attempt.number, name, planned.get(name), attempt.phases.get(name))
-                    for name in {**planned, **attempt.phases}
-                ],
             )
 
     # The market

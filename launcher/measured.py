@@ -8,7 +8,7 @@ from jobs.progress import Step
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Steps `first_step` to `last_step` of `of` were seen on this machine.
+    """Steps `first_step` to `last_step` were seen on this machine; `of` so many before anybody shortened the schedule.
 
     `paced_steps` of them followed one another, and took `paced_seconds` by the machine's own clock.
     `tokens_per_second` is over all steps that told it, `vram_gib` the peak; None where no step did.
@@ -34,9 +34,15 @@ class Measured:
         """Steps that were done before, on another machine."""
         return self.first_step - 1
 
-    def share_of(self, planned_steps: int) -> float:
-        """The part of the planned training that ran here."""
-        return (self.last_step - self.skipped_steps) / planned_steps
+    @property
+    def missing_steps(self) -> int:
+        """Steps of the whole training that did not run here: before, or not at all."""
+        return self.skipped_steps + max(0, self.of - self.last_step)
+
+    @property
+    def share(self) -> float:
+        """The part of the whole training that ran here."""
+        return 1 - self.missing_steps / self.of
 
 
 def after(before: Measured | None, step: Step, at: datetime) -> Measured:
@@ -54,7 +60,7 @@ def after(before: Measured | None, step: Step, at: datetime) -> Measured:
     return Measured(
         first_step=min(before.first_step, step.step),
         last_step=step.step,
-        of=step.of,
+        of=max(before.of, step.of),
         last_at=at,
         paced_steps=before.paced_steps + follows,
         paced_seconds=before.paced_seconds + ((at - before.last_at).total_seconds() if follows else 0.0),

@@ -1,6 +1,6 @@
 """The tables of the ledger's file; a newer schema only adds tables, so that an older file is brought up to it."""
 
-SCHEMA = 2
+SCHEMA = 3
 TABLES = """
 CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, created_at TEXT NOT NULL, budget_usd TEXT, deadline_at TEXT,
@@ -30,4 +30,24 @@ CREATE TABLE IF NOT EXISTS sightings (
 CREATE TABLE IF NOT EXISTS phases (
     run TEXT NOT NULL, attempt INTEGER NOT NULL, name TEXT NOT NULL, planned_seconds REAL, actual_seconds REAL,
     PRIMARY KEY (run, attempt, name));
+CREATE TABLE IF NOT EXISTS attempt_records (
+    run TEXT NOT NULL, attempt INTEGER NOT NULL, had_machine INTEGER NOT NULL, finished INTEGER NOT NULL,
+    started_at TEXT NOT NULL, provider TEXT NOT NULL, instance_type TEXT NOT NULL, market TEXT NOT NULL,
+    gpu TEXT NOT NULL, model TEXT NOT NULL, parameters INTEGER NOT NULL, method TEXT NOT NULL,
+    max_length INTEGER NOT NULL, micro_batch INTEGER NOT NULL,
+    planned_low_usd TEXT NOT NULL, planned_usd TEXT NOT NULL, planned_high_usd TEXT NOT NULL, billed_usd TEXT NOT NULL,
+    planned_low_seconds REAL NOT NULL, planned_seconds REAL NOT NULL, planned_high_seconds REAL NOT NULL,
+    actual_seconds REAL NOT NULL,
+    planned_low_tokens_per_second REAL NOT NULL, planned_tokens_per_second REAL NOT NULL,
+    planned_high_tokens_per_second REAL NOT NULL, tokens_per_second REAL,
+    planned_vram_gib REAL NOT NULL, vram_gib REAL,
+    steps INTEGER, first_step INTEGER, last_step INTEGER, step_seconds REAL,
+    offer TEXT NOT NULL, workload TEXT NOT NULL, PRIMARY KEY (run, attempt));
+CREATE TABLE IF NOT EXISTS phase_records (
+    run TEXT NOT NULL, attempt INTEGER NOT NULL, name TEXT NOT NULL,
+    planned_low_seconds REAL NOT NULL, planned_seconds REAL NOT NULL, planned_high_seconds REAL NOT NULL,
+    planned_usd TEXT NOT NULL, factor REAL NOT NULL, actual_seconds REAL, whole_seconds REAL,
+    PRIMARY KEY (run, attempt, name));
 """
+"""`phases` is what version 2 kept instead of the last two tables. Nothing reads it any more; a program of that version
+that still carries a run writes it, and what it kept before stays."""

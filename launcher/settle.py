@@ -1,5 +1,7 @@
 """Closing the books of a run: sweep, score, gate, receipt. Nothing here can cost money."""
 
+import sqlite3
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +12,7 @@ from launcher.books import attempt_usd, spent_usd
 from launcher.errors import Exit, LaunchError
 from launcher.events import Settled, Warned
 from launcher.gate import wanting
+from launcher.history import note_records
 from launcher.pulling import NOT_PULLED
 from launcher.receipt import Receipt, ReceiptPhase, Results, Score, Terminated
 from launcher.remote import Keys
@@ -39,12 +42,12 @@ def settle(run: Run, world: World) -> Receipt:
     left = sweep(run, world)
     if not had:
         raise never_started(run.id, ending)
-    for attempt in had:
-        world.ledger.note_phases(run, attempt)
     receipt = _receipt(run, had, ending, left, world)
     world.ledger.note_spent(run, receipt.spent_usd)
     document = wire.text(wire.document(Settled(run=run.id, at=receipt.at, receipt=receipt)))
     world.ledger.note_receipt(run, document)
+    with suppress(ValueError, KeyError, TypeError, sqlite3.Error):  # what a later run may learn must not lose this one
+        note_records(run, world)
     _write(run.out_dir, document)
     keys.forget(Keys(folder=world.run_folder(run.id) / "keys"))
     world.console.tell(Settled(run=run.id, at=receipt.at, receipt=receipt))

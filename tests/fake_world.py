@@ -13,6 +13,7 @@ from launcher import codec, flow, recover
 from launcher.config import Config
 from launcher.errors import Exit, LaunchError
 from launcher.events import Happened
+from launcher.history import corrections
 from launcher.interrupt import Interrupt
 from launcher.ledger import Ledger
 from launcher.price import kept
@@ -33,6 +34,9 @@ SHAPE = ModelShape(
     name="mistral-7b", parameters=7_248_023_552, hidden=4096, layers=32, heads=32, kv_heads=8, intermediate=14336,
     vocabulary=32768, tied_embeddings=False, source="test",
 )  # fmt: skip
+
+
+FIRST_RUN = "brave-otter-0001"
 
 
 def workload() -> Workload:
@@ -88,6 +92,7 @@ class Stage:
         self.heard = Heard()
         self.workload = workload()
         self.spawned: list[str] = []
+        self.next_run = FIRST_RUN
         self.die_at: int | None = None
         self.points: list[str] = []
         self.at_point: Callable[[str], None] = lambda name: None
@@ -145,10 +150,11 @@ class Stage:
         terms = Terms(
             budget_usd=Decimal(budget), tax_fraction=Decimal(0), now=self.clock(), deadline_seconds=deadline_seconds,
             accept_unguarded=True, interactive=False, guard_delay_seconds=dict.fromkeys(("fake", *self.others), 30.0),
+            corrections=corrections(world),
         )  # fmt: skip
         catalogue = [one for provider in (self.provider, *self.others.values()) for one in provider.catalogue]
         plan = kept(make_plan(catalogue, self.workload, terms))
-        return opened_run(world, plan, request, self.folder)
+        return opened_run(world, plan, request, self.folder, run_id=self.next_run)
 
     def launch(self, **said: Any) -> Receipt:
         """A whole run, from the agreement to the receipt."""
@@ -185,13 +191,13 @@ class Stage:
             assert record.open_intents == 0, record
 
 
-def opened_run(world: World, plan: Plan, request: Request, folder: Path) -> Run:
+def opened_run(world: World, plan: Plan, request: Request, folder: Path, *, run_id: str = FIRST_RUN) -> Run:
     """A run in the ledger, with a bundle that holds nothing; results go below `folder`."""
     now, seconds = world.now(), request.deadline_seconds
     run = Run(
-        id="brave-otter-0001", name="test", created_at=now, budget_usd=request.budget_usd,
+        id=run_id, name="test", created_at=now, budget_usd=request.budget_usd,
         deadline_at=None if seconds is None else now + timedelta(seconds=seconds),
-        out_dir=folder / "runs" / "brave-otter-0001", state=State.PLANNED,
+        out_dir=folder / "runs" / run_id, state=State.PLANNED,
     )  # fmt: skip
     own = world.run_folder(run.id)
     own.mkdir(parents=True)
