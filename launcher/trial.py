@@ -23,8 +23,8 @@ from launcher.steps import Ended, step_to
 from launcher.teardown import LOOKS, NOT_SEEN_SECONDS, leaving, tear_down
 from launcher.world import World
 from pricing.budget import expected_usd_per_hour
-from pricing.estimate import NOTHING, Estimate
-from pricing.interval import Dollars
+from pricing.estimate import NOTHING, Estimate, Times
+from pricing.interval import Interval
 from pricing.memory import Fit
 from pricing.offer import Offer
 from pricing.plan import Choice, Plan
@@ -133,22 +133,22 @@ def _opened(trial: Trial, world: World) -> Run:
     now, offer = world.now(), trial.offer
     tax = world.config.tax_for(offer.provider)
     worst = replace(offer, usd_per_hour=offer.worst_usd_per_hour)
-    nothing = Dollars(low_usd=Decimal(0), expected_usd=trial.most_usd / 2, high_usd=trial.most_usd)
+    most_seconds = LEASE_SECONDS + LATE_SECONDS + LAST_SECONDS
+    times = Times(
+        by_phase=(),
+        seconds=Interval(low=0.0, expected=most_seconds / 2, high=most_seconds),
+        fit=Fit(needed_gib=0.0, usable_gib=0.0, margin=1.0, parts=()),
+        tokens_per_second=NOTHING,
+        rework_seconds=0.0,
+    )
+    rate = expected_usd_per_hour(offer, DISK_GIB, tax)
     choice = Choice(
         offer=offer,
-        estimate=Estimate(
-            offer=offer,
-            phases=(),
-            seconds=NOTHING,
-            usd=nothing,
-            fit=Fit(needed_gib=0.0, usable_gib=0.0, margin=1.0, parts=()),
-            tokens_per_second=NOTHING,
-            rework_seconds=0.0,
-        ),
+        estimate=Estimate(offer=offer, times=times, usd_per_hour=rate, egress_usd=Decimal(0)),
         worst_usd_per_hour=expected_usd_per_hour(worst, DISK_GIB, tax),
-        expected_usd_per_hour=expected_usd_per_hour(offer, DISK_GIB, tax),
         lease_seconds=LEASE_SECONDS,
         disk_gib=DISK_GIB,
+        finish_usd=trial.most_usd / 2,
     )
     terms = Terms(
         budget_usd=trial.most_usd,

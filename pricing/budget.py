@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
-from fractions import Fraction
 from math import ceil
 
 from pricing.offer import Billing, Market, Offer
@@ -98,13 +97,23 @@ class Cap:
         return max(0.0, self.lease_seconds - self.reserve.ending_seconds)
 
     def _payable_seconds(self) -> int:
-        """The most seconds from now that the money pays for at the worst rate, in whole steps of billing."""
-        if self.worst_usd_per_hour == 0:
-            return UNCAPPED_LEASE_SECONDS
-        seconds = int(Fraction(self.left_usd) * SECONDS_PER_HOUR / Fraction(self.worst_usd_per_hour))
-        billed = seconds - seconds % self.billing.granularity_seconds
         minimum_left = self.billing.minimum_seconds - self.lived_seconds
-        return billed if seconds >= minimum_left else 0
+        return payable_seconds(self.left_usd, self.worst_usd_per_hour, self.billing, minimum_left)
+
+
+def payable_seconds(
+    left_usd: Decimal, worst_usd_per_hour: Decimal, billing: Billing, minimum_seconds: float | None = None
+) -> int:
+    """The most seconds from now that the money pays for at the worst rate, in whole steps of billing.
+
+    `minimum_seconds`: what of the provider's minimum is not yet lived (None: all of it); less cannot be bought.
+    """
+    if worst_usd_per_hour == 0:
+        return UNCAPPED_LEASE_SECONDS
+    # The quotient of `//` is exact: amounts have four decimals and rates six, far within Decimal's 28 digits.
+    seconds = int(left_usd * SECONDS_PER_HOUR // worst_usd_per_hour)
+    billed = seconds - seconds % billing.granularity_seconds
+    return billed if seconds >= (billing.minimum_seconds if minimum_seconds is None else minimum_seconds) else 0
 
 
 def cost_usd(seconds: float, all_in_usd_per_hour: Decimal, billing: Billing) -> Decimal:

@@ -3,20 +3,26 @@
 from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
 
-from pricing.budget import SMALLEST_USD, cost_usd, expected_usd_per_hour
+from pricing.budget import SECONDS_PER_HOUR, SMALLEST_USD, cost_usd, expected_usd_per_hour
 from pricing.gpus import Gpu
 from pricing.interval import Dollars, Interval, around, total
 from pricing.memory import Fit, disk_gib, fit
+from pricing.odds import Reclaims, Spread, spread
 from pricing.offer import Market, Offer
 from pricing.terms import Terms
 from pricing.throughput import generation_seconds, padded_tokens, tokens_per_second
 from pricing.workload import Method, Workload
 
-__all__ = ["PHASES", "Dollars", "Estimate", "Interval", "Phase", "estimate"]
+__all__ = ["PHASES", "Dollars", "Estimate", "Interval", "Outlook", "Phase", "Times", "estimate", "outlook"]
 
 PHASES = ("boot", "ship", "install", "model", "train", "evaluate", "pull", "teardown")
 """The phases of a run in order: `boot` starts at the create call, `model` is download and preparation."""
-
+SETUP_PHASES, CARD_PHASES, ENDING_PHASES = (
+    ("boot", "ship", "install", "model"),
+    ("train", "evaluate"),
+    ("pull", "teardown"),
+)
+"""What a reclaimed run does again; what is as fast as the card, and errs together; what comes after the work."""
 
 BOOT_SECONDS = 120.0
 """For a machine whose provider does not say (an EC2 GPU machine answers ssh after 1-3 minutes)."""
@@ -54,40 +60,116 @@ class Phase:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """What one run would take on one offer, all in (fees, tax margin, minimum billing, spot rework)."""
+class Times:
+    """How long a run takes on a kind of machine, and whether it fits: the same for all offers that differ in price.
 
-    offer: Offer
-    phases: tuple[Phase, ...]
+    `by_phase` are (name, P10 / P50 / P90) in the order of `PHASES`, uninterrupted; `seconds` is the whole run, with the
+    rework of a spot machine, of which `rework_seconds` is the average.
+    """
+
+    by_phase: tuple[tuple[str, Interval], ...]
     seconds: Interval
-    usd: Dollars
     fit: Fit
     tokens_per_second: Interval
     rework_seconds: float
+    factors: tuple[tuple[str, float], ...] = ()
+    """(phase, what the user's own runs multiplied its estimate by), where they had anything to say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """`Times`, and the distribution of the work: all but the ending, which takes `ending_seconds` on average."""
+
+    times: Times
+    work: Spread
+    ending_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """What one run would take on one offer, all in (fees, tax margin, minimum billing, spot rework).
+
+    `usd_per_hour` is the price that was seen, all in; `egress_usd` is paid once. Low, expected and high are P10, P50
+    and P90; money is worked out when asked for, since a market has more offers than anybody looks at.
+    """
+
+    offer: Offer
+    times: Times
+    usd_per_hour: Decimal
+    egress_usd: Decimal
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Each of `PHASES`, uninterrupted, at the rate by the second."""
+        return tuple(
+            Phase(name=name, seconds=seconds, usd=_share(seconds, self.usd_per_hour))
+            for name, seconds in self.times.by_phase
+        )
+
+    @property
+    def seconds(self) -> Interval:
+        """From the create call to the end of billing."""
+        return self.times.seconds
+
+    @property
+    def usd(self) -> Dollars:
+        """The whole run, time rounded as the provider rounds it."""
+        seconds, rate, billing = self.times.seconds, self.usd_per_hour, self.offer.billing
+        return Dollars(
+            low_usd=cost_usd(seconds.low, rate, billing) + self.egress_usd,
+            expected_usd=cost_usd(seconds.expected, rate, billing) + self.egress_usd,
+            high_usd=cost_usd(seconds.high, rate, billing) + self.egress_usd,
+        )
+
+    @property
+    def fit(self) -> Fit:
+        """The verdict on memory."""
+        return self.times.fit
+
+    @property
+    def tokens_per_second(self) -> Interval:
+        """Through training."""
+        return self.times.tokens_per_second
+
+    @property
+    def rework_seconds(self) -> float:
+        """What reclaims add on average."""
+        return self.times.rework_seconds
 
 
 def estimate(offer: Offer, workload: Workload, terms: Terms) -> Estimate:
-    """The run on this offer. `seconds` and `usd` hold the phases, the rework of a spot machine, and egress."""
-    seconds = phase_seconds(offer, workload)
-    rework = _rework(offer, seconds)
-    whole = total((*seconds.values(), rework))
+    """The run on this offer."""
     disk = max(disk_gib(workload), terms.minimum_disk_gib.get(offer.provider, 0))
-    rate = expected_usd_per_hour(offer, disk, terms.tax(offer.provider))
-    egress_per_gib = offer.fees.egress_usd_per_gib * (1 + terms.tax(offer.provider))
-    egress_usd = (egress_per_gib * Decimal(str(workload.result_gib))).quantize(SMALLEST_USD, rounding=ROUND_UP)
     return Estimate(
         offer=offer,
-        phases=tuple(Phase(name=name, seconds=seconds[name], usd=_share(seconds[name], rate)) for name in PHASES),
-        seconds=whole,
-        usd=Dollars(
-            low_usd=cost_usd(whole.low, rate, offer.billing) + egress_usd,
-            expected_usd=cost_usd(whole.expected, rate, offer.billing) + egress_usd,
-            high_usd=cost_usd(whole.high, rate, offer.billing) + egress_usd,
-        ),
-        fit=fit(workload, offer.gpu, offer.gpu_count, margin=terms.memory_margin, ram_gib=offer.ram_gib),
-        tokens_per_second=tokens_per_second(workload, offer.gpu),
-        rework_seconds=rework.expected,
+        times=outlook(offer, workload, terms).times,
+        usd_per_hour=expected_usd_per_hour(offer, disk, terms.tax(offer.provider)),
+        egress_usd=egress_usd(offer, workload, terms),
     )
+
+
+def egress_usd(offer: Offer, workload: Workload, terms: Terms) -> Decimal:
+    """What bringing the results home costs."""
+    per_gib = offer.fees.egress_usd_per_gib * (1 + terms.tax(offer.provider))
+    return (per_gib * Decimal(str(workload.result_gib))).quantize(SMALLEST_USD, rounding=ROUND_UP)
+
+
+def outlook(offer: Offer, workload: Workload, terms: Terms) -> Outlook:
+    """How long the run takes on machines like this one; of the offer, price and place play no part."""
+    seconds, factors = terms.corrections.applied(phase_seconds(offer, workload), offer, workload)
+    reclaims = _reclaims(offer, seconds, workload)
+    together = tuple(seconds[name] for name in CARD_PHASES)
+    work = spread(together, tuple(seconds[name] for name in SETUP_PHASES), reclaims)
+    ending = [seconds[name] for name in ENDING_PHASES]
+    times = Times(
+        by_phase=tuple((name, seconds[name]) for name in PHASES),
+        seconds=total((work.interval, *ending)),
+        fit=fit(workload, offer.gpu, offer.gpu_count, margin=terms.memory_margin, ram_gib=offer.ram_gib),
+        tokens_per_second=tokens_per_second(workload, offer.gpu).times(1 / factors.get("train", 1.0)),
+        rework_seconds=_rework_seconds(reclaims, seconds),
+        factors=tuple(factors.items()),
+    )
+    return Outlook(times=times, work=work, ending_seconds=sum(one.expected for one in ending))
 
 
 def phase_seconds(offer: Offer, workload: Workload) -> dict[str, Interval]:
@@ -129,21 +211,31 @@ def _load_seconds(workload: Workload) -> Interval:
     return around(IMPORT_SECONDS + read_again * checkpoint_gib / LOAD_GIB_PER_SECOND, 2.0)
 
 
-def _rework(offer: Offer, seconds: dict[str, Interval]) -> Interval:
-    """What reclaims of a spot machine add: to start again, and the work since the last checkpoint."""
+def _reclaims(offer: Offer, seconds: dict[str, Interval], workload: Workload) -> Reclaims | None:
+    """What a spot machine may lose: it boots, installs and loads again, and works again from the last checkpoint."""
     if offer.market is not Market.SPOT:
-        return NOTHING
+        return None
     known = offer.reclaims_per_hour
-    expected = DEFAULT_RECLAIMS_PER_HOUR if known is None else known
+    rate = DEFAULT_RECLAIMS_PER_HOUR if known is None else known
     high = DEFAULT_RECLAIMS_PER_HOUR_HIGH if known is None else known * HIGH_RECLAIMS
-    again = sum(seconds[name].expected for name in ("boot", "ship", "install", "model")) + SAVE_EVERY_SECONDS / 2
-    hours = sum(one.expected for one in seconds.values()) / 3600
-    return Interval(low=0.0, expected=expected * hours * again, high=high * hours * again)
+    return Reclaims(
+        per_hour=Interval(low=rate * rate / high if high else 0.0, expected=rate, high=high),
+        restarts=(*(seconds[name] for name in SETUP_PHASES), _load_seconds(workload)),
+        lost_seconds=SAVE_EVERY_SECONDS,
+    )
+
+
+def _rework_seconds(reclaims: Reclaims | None, seconds: dict[str, Interval]) -> float:
+    """On average, at the middle rate."""
+    if reclaims is None:
+        return 0.0
+    work_seconds = sum(seconds[name].expected for name in (*SETUP_PHASES, *CARD_PHASES))
+    return reclaims.expected(work_seconds)[1] * reclaims.moments[0]
 
 
 def _share(seconds: Interval, usd_per_hour: Decimal) -> Dollars:
     low, expected, high = (
-        (Decimal(str(one)) * usd_per_hour / 3600).quantize(Decimal("0.0001"))
+        (Decimal(str(one)) * usd_per_hour / SECONDS_PER_HOUR).quantize(SMALLEST_USD)
         for one in (seconds.low, seconds.expected, seconds.high)
     )
     return Dollars(low_usd=low, expected_usd=expected, high_usd=high)

@@ -1,53 +1,66 @@
 """From offers to a plan: what could be rented, ranked by the expected cost to finish, and why the rest is left out."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from heapq import merge
+from itertools import islice
+from operator import attrgetter
 
-from pricing.budget import (
-    Cap,
-    Reserve,
-    budget_for_usd,
-    expected_usd_per_hour,
-    reserve_for,
-    worst_usd_per_hour,
-)
-from pricing.estimate import Estimate, estimate
-from pricing.memory import RAM_USABLE_SHARE, disk_gib, ram_gib
-from pricing.offer import Market, Offer, Stock
+from pricing.budget import SECONDS_PER_HOUR
+from pricing.estimate import Estimate
+from pricing.kinds import ARCHITECTURE, FULLEST_FIRST, Kind, Kinds, Refusal
+from pricing.offer import Market, Offer
+from pricing.outliers import price_outliers
 from pricing.terms import Terms
 from pricing.workload import Workload
 
 __all__ = ["Choice", "Nearest", "Plan", "Rejected", "Terms", "make_plan", "nearest", "smallest_budget_usd"]
 
-ARCHITECTURE = "x86_64"
-"""What the job's locked wheels are proven on; a machine that the user owns brings its own."""
-OUTLIER_ZONES = 4
-"""From so many zones of one type on, a price below `OUTLIER_SHARE` of their median is not believed."""
-OUTLIER_SHARE = Decimal("0.5")
-"""A public catalogue of 36 zones had one at 0.162 where the next was 0.359 and the median 0.507 dollars."""
-ENDING_PHASES = ("pull", "teardown")
+EVEN_IF_SLOW = 0.9
+"""With such odds even a run as slow as the high end (P90) finishes."""
+MOST_CHOICES = 2000
+"""The best so many are kept: the rest would do too, and nobody would ever come to them."""
+EVEN = 0.5
+USD_PARTS = 10_000
+"""Of a dollar: how finely the cost to finish is told and compared."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
-    """An offer that would do. `lease_seconds`: how long its machine could live by its guard, were it made now."""
+    """An offer that would do. `lease_seconds`: how long its machine could live by its guard, were it made now.
+
+    `odds` is P(the work is done before the cap asks for a save), at the worst rate and with this machine's guard alone:
+    a lease that is renewed because less was spent makes it better. None where nothing caps the run. `finish_usd` is the
+    average cost of a run that finishes, and of those that fail before it and spend the whole budget (decision 0012).
+    """
 
     offer: Offer
     estimate: Estimate
     worst_usd_per_hour: Decimal
-    expected_usd_per_hour: Decimal
     lease_seconds: int
     disk_gib: int
-    high_fits: bool = True
-    """Even a run as slow as the high end would finish inside the lease."""
+    finish_usd: Decimal
+    odds: float | None = None
+
+    @property
+    def expected_usd_per_hour(self) -> Decimal:
+        """At the price that was seen, all in."""
+        return self.estimate.usd_per_hour
+
+    @property
+    def high_fits(self) -> bool:
+        """Even a run as slow as the high end would finish inside the lease."""
+        return self.odds is None or self.odds >= EVEN_IF_SLOW
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know before agreeing."""
         notes = []
-        if not self.high_fits:
-            notes.append("may be stopped and saved before it is done")
+        if self.odds is not None and not self.high_fits:
+            notes.append(f"may be stopped and saved before it is done: finishes in {self.odds:.0%} of cases")
         if self.offer.market is Market.SPOT and self.offer.reclaims_per_hour is None:
             notes.append("how often it is reclaimed is unknown")
         if not self.offer.guarded:
@@ -57,7 +70,7 @@ class Choice:
         return tuple(notes)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Rejected:
     """An offer that is left out: `code` for programs, `reason` for people.
 
@@ -78,6 +91,8 @@ class Plan:
     rejected: tuple[Rejected, ...]
     workload: Workload
     terms: Terms
+    outranked: int = 0
+    """Offers that would do and are not among the `MOST_CHOICES` best."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,25 +106,41 @@ class Nearest:
 
 
 def make_plan(offers: Iterable[Offer], workload: Workload, terms: Terms) -> Plan:
-    """Weigh every offer; rank by expected dollars, then expected seconds, then the offer's id."""
+    """Weigh every offer; rank by the expected dollars to finish, then expected seconds, stock, and the offer's name."""
     offers = tuple(offers)
-    odd = _price_outliers(offers)
-    weighed = [_weigh(offer, odd.get(offer.id, ""), workload, terms) for offer in offers]
-    choices = [one for one in weighed if isinstance(one, Choice)]
-    rejected = [one for one in weighed if isinstance(one, Rejected)]
+    kinds, odd = Kinds(workload, terms), price_outliers(offers)
+    able: dict[Kind, list[Offer]] = defaultdict(list)
+    rejected: list[Rejected] = []
+    for number, offer in enumerate(offers):
+        kind = kinds.of(offer)
+        if not isinstance(kind, Kind):
+            rejected.append(_rejected(offer, kind))
+        elif refusal := _by_itself(offer, kind, odd.get(number)):
+            rejected.append(_rejected(offer, refusal))
+        else:
+            able[kind].append(offer)
+
+    would_do = {kind: _would_do(members, kind, rejected) for kind, members in able.items()}
+    rows = [row for kind, members in would_do.items() for row in _ranked(kind, members)]
+    choices = tuple(islice(merge(*rows, key=_rank), MOST_CHOICES))
     return Plan(
-        choices=tuple(sorted(choices, key=_rank)),
-        rejected=tuple(sorted(rejected, key=lambda one: (one.code, one.offer.id))),
+        choices=choices,
+        rejected=tuple(sorted(rejected, key=_by_code)),
         workload=workload,
         terms=terms,
+        outranked=sum(map(len, would_do.values())) - len(choices),
     )
 
 
 def smallest_budget_usd(plan: Plan) -> Decimal | None:
-    """The smallest budget under which one of these offers is expected to finish; None where money is not what lacks."""
-    candidates = [one for one in plan.rejected if one.code == "over-budget"]
-    offers = [choice.offer for choice in plan.choices] + [one.offer for one in candidates]
-    return min((_needed_usd(offer, plan) for offer in offers), default=None)
+    """The smallest budget under which one of these offers finishes with the odds that are asked for.
+
+    None where money is not what lacks.
+    """
+    candidates = [one.offer for one in plan.rejected if one.code == "over-budget"]
+    kinds = Kinds(plan.workload, plan.terms)
+    offers = [choice.offer for choice in plan.choices] + candidates
+    return min((_needed_usd(offer, kinds) for offer in offers), default=None)
 
 
 def nearest(plan: Plan) -> Nearest | None:
@@ -117,187 +148,113 @@ def nearest(plan: Plan) -> Nearest | None:
     over = [one.offer for one in plan.rejected if one.code == "over-budget"]
     if not over or plan.terms.budget_usd is None:
         return None
-    offer = min(over, key=lambda one: (_needed_usd(one, plan), one.id))
-    terms = plan.terms
-    forecast = estimate(offer, plan.workload, terms)
-    stop_seconds = _cap(offer, plan.workload, replace(terms, deadline_seconds=None)).stop_seconds
-    train_seconds = next(phase.seconds.expected for phase in forecast.phases if phase.name == "train")
-    left_for_training = stop_seconds - (_work_seconds(forecast) - train_seconds)
+    kinds = Kinds(plan.workload, plan.terms)
+    needed_usd, _, offer = min(((_needed_usd(one, kinds), one.id, one) for one in over), key=lambda row: row[:2])
+    kind = kinds.able(offer)
+    worst = kind.all_in_usd_per_hour(offer.worst_usd_per_hour)
+    stop_seconds = kind.stop_seconds(kind.lease_seconds(worst, deadline=False))
+    train_seconds = dict(kind.outlook.times.by_phase)["train"].expected
+    left_for_training = stop_seconds - (kind.needed_seconds - train_seconds)
     return Nearest(
         offer=offer,
-        needed_usd=_needed_usd(offer, plan),
+        needed_usd=needed_usd,
         budget_usd=plan.terms.budget_usd,
         training_share=max(0.0, min(1.0, left_for_training / train_seconds)),
     )
 
 
-_FULLEST_FIRST = (Stock.HIGH, Stock.MEDIUM, Stock.SOME, Stock.UNKNOWN, Stock.LOW, Stock.NONE)
+_cheapest_first = attrgetter("worst_usd_per_hour", "usd_per_hour", "provider", "zone", "region", "instance_type")
+_by_code = attrgetter("code", "offer.provider", "offer.zone", "offer.region", "offer.instance_type", "offer.market")
 
 
-def _rank(choice: Choice) -> tuple[Decimal, float, int, str]:
-    """Cheapest to finish; of equals the one that is done sooner, then the one of which there is more."""
-    estimate, offer = choice.estimate, choice.offer
-    return estimate.usd.expected_usd, estimate.seconds.expected, _FULLEST_FIRST.index(offer.stock), offer.id
+def _rank(choice: Choice) -> tuple[Decimal, float, int, Decimal, str, str, str, str]:
+    """Cheapest to finish; of equals the one that is done sooner, then the one of which there is more, then by name."""
+    offer = choice.offer
+    seconds, scarcity = choice.estimate.times.seconds.expected, FULLEST_FIRST.index(offer.stock)
+    names = offer.provider, offer.zone, offer.region, offer.instance_type
+    return choice.finish_usd, seconds, scarcity, offer.usd_per_hour, *names
 
 
-def _weigh(offer: Offer, odd_price: str, workload: Workload, terms: Terms) -> Choice | Rejected:
-    refusal = _not_allowed(offer, terms) or _not_able(offer, workload, terms)
-    if refusal is None and odd_price:
-        refusal = ("price-outlier", odd_price)
-    if refusal:
-        return Rejected(offer=offer, code=refusal[0], reason=refusal[1])
-    forecast = estimate(offer, workload, terms)
-    refusal = _no_room(offer, workload, forecast) or _out_of_reach(offer, workload, forecast, terms)
-    refusal = refusal or _not_to_be_had(offer, terms)
-    if refusal:
-        return Rejected(offer=offer, code=refusal[0], reason=refusal[1])
-    return _choice(offer, workload, forecast, terms)
+def _rejected(offer: Offer, refusal: Refusal) -> Rejected:
+    return Rejected(offer=offer, code=refusal[0], reason=refusal[1])
 
 
-def _choice(offer: Offer, workload: Workload, forecast: Estimate, terms: Terms) -> Choice:
-    disk = _disk_gib(offer, workload, terms)
-    lease_seconds = _cap(offer, workload, terms).lease_seconds if _has_cap(offer, terms) else 0
+def _by_itself(offer: Offer, kind: Kind, odd_price: str | None) -> Refusal | None:
+    """Why an offer is left out by its price alone, whatever it would take to finish."""
+    most = kind.most_usd_per_hour
+    if most is not None and offer.worst_usd_per_hour * kind.tax_factor > most:
+        return "unguarded", f"it does not end itself if we vanish, and costs more than the {most:.2f}/h agreed to"
+    return ("price-outlier", odd_price) if odd_price else None
+
+
+def _would_do(members: list[Offer], kind: Kind, rejected: list[Rejected]) -> list[Offer]:
+    """Those of a kind that can finish and can be had, cheapest first; the others become part of `rejected`.
+
+    Where a price is out of reach, no higher one is within it: the border is searched, not every offer weighed.
+    """
+    if kind.no_room:
+        rejected += [_rejected(offer, kind.no_room) for offer in members]
+        return []
+    members.sort(key=_cheapest_first)
+    border = bisect_left(members, True, key=lambda offer: not _in_reach(offer, kind))
+    rejected += [_rejected(offer, _out_of_reach(offer, kind)) for offer in members[border:]]
+    reached, spare = members[:border], kind.spare_usd_per_hour
+    if kind.closed:
+        rejected += [_rejected(offer, kind.closed) for offer in reached]
+        return []
+    if spare is None:
+        return reached
+    over = ("spending-limit", f"the account's limit there leaves {spare:.2f}/h")
+    rejected += [_rejected(offer, over) for offer in reached if offer.usd_per_hour > spare]
+    return [offer for offer in reached if offer.usd_per_hour <= spare]
+
+
+def _in_reach(offer: Offer, kind: Kind) -> bool:
+    worst = kind.all_in_usd_per_hour(offer.worst_usd_per_hour)
+    return kind.lease_seconds(worst) >= kind.needed_lease_seconds
+
+
+def _out_of_reach(offer: Offer, kind: Kind) -> Refusal:
+    """The work is less likely than asked for to be done before the hard cap asks for a save."""
+    worst = kind.all_in_usd_per_hour(offer.worst_usd_per_hour)
+    if kind.lease_seconds(worst, deadline=False) >= kind.needed_lease_seconds:
+        hours = (kind.needed_seconds + kind.outlook.ending_seconds) / SECONDS_PER_HOUR
+        return "over-deadline", f"needs about {hours:.1f} h, the deadline is earlier"
+    odds = "to be as likely as not to finish" if kind.least_odds == EVEN else f"to finish with {kind.least_odds:.0%}"
+    return "over-budget", f"{odds} it needs a budget of ${kind.needed_usd(worst)}"
+
+
+def _ranked(kind: Kind, offers: Sequence[Offer]) -> list[Iterator[Choice]]:
+    """The offers of one kind, cheapest worst rate first, as rows that are each in the order of their rank.
+
+    Where the price cannot rise all are one row; of the others those with the same worst rate. A choice is made when it
+    is asked for: of 100,000 offers hardly any is.
+    """
+    rows: dict[Decimal | None, list[Offer]] = defaultdict(list)
+    for offer in offers:
+        rises = offer.worst_usd_per_hour != offer.usd_per_hour
+        rows[offer.worst_usd_per_hour if rises else None].append(offer)
+    return [(_choice(offer, kind) for offer in row) for row in rows.values()]
+
+
+def _choice(offer: Offer, kind: Kind) -> Choice:
+    worst, rate = kind.all_in_usd_per_hour(offer.worst_usd_per_hour), kind.all_in_usd_per_hour(offer.usd_per_hour)
+    lease_seconds = kind.lease_seconds(worst)
+    odds, paid_seconds = kind.finishing(lease_seconds)
+    # A run that does not finish spends what it may, and so does the next one, until one does.
+    lost_usd = (1 - odds) * kind.budget_usd if worst else 0.0
+    finish_usd = (float(rate) * paid_seconds / SECONDS_PER_HOUR + lost_usd) / odds
     return Choice(
         offer=offer,
-        estimate=forecast,
-        worst_usd_per_hour=worst_usd_per_hour(offer, disk, terms.tax(offer.provider)),
-        expected_usd_per_hour=expected_usd_per_hour(offer, disk, terms.tax(offer.provider)),
+        estimate=Estimate(offer=offer, times=kind.outlook.times, usd_per_hour=rate, egress_usd=kind.egress_usd),
+        worst_usd_per_hour=worst,
         lease_seconds=lease_seconds,
-        disk_gib=disk,
-        high_fits=not _has_cap(offer, terms) or forecast.seconds.high <= lease_seconds,
+        disk_gib=kind.disk_gib,
+        finish_usd=Decimal(round(finish_usd * USD_PARTS)) / USD_PARTS + kind.egress_usd,
+        odds=None if kind.left_usd is None else odds,
     )
 
 
-def _not_allowed(offer: Offer, terms: Terms) -> tuple[str, str] | None:
-    """What the person has to say first."""
-    named = terms.asked_for is None or offer.provider in terms.asked_for
-    if not named and offer.provider in terms.by_name_only:
-        return "not-automatic", f"only by --provider {offer.provider}"
-    if not named and offer.gpu is None:
-        return "not-automatic", f"the CPU is used only when asked for (--provider {offer.provider})"
-    if not (offer.guarded or terms.accept_unguarded or terms.interactive):
-        return "unguarded", "it does not end itself if we vanish (--accept-unguarded takes it all the same)"
-    most = terms.unguarded_usd_per_hour
-    if not offer.guarded and most is not None and offer.worst_usd_per_hour * (1 + terms.tax(offer.provider)) > most:
-        return "unguarded", f"it does not end itself if we vanish, and costs more than the {most:.2f}/h agreed to"
-    if terms.has_secrets and not offer.vetted:
-        return "community-secrets", "its owner could read the secrets that this job is handed"
-    return None
-
-
-def _not_to_be_had(offer: Offer, terms: Terms) -> tuple[str, str] | None:
-    """What would do, and cannot be rented or paid for now."""
-    if offer.stock is Stock.NONE:
-        return "sold-out", "the provider shows none free now"
-    balance = terms.balance_usd.get(offer.provider)
-    if balance is not None and terms.budget_usd is not None and balance < terms.budget_usd:
-        return "balance", f"the run may cost {terms.budget_usd:.2f}, the account there holds {balance:.2f}"
-    spare = terms.spare_usd_per_hour.get(offer.provider)
-    if spare is not None and offer.usd_per_hour > spare:
-        return "spending-limit", f"the account's limit there leaves {spare:.2f}/h"
-    return None
-
-
-def _not_able(offer: Offer, workload: Workload, terms: Terms) -> tuple[str, str] | None:
-    """What the machine cannot do at all; another architecture may be tried by whoever names its card."""
-    gpu = offer.gpu
-    named = gpu is not None and gpu.name in terms.gpus_by_name
-    if offer.market is not Market.OWNED and offer.architecture != ARCHITECTURE and not named:
-        return "architecture", f"the job's programs are built for {ARCHITECTURE}, this machine is {offer.architecture}"
-    if gpu is not None and not gpu.cuda:
-        return "architecture", f"the job's programs are built for CUDA, the {gpu.name} is {gpu.architecture}"
-    if gpu is not None and not gpu.bf16:
-        return "no-bf16", f"the {gpu.name} cannot compute in bf16"
-    need_gib, have_gib = ram_gib(workload), offer.ram_gib * RAM_USABLE_SHARE
-    if gpu is not None and need_gib > have_gib:
-        return "ram", f"loading the model needs {need_gib:.1f} GiB of host memory, {have_gib:.1f} are usable"
-    return None
-
-
-def _no_room(offer: Offer, workload: Workload, forecast: Estimate) -> tuple[str, str] | None:
-    fit = forecast.fit
-    if fit.fits:
-        return None
-    where = "the machine" if offer.gpu is None else f"the {offer.gpu.name}"
-    text = f"needs {fit.needed_gib:.1f} GiB with a margin of {fit.margin:g}, {where} has {fit.usable_gib:.1f}"
-    return "does-not-fit", f"{text}: {fit.short_gib:.1f} short"
-
-
-def _out_of_reach(offer: Offer, workload: Workload, forecast: Estimate, terms: Terms) -> tuple[str, str] | None:
-    """The expected work must be done before the hard cap asks for a save."""
-    if not _has_cap(offer, terms):
-        return None
-    work_seconds = _work_seconds(forecast)
-    if _cap(offer, workload, terms).stop_seconds >= work_seconds:
-        return None
-    by_money = _cap(offer, workload, replace(terms, deadline_seconds=None)).stop_seconds
-    if by_money >= work_seconds:
-        return "over-deadline", f"needs about {forecast.seconds.expected / 3600:.1f} h, the deadline is earlier"
-    needed_usd = _offer_needs_usd(offer, workload, forecast, terms)
-    return "over-budget", f"to be sure to finish as expected it needs a budget of ${needed_usd}"
-
-
-def _work_seconds(forecast: Estimate) -> float:
-    """Until the results are there: all but pull and teardown, which the cap's reserve holds."""
-    phases = [phase.seconds.expected for phase in forecast.phases if phase.name not in ENDING_PHASES]
-    return sum(phases) + forecast.rework_seconds
-
-
-def _has_cap(offer: Offer, terms: Terms) -> bool:
-    """Without a budget (an estimate, nothing to be spent) a machine that bills has no lease."""
-    return terms.budget_usd is not None or _rates(offer) == 0
-
-
-def _rates(offer: Offer) -> Decimal:
-    return offer.worst_usd_per_hour + offer.fees.ip_usd_per_hour + offer.fees.disk_usd_per_gib_month
-
-
-def _cap(offer: Offer, workload: Workload, terms: Terms) -> Cap:
-    disk = _disk_gib(offer, workload, terms)
-    return Cap(
-        budget_usd=terms.budget_usd,
-        spent_usd=Decimal(0),
-        worst_usd_per_hour=worst_usd_per_hour(offer, disk, terms.tax(offer.provider)),
-        reserve=_reserve(offer, workload, terms),
-        billing=offer.billing,
-        deadline_left_seconds=terms.deadline_seconds,
-    )
-
-
-def _reserve(offer: Offer, workload: Workload, terms: Terms) -> Reserve:
-    return reserve_for(offer, workload, terms.guard_delay_seconds.get(offer.provider, 0.0), terms.tax(offer.provider))
-
-
-def _disk_gib(offer: Offer, workload: Workload, terms: Terms) -> int:
-    return max(disk_gib(workload), terms.minimum_disk_gib.get(offer.provider, 0))
-
-
-def _needed_usd(offer: Offer, plan: Plan) -> Decimal:
-    return _offer_needs_usd(offer, plan.workload, estimate(offer, plan.workload, plan.terms), plan.terms)
-
-
-def _offer_needs_usd(offer: Offer, workload: Workload, forecast: Estimate, terms: Terms) -> Decimal:
-    worst = worst_usd_per_hour(offer, _disk_gib(offer, workload, terms), terms.tax(offer.provider))
-    return budget_for_usd(_work_seconds(forecast), worst, _reserve(offer, workload, terms), offer.billing)
-
-
-def _price_outliers(offers: tuple[Offer, ...]) -> dict[str, str]:
-    """Spot prices that are not believed, by offer id: far below all other zones, or no cheaper than on-demand there."""
-    spot = [offer for offer in offers if offer.market is Market.SPOT]
-    return {offer.id: text for offer in spot if (text := _too_low(offer, spot) or _no_discount(offer, offers))}
-
-
-def _too_low(offer: Offer, spot: list[Offer]) -> str:
-    prices = sorted(one.usd_per_hour for one in spot if one.instance_type == offer.instance_type)
-    middle = prices[len(prices) // 2]
-    if len(prices) < OUTLIER_ZONES or offer.usd_per_hour >= middle * OUTLIER_SHARE:
-        return ""
-    return f"${offer.usd_per_hour}/h is far below the median of {len(prices)} places (${middle:.3f}): not believed"
-
-
-def _no_discount(offer: Offer, offers: tuple[Offer, ...]) -> str:
-    for one in offers:
-        same = (one.provider, one.region, one.instance_type) == (offer.provider, offer.region, offer.instance_type)
-        if same and one.market is Market.ON_DEMAND and one.usd_per_hour <= offer.usd_per_hour:
-            return f"on-demand costs ${one.usd_per_hour}/h there and is not reclaimed"
-    return ""
+def _needed_usd(offer: Offer, kinds: Kinds) -> Decimal:
+    kind = kinds.able(offer)
+    return kind.needed_usd(kind.all_in_usd_per_hour(offer.worst_usd_per_hour))

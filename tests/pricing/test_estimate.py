@@ -55,11 +55,11 @@ def test_a_run_without_evaluation_has_no_time_for_it() -> None:
     assert phases["evaluate"].seconds.high == 0
 
 
-def test_every_phase_is_there_in_order_and_their_dollars_make_the_total() -> None:
+def test_every_phase_is_there_in_order_and_the_middle_of_the_sum_lies_a_little_above_the_sum_of_middles() -> None:
     forecast = estimate(offer(), workload(), terms())
     assert tuple(phase.name for phase in forecast.phases) == PHASES
     by_phase = sum(phase.usd.expected_usd for phase in forecast.phases)
-    assert abs(forecast.usd.expected_usd - by_phase) < Decimal("0.01")
+    assert by_phase <= forecast.usd.expected_usd <= by_phase * Decimal("1.1")
 
 
 def test_tax_fees_and_the_providers_minimum_are_in_the_price() -> None:

@@ -113,11 +113,15 @@ def test_a_spot_offer_as_dear_as_on_demand_in_its_region_is_left_out() -> None:
 
 
 def test_a_choice_is_leased_for_the_worst_rate_and_says_when_the_slow_end_does_not_fit() -> None:
+    least_usd = smallest_budget_usd(make_plan([spot()], workload(), terms("0.10")))
     rich = make_plan([spot()], workload(), terms("5")).choices[0]
-    tight = make_plan([spot()], workload(), terms("1.00")).choices[0]
+    tight = make_plan([spot()], workload(), terms(str(least_usd))).choices[0]
     assert rich.high_fits
     assert not tight.high_fits
-    assert "may be stopped and saved before it is done" in tight.notes
+    assert rich.odds is not None
+    assert tight.odds is not None
+    assert 0.5 <= tight.odds < 0.6 < 0.99 < rich.odds
+    assert f"may be stopped and saved before it is done: finishes in {tight.odds:.0%} of cases" in tight.notes
     assert rich.worst_usd_per_hour > rich.expected_usd_per_hour
     assert rich.lease_seconds * rich.worst_usd_per_hour / 3600 <= 5
     assert rich.disk_gib == 100
