@@ -11,7 +11,7 @@ from launcher import options
 from launcher.carrying import carried, settled
 from launcher.errors import Exit, LaunchError
 from launcher.options import Session, pass_session
-from launcher.run_commands import attach, logs, ps, pull, receipt, report, resume, show, ssh, stop
+from launcher.run_commands import attach, history, logs, ps, pull, receipt, report, resume, show, ssh, stop
 
 if TYPE_CHECKING:  # for start-up time
     from launcher.request import Request
@@ -235,4 +235,4 @@ def init(session: Session, /, yes: bool, out: Path, **given: str | None) -> int:
     return 0
 
 
-ALL = (estimate, offers, ps, show, logs, attach, ssh, pull, stop, resume, receipt, report, reap, doctor, init)
+ALL = (estimate, offers, ps, show, logs, attach, ssh, pull, stop, resume, receipt, history, report, reap, doctor, init)

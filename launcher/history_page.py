@@ -37,6 +37,13 @@ PLOT_ROWS, PLOT_LEAST, PLOT_MOST = 12, 30, 90
 LABELS = 16
 """Columns that the labels of the vertical axis take."""
 LEAST_PLOTTED = 2
+CSV_COLUMNS = (
+    "run", "name", "at", "provider", "instance_type", "market", "gpu", "model", "method", "outcome", "attempts",
+    "counts", "left_out", "planned_usd_low", "planned_usd_expected", "planned_usd_high", "spent_usd", "usd_error",
+    "usd_inside", "planned_seconds_low", "planned_seconds_expected", "planned_seconds_high", "actual_seconds",
+    "seconds_error", "seconds_inside", "planned_tokens_per_second", "tokens_per_second", "planned_vram_gib",
+    "vram_gib",
+)  # fmt: skip
 
 
 def text(found: History, width: int = 80) -> str:
@@ -259,7 +266,7 @@ def _phase(one: PhaseRecord) -> dict[str, Json]:
     return {
         "name": one.name,
         "planned_seconds": {"low": round(low, 1), "expected": round(expected, 1), "high": round(high, 1)},
-        "planned_usd": one.planned_usd,
+        "planned_usd": wire.usd(Decimal(one.planned_usd)),
         "factor": round(one.factor, 4),
         "actual_seconds": _rounded(one.actual_seconds),
         "whole_seconds": _rounded(one.whole_seconds),
@@ -269,11 +276,9 @@ def _phase(one: PhaseRecord) -> dict[str, Json]:
 def as_csv(found: History) -> str:
     """`--csv`: one line a run; intervals as three columns, nothing of single machines and phases."""
     out = io.StringIO()
-    rows = [_flat(_run(one)) for one in found.runs]
-    names = list(rows[0]) if rows else []
-    writer = csv.DictWriter(out, names, lineterminator="\n")
+    writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(_flat(_run(one)) for one in found.runs)
     return out.getvalue()
 
 

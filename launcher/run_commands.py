@@ -241,6 +241,37 @@ def _receipt_of(record: "RunRecord") -> str:
     )
 
 
+@click.command(
+    epilog="\b\nExamples:\n  launch history\n  launch history --gpu a10g\n  launch history --csv > runs.csv\n"
+)
+@options.speaking
+@click.option("--gpu", type=options.GpuName(), metavar="NAME", help="Only runs on this card.")
+@click.option("--provider", "providers", multiple=True, metavar="NAME", help="Only runs there (repeatable).")
+@click.option("--csv", "as_csv", is_flag=True, help="One line a run, for a spreadsheet.")
+@pass_session
+def history(session: Session, gpu: str | None, providers: tuple[str, ...], as_csv: bool) -> int:
+    """Show what runs were forecast to cost and take beside what they did, and what the next forecast learns from it.
+
+    From this computer's ledger alone. A forecast is P10 to P90: four runs in five should end inside it.
+    """
+    from launcher import history as past
+    from launcher import history_page
+    from pricing import gpus
+
+    if as_csv and session.as_json:
+        raise click.UsageError("--csv and --json are two forms of the same: give one")
+    world = session.world()
+    named = options.checked_providers(providers, world)
+    cards = [card.name for card in gpus.match(gpu)] if gpu else []
+    found = past.history(world, cards=cards, providers=named)
+    if as_csv:
+        session.streams().out.write(history_page.as_csv(found), end="")
+        return 0
+    page = history_page.text(found, session.width())
+    session.say(page, lambda: history_page.document(found, world.now()))
+    return 0
+
+
 @click.command()
 @options.speaking
 @RUN
