@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import offers, overhead, startup, watching
+from tests.bench import offers, overhead, ranking, startup, watching
 from tests.bench.offers import LATE_SECONDS, Listing
 from tests.bench.overhead import Overhead
+from tests.bench.ranking import Ranking
 from tests.bench.watching import Load, Watched
 from tests.cloud.client import REPOSITORY, running
 
 HELP_TIMES, PS_TIMES, SECONDS = 8.0, 10.0, 3.0
 LISTED_SECONDS, FIRST_ROWS_MS, LISTS = 0.6, 150.0, 1.0
+ESTIMATE_SECONDS, RANK_SECONDS, RANK_MIB = 0.7, 0.5, 200.0
+OFFERS, FEW_OFFERS = 100_000, 2_000
 LOAD = Load(runs=100, processes=4, ticks=5, tick_seconds=2.0)
 LIGHT_LOAD = Load(runs=8, processes=2, ticks=2, tick_seconds=0.5)
 
@@ -114,6 +117,42 @@ def watched(load: Load, had: Watched) -> Row:
     )  # fmt: skip
 
 
+def estimating(rounds: int, home: Path) -> Row:
+    """`launch estimate` from a cold start to the whole page: no account, nothing kept, no network needed."""
+    bare = {"PATH": os.environ["PATH"], "HOME": str(home), "LAUNCH_HOME": str(home / "launch"), "NO_COLOR": "1"}
+    job = str(REPOSITORY / "examples" / "support-json")
+    took = startup.median(startup.launch("estimate", "--job", job, "--gpu", "a10g", "--budget", "5"), rounds, bare)
+    return Row(
+        what="launch estimate, cold start to table", value=took.seconds, unit="s", target=ESTIMATE_SECONDS,
+        note=f"{took.cpu_seconds:.2f} s CPU; 960 rows of data counted, shipped prices, no account",
+    )  # fmt: skip
+
+
+def ranked(had: Mapping[str, Ranking]) -> list[Row]:
+    """Very many offers ranked for one workload, beside gpuhunt's query of the same rows, each in its own process."""
+    ours, whole, theirs = had["ranked"], had["read"], had["queried"]
+    rows, ratio = f"{ours.rows:,} offers", whole.cpu_seconds / theirs.cpu_seconds
+    return [
+        Row(
+            what="rank offers for one workload", value=ours.cpu_seconds, unit="s CPU", target=RANK_SECONDS,
+            note=f"{rows} in memory: {ours.answers:,} would do; {ours.seconds:.2f} s by the clock",
+        ),
+        Row(what="its peak memory", value=ours.peak_mib, unit="MiB", target=RANK_MIB, note="with all offers"),
+        Row(
+            what="the same read from the ledger first", value=whole.cpu_seconds, unit="s CPU",
+            note=f"{whole.peak_mib:.0f} MiB",
+        ),
+        Row(
+            what="gpuhunt's query of the same rows", value=theirs.cpu_seconds, unit="s CPU",
+            note=f"a local catalogue folder, read at each query: {theirs.answers:,} answers; {theirs.peak_mib:.0f} MiB",
+        ),
+        Row(
+            what="ours / gpuhunt's", value=ours.cpu_seconds / theirs.cpu_seconds, unit="x",
+            note=f"{ratio:.2f} x with reading; ours ranks by cost to finish, gpuhunt's filters and sorts by price",
+        ),
+    ]  # fmt: skip
+
+
 def _middle(figures: Iterable[float]) -> float:
     return statistics.median(figures)
 
@@ -136,8 +175,13 @@ def main() -> int:
     """Measure and print; 0 whatever the figures are: a shared computer decides no build."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--fast", action="store_true", help="few rounds and one launch: only to see that it works")
+    parser.add_argument("--alone", action="store_true", help="only what needs no cloud: an estimate, and the ranking")
     parser.add_argument("--steps", action="store_true", help="also where the time of each launch went")
     asked = parser.parse_args()
+    if asked.alone:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            print(where_from(), "", table(alone(Path(folder), fast=asked.fast)), sep="\n")
+        return 0
     had: list[Overhead] = []
     environ: Mapping[str, str] = {}
     with running() as cloud, tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -149,10 +193,17 @@ def main() -> int:
         rows += listing(*offers.listings(cloud, Path(folder), 1 if asked.fast else 5))
         load = LIGHT_LOAD if asked.fast else LOAD
         rows.append(watched(load, watching.watched(cloud, Path(folder), load)))
+        rows += alone(Path(folder), fast=asked.fast)
     print(where_from(), "", table(rows), sep="\n")
     if asked.steps:
         print("\nseconds from the first answer of SSH on:", *(_steps(one) for one in had), sep="\n")
     return 0
+
+
+def alone(folder: Path, *, fast: bool) -> list[Row]:
+    """What needs no cloud."""
+    rows = [estimating(1 if fast else 11, folder / "nobody")]
+    return [*rows, *ranked(ranking.rankings(FEW_OFFERS if fast else OFFERS, 1 if fast else 5, folder / "offers"))]
 
 
 def _steps(one: Overhead) -> str:

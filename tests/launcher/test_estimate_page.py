@@ -1,11 +1,12 @@
 """What `launch estimate` shows below the plan, at 80 and at 120 columns, and what it may never say."""
 
+import json
 from dataclasses import replace
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from launcher import estimate_page, estimate_wire, tables
+from launcher import estimate_page, estimate_wire, tables, wire
 from launcher.estimate_page import share
 from launcher.events import PlanMade
 from pricing import gpus
@@ -138,10 +139,9 @@ def test_a_card_on_which_the_job_does_not_fit_has_neither_time_nor_price() -> No
 
 def test_the_document_of_an_estimate_is_sound_and_has_all_that_the_page_tells() -> None:
     made = PlanMade(run="", at=NOW, plan=estimated.plan(), title="t")
-    document = estimate_wire.estimated(made, estimated.beside())
+    document = json.loads(wire.text(estimate_wire.estimated(made, estimated.beside())))
     is_sound(document)
     told = document["estimate"]
-    assert isinstance(told, dict)
     assert told["room"] == {"micro_batch": 28, "sequence_tokens": 2881}
     assert told["own_hardware"]["pays_after_runs"] == {"low": 2639, "expected": 4252, "high": 6924}
     assert [one["list_usd"] for one in told["elsewhere"]] == ["0.48", "1.00"]
