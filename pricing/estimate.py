@@ -37,6 +37,11 @@ DOWNLOAD_GIB_PER_SECOND = 80e6 / 1024**3
 LOAD_GIB_PER_SECOND = 0.4
 """Reading a checkpoint from disk and quantising it (assumed)."""
 TEARDOWN_SECONDS = 45.0
+SAVE_SECONDS, SAVE_SPREAD = 1.0, 2.0
+"""A checkpoint whatever its size: random state, tokenizer, the rename (assumed; 0.3 s on 2 CPU cores)."""
+ADAPTER_BYTES = 4
+DISK_BYTES_PER_SECOND = 125e6
+"""A gp3 volume."""
 
 DEFAULT_RECLAIMS_PER_HOUR = 0.1
 DEFAULT_RECLAIMS_PER_HOUR_HIGH = 0.25
@@ -196,7 +201,13 @@ def _train_seconds(workload: Workload, gpu: Gpu | None) -> Interval:
     rate = tokens_per_second(workload, gpu)
     tokens = padded_tokens(workload) * workload.epochs
     steps = Interval(low=tokens / rate.high, expected=tokens / rate.expected, high=tokens / rate.low)
-    return steps.plus(_load_seconds(workload))
+    saves = around(workload.steps // workload.save_steps * _save_seconds(workload), SAVE_SPREAD)
+    return steps.blurred(workload.token_spread).plus(saves).plus(_load_seconds(workload))
+
+
+def _save_seconds(workload: Workload) -> float:
+    """One checkpoint: the adapter with both moments, written and hashed."""
+    return SAVE_SECONDS + 3 * ADAPTER_BYTES * workload.lora_parameters / DISK_BYTES_PER_SECOND
 
 
 def _evaluate_seconds(workload: Workload, gpu: Gpu | None) -> Interval:

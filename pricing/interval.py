@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from math import exp, hypot, log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,14 @@ class Interval:
     def times(self, factor: float) -> "Interval":
         """Every end multiplied by `factor` (at least 0)."""
         return Interval(low=self.low * factor, expected=self.expected * factor, high=self.high * factor)
+
+    def blurred(self, factor: float) -> "Interval":
+        """The same where it is multiplied by something that is known up to `factor` only, independently of it."""
+        if factor == 1.0 or self.low <= 0:
+            return self
+        below = exp(hypot(log(self.expected / self.low), log(factor)))
+        above = exp(hypot(log(self.high / self.expected), log(factor)))
+        return Interval(low=self.expected / below, expected=self.expected, high=self.expected * above)
 
     def plus(self, other: "Interval") -> "Interval":
         """The sum of two things that go wrong together: ends are added."""

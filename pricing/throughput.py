@@ -81,7 +81,9 @@ def tokens_per_micro_step(workload: Workload) -> float:
 
 
 def padded_tokens(workload: Workload) -> float:
-    """Tokens of one epoch, rows padded to the longest of their batch."""
+    """Tokens of one epoch, rows padded to the longest of their batch, as it was counted or else assumed."""
+    if workload.padded_tokens_per_epoch is not None:
+        return max(workload.padded_tokens_per_epoch, workload.tokens_per_epoch, 1)
     padded = workload.tokens_per_epoch * min(2.0, 1 + PADDING_PER_ROW * (workload.micro_batch - 1))
     return max(workload.tokens_per_epoch, min(padded, workload.longest_tokens * workload.examples), 1)
 

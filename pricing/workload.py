@@ -132,6 +132,10 @@ class Workload:
     token_spread: float = 1.0
     """The factor up and down within which the true number of tokens lies in about 80 % of cases; 1: it was counted."""
     recipe: Recipe = Recipe()
+    padded_tokens_per_epoch: int | None = None
+    """With what rows are filled up to the longest of their batch, for batches drawn at random; None: nobody counted."""
+    save_steps: int = 50
+    """A checkpoint is written after so many optimiser steps."""
 
     @property
     def quantisation(self) -> Quantisation:

@@ -1,6 +1,7 @@
 """What fits where."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,11 +15,14 @@ from pricing.memory import (
     disk_gib,
     fit,
     free_disk_gib,
+    largest_micro_batch,
+    longest_sequence,
     needed,
     ram_gib,
     remedies,
+    sure_gib,
 )
-from pricing.workload import Method
+from pricing.workload import Attention, Method, Optimizer, Quantisation, Recipe
 from tests.pricing.samples import MISTRAL, workload
 
 A10G = (by_name("A10G"),)
@@ -35,7 +39,8 @@ def test_a_7b_qlora_fits_an_a10g_and_a_13b_lora_in_16_bits_does_not() -> None:
     assert fit(workload(), a10g).fits
     large = fit(workload(shape=LARGE, method=Method.LORA), a10g)
     assert not large.fits
-    assert large.short_gib == pytest.approx(large.sure_gib - a10g.usable_gib) == pytest.approx(14.9, abs=1)
+    assert large.short_gib == pytest.approx(large.sure_gib - a10g.usable_gib)
+    assert large.short_gib > 5
 
 
 @pytest.mark.parametrize(
@@ -116,3 +121,53 @@ def test_nothing_is_promised_where_nothing_helps() -> None:
 def test_a_margin_below_one_cannot_be_built() -> None:
     with pytest.raises(ValueError, match="margin"):
         Fit(needed_gib=1, usable_gib=1, margin=0.9, parts=())
+
+
+def gib(**recipe: Any) -> float:
+    return sum(part for _, part in needed(workload(recipe=Recipe(**recipe))))
+
+
+def test_each_way_to_save_memory_saves_some() -> None:
+    plain = gib()
+    assert gib(quantisation=Quantisation.NF4) > plain
+    assert gib(quantisation=Quantisation.INT8) > gib(quantisation=Quantisation.NF4)
+    assert gib(optimizer=Optimizer.ADAMW) > plain
+    assert gib(checkpointing=False) > 2 * plain
+    assert gib(attention=Attention.EAGER) > plain
+    assert gib(fused_loss=False) > plain + 2  # 6,000 tokens x 32,768 words x 14 bytes are 2.7 GiB
+    assert gib(steady_memory=False) > plain
+    assert gib(precise_embeddings=True) > plain + 0.5 - 0.01  # 268 million parameters twice as wide
+
+
+def test_rows_of_one_length_leave_no_holes() -> None:
+    even = workload(tokens_per_epoch=412 * 1500, recipe=Recipe(steady_memory=False))
+    packed = workload(recipe=Recipe(steady_memory=False, packed=True))
+    assert needed(even) == needed(workload(tokens_per_epoch=412 * 1500))
+    assert needed(packed) == needed(workload(recipe=Recipe(packed=True)))
+
+
+@given(rows=st.integers(1, 64), tokens=st.integers(16, 8192))
+def test_to_be_sure_takes_more_than_is_expected_and_a_margin_of_ones_own_is_used_as_it_is(
+    rows: int, tokens: int
+) -> None:
+    job = workload(micro_batch=rows, longest_tokens=tokens, max_length=tokens)
+    assert sure_gib(job) >= fit(job, A10G[0]).needed_gib
+    assert fit(job, A10G[0]).sure_gib == pytest.approx(sure_gib(job))
+    assert fit(job, A10G[0], margin=1.05).margin == 1.05
+
+
+def test_the_largest_batch_and_the_longest_sequence_fit_and_one_more_does_not() -> None:
+    card = A10G[0]
+    rows, tokens = largest_micro_batch(workload(), card), longest_sequence(workload(), card)
+    assert rows > 1
+    assert fit(workload(micro_batch=rows), card).fits
+    assert not fit(workload(micro_batch=rows + 1), card).fits
+    assert fit(workload(longest_tokens=tokens, max_length=tokens), card).fits
+    assert not fit(workload(longest_tokens=tokens + 1, max_length=tokens + 1), card).fits
+
+
+def test_the_longest_sequence_is_within_the_models_positions_and_nothing_fits_where_the_weights_do_not() -> None:
+    short = workload(shape=dataclasses.replace(MISTRAL, positions=512))
+    assert longest_sequence(short, by_name("H200")) == 512
+    lora = workload(shape=LARGE, method=Method.LORA)
+    assert (largest_micro_batch(lora, A10G[0]), longest_sequence(lora, A10G[0])) == (0, 0)

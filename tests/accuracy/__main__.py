@@ -1,0 +1,145 @@
+"""`make accuracy`: how far predictions of memory and time are off, on sources that no constant was fitted on."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.accuracy import judge, rivals
+from tests.accuracy.judge import Score, fits, fits_on_own_card, memory_ratios, score, time_ratios
+from tests.accuracy.points import Point, memory_points, points, time_points
+
+RESIDUALS = Path(__file__).with_name("residuals.csv")
+Ratios = Sequence[tuple[Point, float]]
+
+
+def main() -> None:
+    """Print the table of docs/accuracy.md, and with `--write` the residuals for the simulation of runs."""
+    if "--write" in sys.argv[1:]:
+        RESIDUALS.write_text(residuals())
+    print(table())
+
+
+def table() -> str:
+    """All of it, as Markdown."""
+    return "\n\n".join((_time(), _memory(), _fits(), _rivals(), _left_out()))
+
+
+def residuals() -> str:
+    """Measured over predicted, each without its own source."""
+    lines = ["kind,group,ratio"]
+    for kind, ratios in (("time", time_ratios("source")), ("memory", memory_ratios())):
+        lines += [f"{kind},{point.source},{1 / ratio:.4f}" for point, ratio in ratios]
+    return "\n".join(lines) + "\n"
+
+
+def _time() -> str:
+    by_source, by_card = time_ratios("source"), time_ratios("gpu_name")
+    told = [pair for pair in by_source if not pair[0].is_hours]
+    rows = [
+        _row("all, leave one source out", score(by_source)),
+        _row("tokens/s told", score(told)),
+        _row("a whole run's hours told", score([pair for pair in by_source if pair[0].is_hours])),
+        _row("all, leave one GPU out", score(by_card)),
+        *_grouped(by_source, lambda point: point.source, "source"),
+        *_grouped(by_card, lambda point: point.gpu_name, "GPU"),
+        *_grouped(by_source, _quantisation, "weights"),
+    ]
+    inside = judge.covered()
+    share = sum(held for _, held in inside) / len(inside)
+    text = f"Inside P10-P90, constants and width fitted without the source: {share:.0%} of {len(inside)} runs."
+    return _headed("Time of a micro-step, predicted against measured", rows) + "\n\n" + text
+
+
+def _memory() -> str:
+    ratios = memory_ratios()
+    rows = [
+        _row("all, leave one source out", score(ratios)),
+        *_grouped(ratios, lambda point: point.source, "source"),
+        *_grouped(ratios, lambda point: point.gpu_name, "GPU"),
+        *_grouped(ratios, _quantisation, "weights"),
+    ]
+    return _headed("Peak memory, predicted against measured", rows)
+
+
+def _fits() -> str:
+    rows = memory_points()
+    usual = fits(rows, lambda row: judge.sure_gib(row.workload))
+    own = fits_on_own_card(rows)
+    without = []
+    for source in sorted({row.source for row in rows}):
+        constants = judge.margin_without(source)
+        of_it = [row for row in rows if row.source == source]
+        without.append(fits(of_it, lambda row, c=constants: judge.sure_gib(row.workload, c)))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+    return "\n".join(
+        (
+            f"Fits or not, on cards of {', '.join(map(str, judge.CARDS_GIB))} GiB, at the default margin:",
+            "",
+            "| | false fits | did fit and were refused |",
+            "|---|---:|---:|",
+            f"| every run on every such card | {usual.false_fits} | {usual.refused} of {usual.fitted} "
+            f"({usual.refused / usual.fitted:.0%}) |",
+            f"| every run on the card that it ran on | {own.false_fits} | {own.refused} of {own.fitted} "
+            f"({own.refused / own.fitted:.0%}) |",
+            f"| margin chosen without the run's source | {sum(one.false_fits for one in without)} "
+            f"| {sum(one.refused for one in without)} of {sum(one.fitted for one in without)} "
+            f"({sum(one.refused for one in without) / sum(one.fitted for one in without):.0%}) |",
+        )
+    )
+
+
+def _rivals() -> str:
+    """What a person would use instead, on the same runs; ours once more, for the eye."""
+    times = [(point, rivals.seconds(point), point.micro_step_seconds or 1.0) for point in time_points()]
+    sizes = [(point, rivals.memory(point), point.memory_gib or 1.0) for point in memory_points()]
+    lines = [_row("this, leave one source out", score(time_ratios("source")))]
+    lines += _rival_rows(times)
+    more = [_row("this, leave one source out", score(memory_ratios()))]
+    more += _rival_rows(sizes)
+    return (
+        _headed("Time: what a person would use instead", lines)
+        + "\n\n"
+        + _headed("Memory: what a person would use instead", more)
+    )
+
+
+def _rival_rows(asked: Sequence[tuple[Point, dict[str, float | None], float]]) -> list[str]:
+    names = list(dict.fromkeys(name for _, answers, _ in asked for name in answers))
+    found = []
+    for name in names:
+        ratios = [(point, said / true) for point, answers, true in asked if (said := answers.get(name)) is not None]
+        if ratios:
+            found.append(_row(name, score(ratios)))
+    return found
+
+
+def _left_out() -> str:
+    """How many rows of the file are not in the tables, and why."""
+    counts: dict[str, int] = {}
+    for point in points():
+        if point.memory_says and point.time_says:
+            why = point.time_says if point.memory_says == "no memory told" else point.memory_says
+            counts[why] = counts.get(why, 0) + 1
+    listed = "; ".join(f"{why}: {count}" for why, count in sorted(counts.items(), key=lambda item: -item[1]))
+    return f"Of {len(points())} rows of `measured.csv`, {sum(counts.values())} are in no table ({listed})."
+
+
+def _headed(title: str, rows: Sequence[str]) -> str:
+    head = f"| {title} | runs | sources | median error | P90 error | too low |"
+    return "\n".join((head, "|---|---:|---:|---:|---:|---:|", *rows))
+
+
+def _grouped(ratios: Ratios, key: Callable[[Point], str], what: str) -> list[str]:
+    groups = sorted({key(point) for point, _ in ratios})
+    return [_row(f"{what} {name}", score([pair for pair in ratios if key(pair[0]) == name])) for name in groups]
+
+
+def _row(name: str, one: Score) -> str:
+    return f"| {name} | {one.n} | {one.sources} | {one.median:.0%} | {one.p90:.0%} | {one.low:.0%} |"
+
+
+def _quantisation(point: Point) -> str:
+    return str(point.workload.quantisation)
+
+
+if __name__ == "__main__":
+    main()
