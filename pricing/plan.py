@@ -17,7 +17,7 @@ from pricing.outliers import price_outliers
 from pricing.terms import Terms
 from pricing.workload import Workload
 
-__all__ = ["Choice", "Nearest", "Plan", "Rejected", "Terms", "make_plan", "nearest", "smallest_budget_usd"]
+__all__ = ["Choice", "Fitted", "Nearest", "Plan", "Rejected", "Terms", "make_plan", "nearest", "smallest_budget_usd"]
 
 EVEN_IF_SLOW = 0.9
 """With such odds even a run as slow as the high end (P90) finishes."""
@@ -84,6 +84,29 @@ class Rejected:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """How much training was asked for, and how much of it the budget is sure to pay for (`fit_budget`).
+
+    `whole_usd`: the smallest budget that is sure to pay for all of it; None where money is not what lacks.
+    """
+
+    asked_epochs: float
+    asked_steps: int
+    epochs: float
+    steps: int
+    whole_usd: Decimal | None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= self.asked_steps:
+            raise ValueError(f"what fits is at least one step, and never more than was asked for: {self}")
+
+    @property
+    def is_less(self) -> bool:
+        """The schedule was shortened."""
+        return self.steps < self.asked_steps
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Ranked choices, best first, and what was left out; the same input gives the same plan."""
 
@@ -93,6 +116,8 @@ class Plan:
     terms: Terms
     outranked: int = 0
     """Offers that would do and are not among the `MOST_CHOICES` best."""
+    fitted: Fitted | None = None
+    """What `--fit-budget` made of the schedule, where it was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
