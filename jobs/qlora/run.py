@@ -19,6 +19,8 @@ def main() -> None:
     sys.path[0] = str(here.parent)
     # Threads that wait by spinning starve each other on a small busy machine; read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Rows of many lengths would leave holes in a card's memory that nothing fits into; segments that grow do not.
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     step = sys.argv.pop(1)
     runpy.run_module(f"{here.name}.{step}", run_name="__main__", alter_sys=True)
 

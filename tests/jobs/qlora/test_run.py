@@ -1,0 +1,32 @@
+"""The one way into the job's steps."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+RUN = Path(__file__).parents[3] / "jobs" / "qlora" / "run.py"
+TOLD = "import os; print(os.environ['OMP_WAIT_POLICY'], os.environ['PYTORCH_ALLOC_CONF'])"
+
+
+def run(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """The program in a job of its own, with a step that tells what it was given."""
+    job = folder / "job"
+    job.mkdir()
+    (job / "run.py").write_text(RUN.read_text())
+    (job / "train.py").write_text(TOLD)
+    argv = [sys.executable, str(job / "run.py"), *words]
+    return subprocess.run(argv, capture_output=True, text=True, env=environ, check=False, timeout=30)
+
+
+def test_a_step_is_told_how_to_wait_and_that_memory_segments_grow(tmp_path: Path) -> None:
+    assert run(tmp_path, "train").stdout.split() == ["PASSIVE", "expandable_segments:True"]
+
+
+def test_what_a_person_has_set_stays(tmp_path: Path) -> None:
+    assert run(tmp_path, "train", PYTORCH_ALLOC_CONF="backend:native").stdout.split()[1] == "backend:native"
+
+
+def test_an_unknown_step_is_refused_with_the_steps_that_there_are(tmp_path: Path) -> None:
+    done = run(tmp_path, "dance")
+    assert done.returncode != 0
+    assert "train" in done.stderr
