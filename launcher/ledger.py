@@ -13,6 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
+from launcher import older
 from launcher.attempt_records import AttemptRecords
 from launcher.codec import dump, load
 from launcher.errors import Exit, LaunchError
@@ -180,7 +181,7 @@ class Ledger:
 
     def plan(self, run_id: str) -> str:
         """The plan as it was last written."""
-        return str(self._one("SELECT plan FROM runs WHERE id=?", run_id)[0])
+        return older.plan(str(self._one("SELECT plan FROM runs WHERE id=?", run_id)[0]))
 
     # Attempts and intents
 
@@ -319,7 +320,7 @@ class Ledger:
             out_dir=Path(row["out_dir"]),
             state=State(row["state"]),
             ending=None if row["ending"] is None else load(Ending, row["ending"]),
-            attempts=[load(Attempt, one["value"]) for one in attempts],
+            attempts=[load(Attempt, older.attempt(one["value"])) for one in attempts],
         )
 
     def _one(self, query: str, run_id: str) -> sqlite3.Row:
