@@ -16,6 +16,8 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 SEED = 4
 CLOUDS = {"aws": "aws", "lambda": "lambdalabs", "runpod": "runpod"}
 """Our name of each, and gpuhunt's."""
+SPOT_AT = "aws"
+"""The only one of the three that sells what may be reclaimed."""
 FEES = {
     "aws": Fees(disk_usd_per_gib_month=Decimal("0.08"), ip_usd_per_hour=Decimal("0.005"),
                 egress_usd_per_gib=Decimal("0.09")),
@@ -48,7 +50,7 @@ def offers(count: int) -> Iterator[Offer]:
 def _offer(chance: random.Random, cards: Sequence[Gpu]) -> Offer:
     provider, gpu, cards_each = chance.choice(tuple(CLOUDS)), chance.choice(cards), chance.choice(COUNTS)
     vcpus, ram_gib = chance.choice(SIZES)
-    is_spot, place = chance.random() < 0.4, chance.randrange(PLACES)
+    is_spot, place = provider == SPOT_AT and chance.random() < 0.7, chance.randrange(PLACES)
     on_demand = Decimal(round(chance.uniform(0.3, 6.0) * cards_each * 1000)).scaleb(-3)
     price = (on_demand * Decimal(chance.randrange(25, 95)) / 100).quantize(Decimal("0.0001"))
     return Offer(
