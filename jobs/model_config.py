@@ -1,22 +1,24 @@
-"""Where a model's dimensions are read: a local folder, what was read before, the Hub, or the built-in table."""
+"""Where a model's dimensions and its tokenizer are read: a local folder, what was read before, the Hub, or a table."""
 
 import difflib
 import json
-import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urlsplit
 
-from jobs.shapes import Decoder, WorkloadError, from_config, known
+from jobs.config_values import WorkloadError
+from jobs.hub import Gated, Hub, HubError, Kept, NoFile, NoModel, NoRevision, Unreachable
+from jobs.shapes import Decoder, from_config, known
 
-HUB = "https://huggingface.co"
-TIMEOUT_SECONDS = 4.0
-MOST_BYTES = 1_000_000
+CONFIG, TOKENIZER = "config.json", "tokenizer.json"
+CONFIG_BYTES, CONFIG_SECONDS = 1_000_000, 8.0
 """A config.json is a few KB; more than this is not one."""
+TOKENIZER_BYTES, TOKENIZER_SECONDS = 64_000_000, 60.0
+"""The largest that is known, Gemma's, has 33 MB. It is read once, and then kept."""
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-UNAUTHORIZED, FORBIDDEN, NOT_FOUND, OK = 401, 403, 404, 200
+TABLE = "built-in table"
+"""How the source of a shape begins that is not from the model's own config."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,17 +28,12 @@ class Model:
     name: str
     decoder: Decoder
     source: str
+    revision: str = ""
     folder: Path | None = None
     is_local: bool = False
     """It is a folder of the user's, to be shipped; not a copy in the Hub's cache."""
-
-
-class _HubError(Exception):
-    """The Hub gave no config, so that the next place is asked; `why` is for people."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
+    is_reachable: bool = True
+    """The Hub told us something; False: it is not worth asking again now."""
 
 
 def find(name: str, revision: str, base: Path, *, environ: Mapping[str, str], cache: Path | None) -> Model:
@@ -46,11 +43,59 @@ def find(name: str, revision: str, base: Path, *, environ: Mapping[str, str], ca
     """
     folder = (base / Path(name).expanduser()).resolve()
     if folder.is_dir():
-        decoder = from_config(_read(folder / "config.json"), str(name))
+        decoder = from_config(_read(folder / CONFIG), str(name))
         return Model(name=name, decoder=decoder, source="config.json here", folder=folder, is_local=True)
     if name.startswith((".", "/", "~")) or not HUB_ID.fullmatch(name):
         raise WorkloadError(f"there is no model folder {name}", hint="give a folder with a config.json, or a Hub id")
     return _from_hub_cache(name, revision, environ) or _from_hub(name, revision, environ, cache)
+
+
+def tokenizer(model: Model, *, environ: Mapping[str, str], cache: Path | None) -> bytes:
+    """The model's tokenizer.json, fetched once where it does not lie here. Raises `HubError`: why there is none."""
+    here = model.folder / TOKENIZER if model.folder is not None else None
+    if here is not None and here.is_file():
+        return here.read_bytes()
+    if model.is_local:
+        raise NoFile(f"{model.name} has no {TOKENIZER}")
+    return _fetched_tokenizer(model, Kept(folder=cache, hub=Hub.of(environ)))
+
+
+def _fetched_tokenizer(model: Model, kept: Kept) -> bytes:
+    path, lacks = (kept.path(model.name, model.revision, one) for one in (f".{TOKENIZER}", ".lacks-tokenizer"))
+    if path is not None and path.is_file():
+        return path.read_bytes()
+    if lacks is not None and lacks.is_file():
+        raise NoFile(f"the model has no {TOKENIZER}")
+    if not model.is_reachable:
+        raise Unreachable("the Hub could not be reached")
+    try:
+        content = kept.hub.file(
+            model.name, model.revision, TOKENIZER, most_bytes=TOKENIZER_BYTES, seconds=TOKENIZER_SECONDS
+        )
+    except NoFile:
+        kept.keep(lacks, b"")
+        raise
+    kept.keep(path, content)
+    return content
+
+
+def check_access(name: str, revision: str, *, endpoint: str, token: str) -> None:
+    """Refuse a model that a machine with this token (empty: none) could not download. Raises `WorkloadError`.
+
+    Silent where the Hub tells nothing.
+    """
+    hub = Hub.of({"HF_ENDPOINT": endpoint, "HF_TOKEN": token} if endpoint else {"HF_TOKEN": token})
+    try:
+        hub.file(name, revision, CONFIG, most_bytes=CONFIG_BYTES, seconds=CONFIG_SECONDS)
+    except (Gated, NoModel) as refused:
+        said = "has no access with this HF_TOKEN" if token else "was not handed HF_TOKEN, and the model is not open"
+        raise WorkloadError(
+            f"the machine could not download {name}: it {said}",
+            hint=f"launch --secret HF_TOKEN ...     # a token that may read {hub.endpoint}/{name}",
+            code="gated-model",
+        ) from refused
+    except HubError:
+        return
 
 
 def _from_hub_cache(name: str, revision: str, environ: Mapping[str, str]) -> Model | None:
@@ -63,72 +108,74 @@ def _from_hub_cache(name: str, revision: str, environ: Mapping[str, str]) -> Mod
     wanted = pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else revision
     snapshots = [one for one in sorted((repository / "snapshots").glob("*")) if wanted and one.name.startswith(wanted)]
     for folder in snapshots:
-        if (folder / "config.json").is_file():
-            decoder = from_config(_read(folder / "config.json"), name)
-            return Model(name=name, decoder=decoder, source="config.json in the Hub's cache here", folder=folder)
+        if (folder / CONFIG).is_file():
+            decoder = from_config(_read(folder / CONFIG), name)
+            return Model(
+                name=name, decoder=decoder, source="config.json in the Hub's cache here", revision=revision,
+                folder=folder,
+            )  # fmt: skip
     return None
 
 
 def _from_hub(name: str, revision: str, environ: Mapping[str, str], cache: Path | None) -> Model:
-    endpoint = environ.get("HF_ENDPOINT", HUB).rstrip("/")
-    kept = None if cache is None else cache / f"{quote(f'{endpoint} {name} {revision}', safe='')}.json"
-    if kept is not None and kept.is_file():
-        return Model(name=name, decoder=from_config(_read(kept), name), source="config.json of the Hub, read before")
+    hub = Hub.of(environ)
+    kept = Kept(folder=cache, hub=hub)
+    path = kept.path(name, revision, ".json")
+    if path is not None and path.is_file():
+        source = "config.json of the Hub, read before"
+        return Model(name=name, decoder=from_config(_read(path), name), source=source, revision=revision)
     try:
-        text = _ask(f"{endpoint}/{name}/resolve/{quote(revision or 'main', safe='')}/config.json", environ)
-    except _HubError as missed:
-        return _from_table(name, missed.why)
+        text = hub.file(name, revision, CONFIG, most_bytes=CONFIG_BYTES, seconds=CONFIG_SECONDS)
+    except Unreachable as missed:
+        return _from_table(name, revision, missed.why)
+    except HubError as refused:
+        raise _refused(name, revision, hub, refused) from refused
     decoder = from_config(_parse(text, name), name)
-    if kept is not None:
-        _keep(kept, text)
-    return Model(name=name, decoder=decoder, source=f"config.json at {urlsplit(endpoint).netloc}")
+    kept.keep(path, text)
+    return Model(name=name, decoder=decoder, source=f"config.json at {hub.host}", revision=revision)
 
 
-def _from_table(name: str, why: str) -> Model:
-    table = {key.lower(): (key, decoder) for key, decoder in known().items()}
-    found = table.get(name.lower())
-    if found is not None:
-        return Model(name=found[0], decoder=found[1], source=f"built-in table ({why})")
-    short = {key.split("/")[-1]: whole for key, (whole, _) in table.items()}
-    close = difflib.get_close_matches(name.lower().split("/")[-1], list(short), n=3, cutoff=0.5)
-    nearest = "did you mean " + ", ".join(short[one] for one in close) + "? " if close else ""
-    raise WorkloadError(
-        f"cannot measure the model {name}: {why}", hint=f"{nearest}A folder with a config.json works too"
+def _refused(name: str, revision: str, hub: Hub, refused: HubError) -> WorkloadError:
+    """What the Hub said, and what a person can do about it."""
+    if isinstance(refused, Gated):
+        return WorkloadError(
+            f"cannot read the model {name}: {refused.why}",
+            hint=f"accept its terms at {hub.endpoint}/{name}, then `export HF_TOKEN=...` and the same command again",
+            code="gated-model",
+        )
+    if isinstance(refused, NoModel):
+        return _unknown(name, refused.why)
+    if isinstance(refused, NoRevision):
+        message = f"the model {name} has no revision {revision}"
+        hint = "take `revision` out of launch.yaml, or pin one that it has"
+        return WorkloadError(message, hint=hint, code="unknown-model")
+    return WorkloadError(
+        f"{name} has no config.json: it is no model in the layout of transformers (GGUF files cannot be trained)",
+        hint="name the model that it was made from, as owner/name",
+        code="model-kind",
     )
 
 
-def _ask(url: str, environ: Mapping[str, str]) -> bytes:
-    import httpx  # start-up time
-
-    token = environ.get("HF_TOKEN", "")
-    headers = {"authorization": f"Bearer {token}"} if token else {}
-    try:
-        with httpx.stream("GET", url, headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=True) as response:
-            _check_status(response.status_code, has_token=bool(token))
-            return _bounded(response.iter_bytes())
-    except httpx.HTTPError as error:
-        raise _HubError(f"the Hub could not be reached ({type(error).__name__})") from error
-    except httpx.InvalidURL as error:
-        raise WorkloadError("HF_ENDPOINT is not a URL", hint="unset HF_ENDPOINT, or give https://HOST") from error
+def _from_table(name: str, revision: str, why: str) -> Model:
+    table = {key.lower(): (key, decoder) for key, decoder in known().items()}
+    found = table.get(name.lower())
+    if found is None:
+        raise _unknown(name, why)
+    return Model(
+        name=found[0], decoder=found[1], source=f"{TABLE} ({why})", revision=revision, is_reachable=False
+    )  # fmt: skip
 
 
-def _check_status(status: int, *, has_token: bool) -> None:
-    if status in {UNAUTHORIZED, FORBIDDEN}:
-        refused = "your HF_TOKEN has no access to it" if has_token else "it is gated, or does not exist; set HF_TOKEN"
-        raise _HubError(f"the Hub refuses it: {refused}")
-    if status == NOT_FOUND:
-        raise _HubError("the Hub has no such model, revision or config.json")
-    if status != OK:
-        raise _HubError(f"the Hub answered {status}")
-
-
-def _bounded(chunks: Iterable[bytes]) -> bytes:
-    body = bytearray()
-    for chunk in chunks:
-        body += chunk
-        if len(body) > MOST_BYTES:
-            raise _HubError("the Hub sent something that is no config.json")
-    return bytes(body)
+def _unknown(name: str, why: str) -> WorkloadError:
+    """With the nearest names of the table; those of the whole Hub are not known here."""
+    short = {key.split("/")[-1].lower(): key for key in known()}
+    close = difflib.get_close_matches(name.lower().split("/")[-1], list(short), n=3, cutoff=0.5)
+    nearest = "did you mean " + ", ".join(short[one] for one in close) + "? " if close else ""
+    return WorkloadError(
+        f"cannot measure the model {name}: {why}",
+        hint=f"{nearest}A folder with a config.json works too",
+        code="unknown-model",
+    )
 
 
 def _read(path: Path) -> Mapping[str, object]:
@@ -141,15 +188,8 @@ def _read(path: Path) -> Mapping[str, object]:
 def _parse(text: bytes, where: str) -> Mapping[str, object]:
     try:
         parsed = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WorkloadError(f"{where}: config.json is not JSON ({error})") from error
     if not isinstance(parsed, dict):
         raise WorkloadError(f"{where}: config.json is not a JSON object")
     return parsed
-
-
-def _keep(path: Path, text: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(f".{os.getpid()}")
-    aside.write_bytes(text)
-    aside.replace(path)

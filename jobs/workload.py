@@ -1,26 +1,25 @@
 """Measures a job: the model's shape, the data's tokens and the settings, as the one value that the estimator needs."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from math import ceil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.model_config import Model, find
-from jobs.shapes import WorkloadError
-from pricing.workload import Method, Workload
+from jobs.config_values import WorkloadError
+from jobs.hub import HubError
+from jobs.matrices import Kind, Matrix
+from jobs.model_config import TABLE, Model, find, tokenizer
+from jobs.qlora.prepare import LONGEST_SHARE_TOO_LONG
+from jobs.tokens import GUESSED, Count, Tally, counter, tally
+from pricing.workload import Attention, Method, Optimizer, Quantisation, Recipe, Workload
 
 if TYPE_CHECKING:
     from jobs.spec import LoadedSpec
 
-__all__ = ["Settings", "WorkloadError", "measure", "measure_spec"]
+__all__ = ["JOB_RECIPE", "Settings", "WorkloadError", "measure", "measure_spec", "remarks"]
 
 GIB = 1024**3
-CHARACTERS_PER_TOKEN = 3.2
-"""Of English text with some JSON, and on the short side, so that a guess is rather too many tokens (assumed)."""
-TEMPLATE_TOKENS = 5
-"""What a chat template adds to a turn (Mistral's [INST] ... [/INST] and the end of turn are 4 to 6)."""
 ADAPTER_BYTES = 4
 """An adapter's parameter as it is saved."""
 OTHER_RESULTS_BYTES = 12_000_000
@@ -28,10 +27,20 @@ OTHER_RESULTS_BYTES = 12_000_000
 JOB_BYTES = 1_000_000
 """Our own programs, packed."""
 NEW_TOKENS_SLACK = 16
-COUNTED, GUESSED = "counted", "guessed from characters"
-
-Count = Callable[[Sequence[str]], list[int]]
-"""Texts to the number of tokens of each."""
+DEFAULT_MAX_LENGTH = 2048
+"""Of jobs/spec.py. Where nobody chose it, a model of fewer positions is no mistake as long as the rows are short."""
+JOB_RECIPE = Recipe(
+    quantisation=Quantisation.NF4_DOUBLE,
+    optimizer=Optimizer.PAGED_ADAMW_8BIT,
+    attention=Attention.FUSED,
+    checkpointing=True,
+    fused_loss=True,
+    packed=False,
+)
+"""What jobs/qlora does on a CUDA GPU. base.py: NF4 with double quantisation, SDPA. train.py: paged_adamw_8bit, gradient
+checkpointing, no packing: rows are padded to the longest of their micro-batch. TRL 1.16's SFTTrainer puts a fused head
+on every model, also under PEFT (`add_fused_lm_head` in trl/trainer/utils.py): it makes logits in chunks, and for the
+answer's tokens only, since our rows are prompt and completion."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +51,7 @@ class Settings:
     revision: str
     method: Method
     r: int
+    lora_dropout: float
     target_modules: tuple[str, ...]
     epochs: float
     max_steps: int
@@ -55,16 +65,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         counts = (self.r, self.max_length, self.per_device_train_batch_size, self.gradient_accumulation_steps)
-        if min(counts) < 1 or self.epochs <= 0 or not 0 <= self.validation + self.test < 1:
-            raise WorkloadError("launch.yaml: ranks, lengths, batches and epochs must be positive, a split below 1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Data:
-    """Rows as the job sees them: one for each answer of the assistant. Lengths are in tokens, prompt included."""
-
-    lengths: tuple[int, ...]
-    answers: tuple[int, ...]
+        if min(counts) < 1 or not 0 < self.epochs < inf or not 0 <= self.validation + self.test < 1:
+            raise WorkloadError(
+                "launch.yaml: ranks, lengths, batches and epochs must be positive, a split below 1", code="settings"
+            )
 
 
 def measure_spec(loaded: "LoadedSpec", *, environ: Mapping[str, str], cache: Path | None) -> Workload:
@@ -88,21 +92,81 @@ def measure(
     """
     wanted = _settings(settings)
     model = find(wanted.model, wanted.revision, folder, environ=environ, cache=cache)
-    count = _tokenizer(model)
-    rows = {name: _rows(path, count or _guess) for name, path in data.items() if name in {"train", "test"}}
+    _check(wanted, model)
+    wanted = replace(wanted, max_length=min(wanted.max_length, model.decoder.positions or wanted.max_length))
+    count, why = _tokenizer(model, environ, cache)
+    rows = {name: tally(path, count) for name, path in data.items() if name in {"train", "test"}}
     if "train" not in rows or not rows["train"].lengths:
-        raise WorkloadError("there are no training rows", hint="data.train must name a JSONL file with chat turns")
+        raise WorkloadError(
+            "there are no training rows", hint="data.train must name a JSONL file with chat turns", code="data"
+        )
     shipped = JOB_BYTES + sum(path.stat().st_size for path in data.values())
-    return _workload(wanted, model, rows, shipped, COUNTED if count else GUESSED)
+    return _workload(wanted, model, rows, shipped, why)
 
 
-def _workload(wanted: Settings, model: Model, rows: Mapping[str, _Data], shipped: int, tokens_are: str) -> Workload:
+def remarks(workload: Workload) -> tuple[str, ...]:
+    """A line for each part of the measure that is not what model and data themselves say, or surprises."""
+    shape, lines = workload.shape, []
+    if shape.source.startswith(TABLE):
+        lines.append(f"model: dimensions from the {shape.source}")
+    if workload.tokens_are.startswith(GUESSED):
+        lines.append(
+            f"tokens: {workload.tokens_are}; in 80 % of cases the truth lies within a factor of "
+            f"{workload.token_spread:g}"
+        )
+    kept = shape.parameters - shape.embedding_parameters - shape.quantisable
+    if workload.quantisation is not Quantisation.NONE and kept > shape.quantisable:
+        lines.append(
+            f"model: {kept / shape.parameters:.0%} of its weights are experts, which stay in 16 bits: only linear "
+            "layers are quantised"
+        )
+    return tuple(lines)
+
+
+def _check(wanted: Settings, model: Model) -> None:
+    """Settings that the model cannot follow, before anything is counted or spent."""
+    decoder, positions = model.decoder, model.decoder.positions
+    if decoder.refused:
+        raise WorkloadError(f"{model.name}: {decoder.refused}", hint="choose another model", code="model-kind")
+    if positions is not None and wanted.max_length > positions and wanted.max_length != DEFAULT_MAX_LENGTH:
+        raise WorkloadError(
+            f"max_length {wanted.max_length:,}: {model.name} was made for sequences of at most {positions:,} tokens",
+            hint=f"--set train.max_length={positions}",
+            code="settings",
+        )
+    matrices = decoder.targeted(wanted.target_modules)
+    _check_rank(wanted.r, matrices)
+    if wanted.lora_dropout and any(one.kind is not Kind.LINEAR for one in matrices):
+        raise WorkloadError(
+            "target_modules: peft puts adapters on a mixture's experts and router only without dropout",
+            hint="--set train.lora_dropout=0.0     # or leave them out: --set 'train.target_modules=[q_proj, v_proj]'",
+            code="settings",
+        )
+
+
+def _check_rank(rank: int, matrices: Sequence[Matrix]) -> None:
+    """A rank above the smaller side of a matrix adds parameters and no freedom.
+
+    Routers and gates are as narrow as they have experts (or one output), and peft adapts them all the same.
+    """
+    wide = [one for one in matrices if one.kind is Kind.LINEAR and one.outputs > 1]
+    narrow = min(wide, key=lambda one: min(one.inputs, one.outputs), default=None)
+    if narrow is None or rank <= (least := min(narrow.inputs, narrow.outputs)):
+        return
+    raise WorkloadError(
+        f"r {rank}: {narrow.name} has {narrow.inputs} x {narrow.outputs}, so a rank above {least} adds nothing",
+        hint=f"--set train.r={least}",
+        code="settings",
+    )
+
+
+def _workload(wanted: Settings, model: Model, rows: Mapping[str, Tally], shipped: int, why: str) -> Workload:
     train, test = _split(wanted, rows)
     decoder = model.decoder
     lora_parameters = decoder.lora_parameters(wanted.r, wanted.target_modules)
     model_bytes = decoder.parameters * decoder.bytes_per_parameter
     is_shipped = model.is_local and model.folder is not None
-    lengths = [min(length, wanted.max_length) for length in train.lengths]
+    lengths = _fitting(train, wanted)
     return Workload(
         shape=decoder.shape(model.name, model.source),
         method=wanted.method,
@@ -121,8 +185,28 @@ def _workload(wanted: Settings, model: Model, rows: Mapping[str, _Data], shipped
         download_gib=0.0 if is_shipped else model_bytes / GIB,
         shipped_gib=(shipped + (_folder_bytes(model.folder) if is_shipped else 0)) / GIB,
         result_gib=(lora_parameters * ADAPTER_BYTES + OTHER_RESULTS_BYTES) / GIB,
-        tokens_are=tokens_are,
+        tokens_are=f"{train.are} ({why})" if why else train.are,
+        token_spread=train.spread,
+        recipe=JOB_RECIPE,
     )
+
+
+def _fitting(train: Tally, wanted: Settings) -> list[int]:
+    """The rows that the job keeps: it drops those longer than `max_length`, and gives up where they are too many.
+
+    That is refused here, before anything is rented; of guessed lengths only where even the shortest guess is too long.
+    """
+    kept = [length for length in train.lengths if length <= wanted.max_length]
+    certain = sum(length / train.spread > wanted.max_length for length in train.lengths) / len(train.lengths)
+    if certain > LONGEST_SHARE_TOO_LONG or not kept:
+        raise WorkloadError(
+            f"{1 - len(kept) / len(train.lengths):.0%} of the training rows are longer than max_length "
+            f"{wanted.max_length:,} and would be left out (at most {LONGEST_SHARE_TOO_LONG:.0%} may be); "
+            f"the longest has {max(train.lengths):,} tokens, {train.are}",
+            hint=f"--set train.max_length={max(train.lengths)}     # or shorten the rows",
+            code="data",
+        )
+    return kept
 
 
 def _epochs(wanted: Settings, examples: int) -> float:
@@ -133,69 +217,21 @@ def _epochs(wanted: Settings, examples: int) -> float:
     return wanted.max_steps / steps_per_epoch
 
 
-def _split(wanted: Settings, rows: Mapping[str, _Data]) -> tuple[_Data, _Data]:
+def _split(wanted: Settings, rows: Mapping[str, Tally]) -> tuple[Tally, Tally]:
     """Training and test rows; where they are shares of one file, the first so many stand for them."""
     train = rows["train"]
     whole = len(train.lengths)
-    tested = rows.get("test") or _first(train, ceil(whole * wanted.test))
-    return _first(train, max(1, whole - ceil(whole * wanted.validation) - ceil(whole * wanted.test))), tested
+    tested = rows.get("test") or train.first(ceil(whole * wanted.test))
+    return train.first(max(1, whole - ceil(whole * wanted.validation) - ceil(whole * wanted.test))), tested
 
 
-def _first(data: _Data, rows: int) -> _Data:
-    return _Data(lengths=data.lengths[:rows], answers=data.answers[:rows])
-
-
-def _rows(path: Path, count: Count) -> _Data:
-    """Each assistant turn is a row of its own: all turns before it are its prompt."""
-    chats = list(_chats(path))
-    counted = iter(count([text for chat in chats for _, text in chat]))
-    lengths, answers = [], []
-    for chat in chats:
-        so_far = 0
-        for role, _ in chat:
-            tokens = next(counted) + TEMPLATE_TOKENS
-            so_far += tokens
-            if role == "assistant":
-                lengths.append(so_far)
-                answers.append(tokens)
-    return _Data(lengths=tuple(lengths), answers=tuple(answers))
-
-
-def _chats(path: Path) -> Iterator[list[tuple[str, str]]]:
-    """The turns of each line, as (role, text)."""
+def _tokenizer(model: Model, environ: Mapping[str, str], cache: Path | None) -> tuple[Count | None, str]:
+    """Counts with the model's own tokenizer; else why not."""
     try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield _turns(line, f"{path}:{number}")
-    except (OSError, UnicodeDecodeError) as error:
-        raise WorkloadError(f"cannot read {path}: {error}", hint="data files are JSON lines in UTF-8") from error
-
-
-def _turns(line: str, where: str) -> list[tuple[str, str]]:
-    expected = '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}'
-    try:
-        row = json.loads(line)
-        return [(str(turn["role"]), str(turn["content"])) for turn in row["messages"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise WorkloadError(f"{where}: this line is no chat", hint=f"each line is {expected}") from error
-
-
-def _guess(texts: Sequence[str]) -> list[int]:
-    return [ceil(len(text) / CHARACTERS_PER_TOKEN) for text in texts]
-
-
-def _tokenizer(model: Model) -> Count | None:
-    """Counts with the model's own tokenizer.json, where it lies here and the library is installed."""
-    path = None if model.folder is None else model.folder / "tokenizer.json"
-    if path is None or not path.is_file():
-        return None
-    try:
-        from tokenizers import Tokenizer  # start-up time; and it is there only with the `local` extra
-    except ImportError:
-        return None
-    tokenizer = Tokenizer.from_file(str(path))
-    return lambda texts: [len(one.ids) for one in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        count = counter(tokenizer(model, environ=environ, cache=cache))
+    except HubError as missing:
+        return None, missing.why
+    return count, "" if count is not None else "its tokenizer.json is not understood"
 
 
 def _folder_bytes(folder: Path | None) -> int:
@@ -211,10 +247,11 @@ def _settings(raw: Mapping[str, object]) -> Settings:
             revision=str(raw.get("revision") or ""),
             method=Method(str(train.get("method") or Method.QLORA)),
             r=_int(train, "r", 16),
+            lora_dropout=_float(train, "lora_dropout", 0.05),
             target_modules=_targets(train),
             epochs=_float(train, "epochs", 3.0),
             max_steps=_int(train, "max_steps", 0),
-            max_length=_int(train, "max_length", 2048),
+            max_length=_int(train, "max_length", DEFAULT_MAX_LENGTH),
             per_device_train_batch_size=_int(train, "per_device_train_batch_size", 4),
             gradient_accumulation_steps=_int(train, "gradient_accumulation_steps", 4),
             max_new_tokens=_int(evaluate, "max_new_tokens", 0),

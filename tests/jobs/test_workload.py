@@ -1,19 +1,19 @@
 """What a job asks of a machine, measured from its files."""
 
+import inspect
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
+import tokenizers
+import trl
 
+from jobs.qlora import train as training
 from jobs.shapes import Decoder, from_config, known
 from jobs.spec import load
-from jobs.workload import WorkloadError, measure, measure_spec
-from pricing.workload import Method, Workload
+from jobs.workload import JOB_RECIPE, WorkloadError, measure, measure_spec, remarks
+from pricing.workload import Method, Quantisation, Recipe, Workload
 
 MISTRAL = "mistralai/Mistral-7B-Instruct-v0.3"
 NOWHERE = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": "/nonexistent"}
@@ -36,7 +36,15 @@ def chat(*turns: str) -> str:
     return json.dumps({"messages": messages}) + "\n"
 
 
-def data(folder: Path, name: str = "train", lines: str = chat("u" * 32, "a" * 16) * 10) -> Path:
+def chats(user: str, assistant: str, count: int = 10) -> str:
+    """So many conversations of the same length; no two are alike, since repeated ones are dropped."""
+    return "".join(chat(f"{at:02d}{user[2:]}", assistant) for at in range(count))
+
+
+TEN = chats("u" * 32, "a" * 16)
+
+
+def data(folder: Path, name: str = "train", lines: str = TEN) -> Path:
     path = folder / f"{name}.jsonl"
     path.write_text(lines)
     return path
@@ -53,31 +61,11 @@ def model_folder(folder: Path, **changes: Any) -> str:
     return "base"
 
 
-@contextmanager
-def hub(status: int, body: bytes) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """A Hub on loopback that answers everything alike, and what it was asked: (path, authorization)."""
-    asked: list[tuple[str, str]] = []
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append((self.path, self.headers.get("authorization", "")))
-            self.send_response(status)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def words(path: Path) -> None:
+    """A tokenizer that knows three words, and takes white space apart."""
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel({"one": 0, "two": 1, "?": 2}, unk_token="?"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    made.save(str(path))
 
 
 @pytest.mark.parametrize(
@@ -132,19 +120,17 @@ def test_max_steps_wins_over_epochs(tmp_path: Path) -> None:
 
 def test_tokens_are_guessed_from_characters_where_there_is_no_tokenizer_and_it_says_so(tmp_path: Path) -> None:
     measured = job(tmp_path)
-    assert measured.tokens_are == "guessed from characters"
+    assert measured.tokens_are.startswith("guessed from characters (the Hub could not be reached")
+    assert measured.token_spread == 1.3
     assert measured.tokens_per_epoch == 10 * ((10 + 5) + (5 + 5))
 
 
 def test_tokens_are_counted_with_the_models_own_tokenizer(tmp_path: Path) -> None:
-    tokenizers = pytest.importorskip("tokenizers")
     name = model_folder(tmp_path)
-    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"one": 0, "two": 1, "?": 2}, unk_token="?"))
-    words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    words.save(str(tmp_path / "base" / "tokenizer.json"))
+    words(tmp_path / "base" / "tokenizer.json")
     data(tmp_path, lines=chat("one two one", "two"))
     measured = job(tmp_path, model=name)
-    assert measured.tokens_are == "counted"
+    assert (measured.tokens_are, measured.token_spread) == ("counted", 1.0)
     assert measured.tokens_per_epoch == (3 + 5) + (1 + 5)
 
 
@@ -156,14 +142,28 @@ def test_each_answer_is_a_row_with_everything_before_it_as_its_prompt(tmp_path: 
     assert measured.longest_tokens == 50
 
 
-def test_rows_longer_than_max_length_count_as_cut(tmp_path: Path) -> None:
-    assert job(tmp_path, train={"max_length": 12}).tokens_per_epoch == 120
+def test_rows_that_the_job_would_drop_do_not_count(tmp_path: Path) -> None:
+    data(tmp_path, lines=chats("u" * 32, "a" * 16, 60) + chat("u" * 320, "a" * 16))
+    measured = job(tmp_path, train={"max_length": 30})
+    assert (measured.examples, measured.longest_tokens) == (60, 25)
+
+
+def test_more_long_rows_than_the_job_tolerates_are_refused_before_anything_is_rented(tmp_path: Path) -> None:
+    with pytest.raises(WorkloadError, match="100% of the training rows are longer than max_length 16") as caught:
+        job(tmp_path, train={"max_length": 16})
+    assert "train.max_length=25" in caught.value.hint
+    assert caught.value.code == "data"
+
+
+def test_repeated_conversations_count_once_as_in_the_job(tmp_path: Path) -> None:
+    data(tmp_path, lines=TEN + TEN)
+    assert job(tmp_path).examples == 10
 
 
 def test_test_rows_come_from_their_file_or_from_a_share_of_the_training_file(tmp_path: Path) -> None:
     shares = job(tmp_path, data={"split": {"validation": 0.1, "test": 0.2}})
     assert (shares.examples, shares.evaluated_examples) == (7, 2)
-    data(tmp_path, "test", chat("u", "a" * 64) * 3)
+    data(tmp_path, "test", chats("uu", "a" * 64, 3))
     given = job(tmp_path)
     assert (given.examples, given.evaluated_examples, given.evaluated_new_tokens) == (10, 3, 20 + 5 + 16)
 
@@ -177,45 +177,7 @@ def test_a_local_model_is_shipped_and_one_of_the_hub_downloaded(tmp_path: Path) 
     assert remote.shape.source.startswith("built-in table (the Hub could not be reached")
 
 
-def test_the_hub_is_asked_once_with_the_token_and_the_revision_and_then_remembered(tmp_path: Path) -> None:
-    with hub(200, json.dumps(CONFIG).encode()) as (url, asked):
-        environ = {"HF_ENDPOINT": url, "HF_TOKEN": "hf_planted", "HF_HOME": "/nonexistent"}
-        first = job(tmp_path, environ, tmp_path / "cache", model="me/mine", revision="c0ffee")
-        again = job(tmp_path, environ, tmp_path / "cache", model="me/mine", revision="c0ffee")
-    assert asked == [("/me/mine/resolve/c0ffee/config.json", "Bearer hf_planted")]
-    assert first.shape.parameters == again.shape.parameters
-    assert again.shape.source == "config.json of the Hub, read before"
-    assert not [path for path in (tmp_path / "cache").iterdir() if "hf_planted" in path.name + path.read_text()]
-
-
-def test_what_huggingface_hub_downloaded_before_is_read_without_asking(tmp_path: Path) -> None:
-    repository = tmp_path / "hub" / "models--me--mine"
-    (repository / "snapshots" / "abc123").mkdir(parents=True)
-    (repository / "snapshots" / "abc123" / "config.json").write_text(json.dumps(CONFIG))
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text("abc123")
-    measured = job(tmp_path, NOWHERE | {"HF_HOME": str(tmp_path)}, model="me/mine")
-    assert measured.shape.source == "config.json in the Hub's cache here"
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "said"),
-    [
-        (401, b"", "set HF_TOKEN"),
-        (403, b"", "gated"),
-        (404, b"", "no such model"),
-        (200, b"x" * 1_100_000, "no config"),
-    ],
-)
-def test_what_the_hub_refuses_is_said(tmp_path: Path, status: int, body: bytes, said: str) -> None:
-    with hub(status, body) as (url, _), pytest.raises(WorkloadError, match=said):
-        job(tmp_path, {"HF_ENDPOINT": url, "HF_HOME": "/nonexistent"}, model="me/mine")
-
-
-def test_an_unknown_model_is_refused_with_the_nearest_names(tmp_path: Path) -> None:
-    with pytest.raises(WorkloadError) as caught:
-        job(tmp_path, model="mistralai/Mistral-7B-Instrct-v0.3")
-    assert MISTRAL in caught.value.hint
+def test_a_name_that_is_neither_a_folder_nor_an_id_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WorkloadError, match="no model folder"):
         job(tmp_path, model="../base")
 
@@ -285,3 +247,72 @@ def test_a_launch_yaml_is_measured_as_its_spec_spells_it_out(tmp_path: Path) -> 
     )
     measured = measure_spec(load(tmp_path), environ=NOWHERE, cache=None)
     assert (measured.lora_rank, measured.steps, measured.examples, measured.evaluated_examples) == (4, 7, 8, 1)
+
+
+MIXTURE = CONFIG | {
+    "model_type": "mixtral",
+    "architectures": ["MixtralForCausalLM"],
+    "num_local_experts": 4,
+    "num_experts_per_tok": 2,
+    "max_position_embeddings": 4096,
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "train", "said", "hint"),
+    [
+        ({}, {"r": 65}, "r 65: k_proj has 128 x 64", "train.r=64"),
+        ({"max_position_embeddings": 512}, {"max_length": 513}, "sequences of at most 512", "train.max_length=512"),
+        (MIXTURE, {"target_modules": "all-linear"}, "only without dropout", "train.lora_dropout=0.0"),
+        (MIXTURE, {"target_modules": ["w1"], "lora_dropout": 0.0}, "w3 must be named too", "w1, w3"),
+        ({"model_type": "gpt_oss", "num_experts_per_tok": 2}, {}, "does not offer for this type", "another model"),
+        ({}, {"epochs": "inf"}, "must be positive", ""),
+    ],
+    ids=["rank", "positions", "dropout", "half of a pair", "no SDPA", "epochs"],
+)
+def test_settings_that_the_model_cannot_follow_are_refused(
+    tmp_path: Path, model: dict[str, Any], train: dict[str, Any], said: str, hint: str
+) -> None:
+    with pytest.raises(WorkloadError, match=said) as caught:
+        job(tmp_path, model=model_folder(tmp_path, **model), train={"target_modules": ["k_proj"]} | train)
+    assert hint in caught.value.hint
+
+
+def test_a_length_that_nobody_chose_is_no_mistake_for_a_model_of_fewer_positions(tmp_path: Path) -> None:
+    measured = job(tmp_path, model=model_folder(tmp_path, max_position_embeddings=512))
+    assert (measured.max_length, measured.shape.positions) == (512, 512)
+
+
+def test_a_mixture_is_measured_with_what_a_token_passes_and_what_stays_in_16_bits(tmp_path: Path) -> None:
+    mixture = job(tmp_path, model=model_folder(tmp_path, **MIXTURE))
+    shape, experts = mixture.shape, 2 * 4 * 3 * 128 * 352
+    assert shape.active == shape.parameters - experts // 2
+    assert shape.quantisable == 2 * (2 * 128 * 128 + 2 * 128 * 64)
+    assert any("experts, which stay in 16 bits" in line for line in remarks(mixture))
+
+
+def test_an_estimate_from_a_fallback_says_so_in_a_line_of_its_own(tmp_path: Path) -> None:
+    model, counted = remarks(job(tmp_path))
+    assert model.startswith("model: dimensions from the built-in table (the Hub could not be reached")
+    assert counted.startswith("tokens: guessed from characters (the Hub could not be reached")
+    assert "within a factor of 1.3" in counted
+    name = model_folder(tmp_path)
+    words(tmp_path / "base" / "tokenizer.json")
+    assert remarks(job(tmp_path, model=name)) == ()
+
+
+def test_the_recipe_is_what_our_job_does(tmp_path: Path) -> None:
+    """Read from the job's own source and from the installed TRL, so that a change of either is noticed."""
+    root = Path(training.__file__).parent
+    trains, loads = (root / "train.py").read_text(), (root / "base.py").read_text()
+    assert 'optim="paged_adamw_8bit" if cuda' in trains
+    assert "gradient_checkpointing=cuda" in trains
+    assert "packing" not in trains
+    assert 'bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True' in loads
+    assert 'attn_implementation="sdpa"' in loads
+    sft = inspect.getsource(trl.SFTTrainer.__init__)
+    head = "add_fused_lm_head(\n            self.model.get_base_model() if is_peft_model(self.model) else self.model"
+    assert head in sft
+    assert job(tmp_path).recipe == JOB_RECIPE == Recipe()
+    assert job(tmp_path).quantisation is Quantisation.NF4_DOUBLE
+    assert job(tmp_path, train={"method": "lora"}).quantisation is Quantisation.NONE
