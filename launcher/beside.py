@@ -77,7 +77,7 @@ def _own(plan: Plan, world: World) -> Own | None:
     if hardware is None:
         return None
     priced = replace(hardware, usd_per_kwh=world.config.electricity_usd_per_kwh)
-    run = own_run(plan.workload, priced, margin=plan.terms.memory_margin)
+    run = own_run(plan.workload, priced, plan.terms)
     rented = next((choice for choice in plan.choices if choice.offer.market is not Market.OWNED), None)
     return Own(
         run=run,

@@ -31,22 +31,24 @@ def page(plan: Plan, around: Beside, width: int, *, verbose: bool = False) -> st
 
 
 def phases_table(estimate: Estimate, width: int) -> str:
-    """Time and money by phase, each P10, P50 and P90; what reclaims add; and all together."""
+    """Time and money by phase, each P10, P50 and P90; what reclaims add, what own runs corrected; all together."""
     columns = (
         left("phase"), right("time: low"), right("expected"), right("high"),
-        right("cost: low"), right("expected"), right("high"),
+        right("cost: low"), right("expected"), right("high"), right("own runs", 1),
     )  # fmt: skip
-    rows = [_phase_row(one) for one in estimate.phases]
+    factors = dict(estimate.times.factors)
+    rows = [_phase_row(one, factors.get(one.name)) for one in estimate.phases]
     if estimate.rework_seconds > 0:
-        rows.append(["reclaims", "", span(estimate.rework_seconds), "", "", "", ""])
+        rows.append(["reclaims", "", span(estimate.rework_seconds), "", "", "", "", ""])
     if estimate.egress_usd > 0:
-        rows.append(["egress", "", "", "", "", money(estimate.egress_usd), ""])
-    rows.append(["in all", *_spans(estimate.seconds), *_dollars(estimate.usd)])
+        rows.append(["egress", "", "", "", "", money(estimate.egress_usd), "", ""])
+    rows.append(["in all", *_spans(estimate.seconds), *_dollars(estimate.usd), ""])
     return table(columns, rows, width)
 
 
-def _phase_row(phase: Phase) -> list[str]:
-    return [phase.name, *_spans(phase.seconds), *_dollars(phase.usd)]
+def _phase_row(phase: Phase, factor: float | None) -> list[str]:
+    corrected = "" if factor is None else f"x{factor:.2f}"
+    return [phase.name, *_spans(phase.seconds), *_dollars(phase.usd), corrected]
 
 
 def _spans(seconds: Interval) -> list[str]:

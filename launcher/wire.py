@@ -23,7 +23,7 @@ from launcher.records import RunRecord
 from pricing.estimate import Estimate, Phase
 from pricing.interval import Dollars, Interval
 from pricing.offer import Offer
-from pricing.plan import Choice, Plan, Rejected
+from pricing.plan import Choice, Fitted, Plan, Rejected
 from providers.base import Finding
 
 SCHEMA = 1
@@ -276,7 +276,18 @@ def plan(made: Plan) -> dict[str, Json]:
         "budget_usd": maybe_usd(made.terms.budget_usd),
         "choices": [_choice(one) for one in made.choices],
         "outranked": made.outranked,
+        "fitted": None if made.fitted is None else _fitted(made.fitted),
         "rejected": [_rejected(one) for one in made.rejected],
+    }
+
+
+def _fitted(fitted: Fitted) -> dict[str, Json]:
+    return {
+        "asked_epochs": round(fitted.asked_epochs, 4),
+        "asked_steps": fitted.asked_steps,
+        "epochs": round(fitted.epochs, 4),
+        "steps": fitted.steps,
+        "whole_usd": maybe_usd(fitted.whole_usd),
     }
 
 
@@ -299,6 +310,7 @@ def _estimate(estimate: Estimate) -> dict[str, Json]:
         "planned_usd": dollars(estimate.usd),
         "seconds": interval(estimate.seconds),
         "phases": [_planned_phase(one) for one in estimate.phases],
+        "corrected": [{"phase": name, "factor": round(factor, 4)} for name, factor in estimate.times.factors],
         "rework_seconds": round(estimate.rework_seconds, 1),
         "egress_usd": usd(estimate.egress_usd),
         "memory": {
@@ -310,6 +322,7 @@ def _estimate(estimate: Estimate) -> dict[str, Json]:
             "parts": [{"name": name, "gib": round(size, 3)} for name, size in fit.parts],
         },
         "tokens_per_second": interval(estimate.tokens_per_second),
+        "corrections": {name: round(factor, 4) for name, factor in estimate.times.factors},
     }
 
 

@@ -9,11 +9,12 @@ from math import ceil
 from pathlib import Path
 
 from pricing.budget import SMALLEST_USD
-from pricing.estimate import phase_seconds
+from pricing.estimate import outlook
 from pricing.gpus import Gpu
-from pricing.interval import Dollars, Interval, total
-from pricing.memory import Fit, fit
+from pricing.interval import Dollars, Interval
+from pricing.memory import Fit
 from pricing.offer import Market, Offer
+from pricing.terms import Terms
 from pricing.workload import Workload
 
 COMPUTER_WATTS = 100.0
@@ -86,19 +87,19 @@ class OwnRun:
         )
 
 
-def own_run(workload: Workload, hardware: Hardware, *, margin: float | None = None) -> OwnRun:
-    """The run at home: the card's own speed interval, no boot, no rent. `margin`: on the memory, as in `memory.fit`.
+def own_run(workload: Workload, hardware: Hardware, terms: Terms) -> OwnRun:
+    """The run at home: the card's own speed interval, corrected by own runs as any other, no boot, no rent.
 
     Every phase is taken at the full draw: preparing and evaluating take less, so this is an upper figure.
     """
-    seconds = total(tuple(phase_seconds(_at_home(hardware.gpu), workload).values()))
+    times = outlook(_at_home(hardware.gpu), workload, terms).times
     watts = hardware.load_watts
-    kwh = None if watts is None else seconds.times(watts / WATT_SECONDS_PER_KWH)
+    kwh = None if watts is None else times.seconds.times(watts / WATT_SECONDS_PER_KWH)
     price_usd = hardware.usd_per_kwh
     return OwnRun(
         hardware=hardware,
-        seconds=seconds,
-        fit=fit(workload, hardware.gpu, margin=margin),
+        seconds=times.seconds,
+        fit=times.fit,
         kwh=kwh,
         electricity_usd=None if kwh is None or price_usd is None else _dollars(kwh, price_usd),
     )

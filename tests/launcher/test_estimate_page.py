@@ -56,6 +56,17 @@ def test_a_spot_machine_shows_what_reclaims_add_and_one_that_is_not_reclaimed_do
     assert "reclaims" not in estimate_page.phases_table(last.estimate, 80)
 
 
+def test_phases_that_own_runs_corrected_show_by_how_much() -> None:
+    plain = estimated.plan().choices[0]
+    corrected = estimated.choice(plain.offer, factors=(("boot", 0.84), ("train", 1.12)))
+    (train,) = (line for line in estimate_page.phases_table(corrected.estimate, 80).splitlines() if "train" in line)
+    assert train.endswith("x1.12")
+    assert "own runs" not in estimate_page.phases_table(plain.estimate, 80)
+    made = PlanMade(run="", at=NOW, plan=replace(estimated.plan(), choices=(corrected,)), title="t")
+    (told,) = json.loads(wire.dumps(made))["choices"]
+    assert told["corrected"] == [{"phase": "boot", "factor": 0.84}, {"phase": "train", "factor": 1.12}]
+
+
 @pytest.mark.parametrize(
     ("odds", "text"), [(0.9999, "over 99 %"), (0.996, "over 99 %"), (0.97, "97 %"), (0.004, "under 1 %"), (0.5, "50 %")]
 )
