@@ -12,7 +12,7 @@ from jobs import yaml_lines
 from jobs.spec_mistakes import Said, SpecError, mistake
 from jobs.yaml_lines import Lined, YamlError
 
-__all__ = ["FILE", "JobSpec", "LoadedSpec", "SpecError", "data_files", "load"]
+__all__ = ["FILE", "JobSpec", "LoadedSpec", "SpecError", "data_files", "load", "load_flags"]
 
 FILE = "launch.yaml"
 PARTS = ("train", "validation", "test")
@@ -173,7 +173,18 @@ def load(path: Path, *, sets: Sequence[str] = (), model: str | None = None, data
     file, or a folder with train.jsonl and the like). Raises `SpecError`.
     """
     file = path / FILE if path.is_dir() else path
-    said = Said(_read(file), file, default_name=file.resolve().parent.name)
+    return _loaded(Said(_read(file), file, default_name=file.resolve().parent.name), file, sets, (model, data))
+
+
+def load_flags(model: str, data: str, *, sets: Sequence[str] = ()) -> LoadedSpec:
+    """A job without a file: model and data as the flags say them, all else as the defaults. Raises `SpecError`."""
+    said = Said(Lined(values={}, lines={}), Path(FILE), default_name=Path(model).name)
+    return _loaded(said, Path(FILE), sets, (model, data))
+
+
+def _loaded(said: Said, file: Path, sets: Sequence[str], flags: tuple[str | None, str | None]) -> LoadedSpec:
+    """What was said in the file, with the flags (model, data) and `sets` laid over it, checked."""
+    model, data = flags
     if data is not None:
         said.put(f"--data {data}", ("data",), _data_of(Path(data)))
     if model is not None:

@@ -267,7 +267,8 @@ JOB_CODES = {
     "PackageError": "package",
     "ReportError": "results",
 }
-"""By name, so that telling an error loads nothing of the jobs room; any other of its errors is "job"."""
+"""By name, so that telling an error loads nothing of the jobs room; any other of its errors is "job". An error that
+carries a code of its own keeps it."""
 
 
 def _from_jobs(error: BaseException) -> LaunchError | None:
@@ -276,9 +277,10 @@ def _from_jobs(error: BaseException) -> LaunchError | None:
     named = kind.__name__ in JOB_CODES
     if not kind.__module__.startswith("jobs.") or not (named or hasattr(error, "hint")):
         return None
+    code = str(getattr(error, "code", "")) or JOB_CODES.get(kind.__name__, "job")
     return LaunchError(
         str(getattr(error, "message", error)),
-        code=JOB_CODES.get(kind.__name__, "job"),
-        exit_code=Exit.USAGE,
+        code=code,
+        exit_code=Exit.PROVIDER if code == "gated-model" else Exit.USAGE,
         hint=str(getattr(error, "hint", "")) or "launch estimate     # once that is mended",
     )

@@ -219,3 +219,19 @@ def test_settings_survive_json_and_are_a_valid_job_again(job: Path) -> None:
     found = load(job, CONTRACT).spec
     assert JobSpec.model_validate_json(found.model_dump_json()) == found
     assert found.settings()["revision"] == "c170c708"
+
+
+def test_a_job_without_a_file_is_model_and_data_with_every_default(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    loaded = spec.load_flags("me/Mine-7B", str(tmp_path / "rows.jsonl"), sets=["train.r=8"])
+    assert (loaded.spec.name, loaded.spec.model, loaded.spec.train.r) == ("Mine-7B", "me/Mine-7B", 8)
+    assert loaded.spec.train.model_dump(exclude={"r"}) == spec.Train().model_dump(exclude={"r"})
+    assert spec.data_files(loaded) == {"train": tmp_path / "rows.jsonl"}
+
+
+def test_a_job_without_a_file_names_the_flag_that_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"--data .*none\.jsonl: data\.train: there is no file"):
+        spec.load_flags("me/mine", str(tmp_path / "none.jsonl"))
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    with pytest.raises(SpecError, match=r"--set train\.r=0: `train\.r` should be 1 or more"):
+        spec.load_flags("me/mine", str(tmp_path / "rows.jsonl"), sets=["train.r=0"])
