@@ -63,6 +63,7 @@ def _offer(row: dict[str, str], terms: dict[str, str]) -> Offer:
             granularity_seconds=int(terms["granularity_seconds"]), minimum_seconds=int(terms["minimum_seconds"])
         ),
         architecture=row["architecture"],
+        vetted=row["vetted"] == "yes",
     )
 
 

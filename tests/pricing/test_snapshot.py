@@ -31,6 +31,11 @@ def test_every_row_is_an_offer_with_a_known_card_a_positive_price_and_a_source()
         assert Decimal("0.05") < offer.usd_per_hour / offer.gpu_count < 20
 
 
+def test_machines_of_private_hosts_are_marked_as_such_here_too() -> None:
+    private = {one.region for one in snapshot.offers(NOW) if not one.vetted}
+    assert private == {one.region for one in snapshot.offers(NOW) if one.region == "community"} == {"community"}
+
+
 def test_a_processor_is_called_as_the_providers_call_it() -> None:
     assert {one.architecture for one in snapshot.offers(NOW)} <= {"x86_64", "aarch64"}
 
