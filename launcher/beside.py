@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, replace
 
+from launcher.otherwise import otherwise
 from launcher.price import Priced
 from launcher.world import World
+from pricing.alternatives import Alternative
 from pricing.elsewhere_prices import Quote, quotes
 from pricing.memory import disk_gib, largest_micro_batch, longest_sequence, ram_gib
 from pricing.offer import Market
@@ -41,6 +43,7 @@ class Beside:
     ram_gib: float
     disk_gib: int
     room: Room | None
+    otherwise: tuple[Alternative, ...]
     model_source: str
     tokens_are: str
 
@@ -54,6 +57,7 @@ def beside(priced: Priced, world: World) -> Beside:
         ram_gib=ram_gib(plan.workload),
         disk_gib=max(disk_gib(plan.workload), plan.choices[0].disk_gib),
         room=_room(plan),
+        otherwise=otherwise(priced),
         model_source=plan.workload.shape.source,
         tokens_are=plan.workload.tokens_are,
     )

@@ -7,6 +7,7 @@ from textwrap import wrap
 from launcher.beside import Beside, Own
 from launcher.display import folded, interval, money, span, where
 from launcher.tables import left, right, table
+from pricing.alternatives import Alternative
 from pricing.elsewhere_prices import Quote
 from pricing.estimate import Estimate, Phase
 from pricing.interval import Dollars, Interval
@@ -87,6 +88,8 @@ def _facts(plan: Plan, around: Beside, width: int) -> Iterator[str]:
     if first.odds is not None:
         average = f"{money(first.finish_usd)} on average, tries that do not finish counted"
         yield folded("odds", [f"{share(first.odds)} to finish{_limits(plan)}", average], width)
+    if around.otherwise:
+        yield folded("otherwise", [_alternative(one) for one in around.otherwise], width)
     if around.own is not None:
         yield from _own(around.own, width)
     yield folded("rests on", [f"model: {around.model_source}", f"tokens: {_tokens(plan, around)}"], width)
@@ -128,7 +131,7 @@ def _speed(tokens_per_second: Interval) -> str:
 
 def share(odds: float) -> str:
     """A probability in percent, which is never told as a certainty."""
-    return "over 99 %" if odds >= SURE else "under 1 %" if odds < 1 - SURE else f"{odds * 100:.0f} %"
+    return "over 99%" if odds >= SURE else "under 1%" if odds < 1 - SURE else f"{odds:.0%}"
 
 
 def _limits(plan: Plan) -> str:
@@ -141,6 +144,14 @@ def _limits(plan: Plan) -> str:
 def _tokens(plan: Plan, around: Beside) -> str:
     spread = plan.workload.token_spread
     return around.tokens_are if spread == 1 else f"{around.tokens_are}, within x{spread:.2g}"
+
+
+def _alternative(one: Alternative) -> str:
+    """What else the budget would buy, at what price and with which odds, and what asks for it; or why it would not."""
+    if one.usd is None:
+        return f"{one.text}: {one.why}"
+    odds = "" if one.odds is None else f", {share(one.odds)}"
+    return f"{one.text}: {interval(one.usd)}{odds} ({one.flag})"
 
 
 # A card of one's own

@@ -2,7 +2,8 @@
 
 from launcher.beside import Beside, Own, Room
 from launcher.events import PlanMade
-from launcher.wire import Json, document, dollars, interval, maybe_usd, usd
+from launcher.wire import Json, document, dollars, interval, maybe_usd, offer, usd
+from pricing.alternatives import Alternative
 from pricing.elsewhere_prices import Quote
 from pricing.own_hardware import OwnRun, PaysAfter
 from pricing.workload import Workload
@@ -19,6 +20,7 @@ def _beside(around: Beside, workload: Workload) -> dict[str, Json]:
         "host_memory_gib": round(around.ram_gib, 2),
         "disk_gib": around.disk_gib,
         "room": None if around.room is None else _room(around.room),
+        "otherwise": [_alternative(one) for one in around.otherwise],
         "own_hardware": None if around.own is None else _own(around.own),
         "elsewhere": [_quote(one) for one in around.quotes],
     }
@@ -49,6 +51,18 @@ def _workload(one: Workload) -> dict[str, Json]:
 
 def _room(one: Room) -> dict[str, Json]:
     return {"micro_batch": one.micro_batch, "sequence_tokens": one.sequence_tokens}
+
+
+def _alternative(one: Alternative) -> dict[str, Json]:
+    return {
+        "kind": str(one.kind),
+        "text": one.text,
+        "flag": one.flag,
+        "offer": None if one.offer is None else offer(one.offer),
+        "planned_usd": None if one.usd is None else dollars(one.usd),
+        "odds": None if one.odds is None else round(one.odds, 4),
+        "why": one.why,
+    }
 
 
 def _own(own: Own) -> dict[str, Json]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from launcher.beside import Beside, Own, Room
 from pricing import gpus
+from pricing.alternatives import Alternative, Kind
 from pricing.elsewhere_prices import Quote, prices
 from pricing.estimate import PHASES, Estimate, Times
 from pricing.interval import Dollars, Interval, around
@@ -87,9 +88,23 @@ def quotes() -> tuple[Quote, ...]:
     )
 
 
+def alternatives() -> tuple[Alternative, ...]:
+    return (
+        Alternative(
+            kind=Kind.EPOCHS, text="14 epochs", flag="--set train.epochs=14", offer=plan().choices[0].offer,
+            usd=dollars("1.20", "1.71", "2.60"), odds=0.96,
+        ),
+        Alternative(
+            kind=Kind.MODEL, text="mistralai/Mistral-Nemo-Instruct-2407",
+            flag="--model mistralai/Mistral-Nemo-Instruct-2407", why="needs 23.1 GiB, the A10G has 22.0",
+        ),
+    )  # fmt: skip
+
+
 def beside(**changes: Any) -> Beside:
     values: dict[str, Any] = {
         "quotes": quotes(), "own": own(), "ram_gib": 11.35, "disk_gib": 100,
-        "room": Room(micro_batch=28, sequence_tokens=2881), "model_source": "built-in table", "tokens_are": "counted",
+        "room": Room(micro_batch=28, sequence_tokens=2881), "otherwise": alternatives(),
+        "model_source": "built-in table", "tokens_are": "counted",
     }  # fmt: skip
     return Beside(**values | changes)

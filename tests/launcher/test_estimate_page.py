@@ -68,7 +68,7 @@ def test_phases_that_own_runs_corrected_show_by_how_much() -> None:
 
 
 @pytest.mark.parametrize(
-    ("odds", "text"), [(0.9999, "over 99 %"), (0.996, "over 99 %"), (0.97, "97 %"), (0.004, "under 1 %"), (0.5, "50 %")]
+    ("odds", "text"), [(0.9999, "over 99%"), (0.996, "over 99%"), (0.97, "97%"), (0.004, "under 1%"), (0.5, "50%")]
 )
 def test_odds_are_never_told_as_a_certainty(odds: float, text: str) -> None:
     assert share(odds) == text
@@ -83,7 +83,7 @@ def test_a_deadline_is_a_part_of_the_odds() -> None:
     plan = estimated.plan()
     hurried = replace(plan, terms=replace(plan.terms, deadline_seconds=7200.0))
     text = words(estimate_page.page(hurried, estimated.beside(), 80))
-    assert "97 % to finish within 5.00 and before the deadline in 2:00:00" in text
+    assert "97% to finish within 5.00 and before the deadline in 2:00:00" in text
 
 
 def test_parts_of_the_memory_that_round_to_nothing_are_not_shown() -> None:
@@ -107,6 +107,15 @@ def test_on_the_cpu_there_is_no_card_to_fill() -> None:
     text = estimate_page.page(plan, estimated.beside(room=None, own=None), 80)
     assert "surely fit too" not in text
     assert "host memory" not in text
+
+
+def test_what_the_budget_would_buy_otherwise_has_a_price_odds_and_a_flag_or_a_reason() -> None:
+    text = words(page())
+    assert "14 epochs: 1.71 (1.20-2.60), 96% (--set train.epochs=14)" in text
+    assert "mistralai/Mistral-Nemo-Instruct-2407: needs 23.1 GiB, the A10G has 22.0" in text
+    assert "otherwise" not in page(otherwise=())
+    without_odds = (replace(estimated.alternatives()[0], odds=None),)
+    assert "14 epochs: 1.71 (1.20-2.60) (--set" in words(page(otherwise=without_odds))
 
 
 # A card of one's own
@@ -155,6 +164,7 @@ def test_the_document_of_an_estimate_is_sound_and_has_all_that_the_page_tells() 
     told = document["estimate"]
     assert told["room"] == {"micro_batch": 28, "sequence_tokens": 2881}
     assert told["own_hardware"]["pays_after_runs"] == {"low": 2639, "expected": 4252, "high": 6924}
+    assert [one["flag"] for one in told["otherwise"] if one["offer"]] == ["--set train.epochs=14"]
     assert [one["list_usd"] for one in told["elsewhere"]] == ["0.48", "1.00"]
     (first, *_) = document["choices"]
     assert (first["odds"], first["finish_usd"], first["egress_usd"]) == (0.97, "0.52", "0.0036")
