@@ -4,21 +4,26 @@
         /tmp/ftune/bin/python -m tests.accuracy.ask_ftune
 
 writes its answers into `rivals.csv`. It is asked through its public `Estimator`, with everything that it can be told:
-method, bits, rank, targets, batch, sequence, checkpointing, flash attention, optimizer, card, tokens of a row. A model
-that its database lacks is given to it with true dimensions and the true number of parameters, which is better than what
-it would make of the Hub's config.
+method, bits, rank, targets, batch, sequence, checkpointing, flash attention, optimizer, card, tokens of a row.
+
+A model that its database lacks it reads from the Hub's config.json and counts by a formula of its own (the head left
+out; the first Qwen, whose config gives both halves of an MLP matrix together, as half as big again). That is its answer
+as a person gets it; here the config comes from `models.csv` instead of the Hub. Beside it stands what it says when told
+the true dimensions and parameters, which its interface has no way to do, because that is fairer to its formulas.
 """
 
 from collections.abc import Iterator
+from functools import partial
+from importlib.metadata import version
 from math import log
+from unittest import mock
 
-import ftuneai  # type: ignore[import-not-found]  # it has an environment of its own
-from ftuneai import Estimator, loader
+from ftuneai import Estimator, hub, loader  # type: ignore[import-not-found]  # it has an environment of its own
 from ftuneai.core.models import ModelSpec  # type: ignore[import-not-found]  # as above
 
 from pricing.workload import Attention, Method, ModelShape, Optimizer, Workload
 from tests.accuracy.points import Point, points
-from tests.accuracy.rivals import FTUNE, Answer, record
+from tests.accuracy.rivals import FTUNE, FTUNE_TOLD, Answer, record
 
 ITS_MODELS = {
     "Llama-3.1-8B": "meta-llama/Llama-3.1-8B", "gemma-2-9b": "google/gemma-2-9b", "Qwen2.5-7B": "Qwen/Qwen2.5-7B",
@@ -31,15 +36,19 @@ ITS_CARDS = {
 }  # fmt: skip
 """It knows neither an A40 nor an A6000."""
 TARGETS = ("attention", "attention_all", "all_linear")
+VERSION = version("ftuneai")
+"""Of the package; what it says of itself (`__version__`) is 0.2.0."""
+POSITIONS = 1 << 17
+"""It refuses a sequence beyond a model's positions; some runs went beyond."""
 MICRO_STEPS = 100_000
 """Its hours are rounded to two digits: so many micro-steps make that nothing."""
 
 
-def estimator(workload: Workload, target: str) -> Estimator:
-    """Its question, as a user would put it."""
+def estimator(workload: Workload, target: str, *, told: bool) -> Estimator:
+    """Its question, as a user would put it; `told`: with the true size of the model."""
     recipe, quantised = workload.recipe, workload.method is Method.QLORA
     return Estimator(
-        model=_model(workload.shape),
+        model=_model(workload.shape, told=told),
         method="qlora" if quantised else "lora",
         quantization="4bit" if quantised else "none",
         batch_size=workload.micro_batch,
@@ -52,9 +61,10 @@ def estimator(workload: Workload, target: str) -> Estimator:
     )
 
 
-def answer(point: Point) -> Answer:
+def answer(point: Point, *, told: bool) -> Answer:
     """Peak memory in GiB (it divides by 1024 cubed) and seconds of a micro-step."""
-    asked = min((estimator(point.workload, target) for target in TARGETS), key=lambda one: _distance(one, point))
+    questions = (estimator(point.workload, target, told=told) for target in TARGETS)
+    asked = min(questions, key=partial(_distance, point=point))
     card = ITS_CARDS.get(point.gpu_name)
     seconds = None
     if card is not None:
@@ -62,14 +72,13 @@ def answer(point: Point) -> Answer:
         tokens_per_row = round(point.tokens / point.workload.micro_batch)
         hours = asked.estimate_time(gpu=card, dataset_size=rows, epochs=1, avg_seq_length=tokens_per_row).total_hours
         seconds = hours * 3600 / MICRO_STEPS
-    return Answer(version=ftuneai.__version__, gib=asked.estimate_memory().total_gb, seconds=seconds)
+    return Answer(version=VERSION, gib=asked.estimate_memory().total_gb, seconds=seconds)
 
 
-def answers() -> Iterator[tuple[str, Answer]]:
-    """For all runs that tell their memory or their time."""
+def answers(*, told: bool) -> Iterator[tuple[str, Answer]]:
+    """For all runs."""
     for point in points():
-        if point.memory_gib is not None or point.micro_step_seconds is not None:
-            yield point.id, answer(point)
+        yield point.id, answer(point, told=told)
 
 
 def _distance(asked: Estimator, point: Point) -> float:
@@ -77,18 +86,35 @@ def _distance(asked: Estimator, point: Point) -> float:
     return abs(log(asked.estimate_memory().trainable_params / point.workload.lora_parameters))
 
 
-def _model(shape: ModelShape) -> str:
-    name = ITS_MODELS.get(shape.name, shape.name)
-    loader.load_models().setdefault(
-        name,
-        ModelSpec(
-            name=name, parameters=shape.parameters, hidden_size=shape.hidden, num_layers=shape.layers,
-            num_attention_heads=shape.heads, num_kv_heads=shape.kv_heads, intermediate_size=shape.intermediate,
-            vocab_size=shape.vocabulary, max_seq_length=1 << 17,
-        ),
+def _model(shape: ModelShape, *, told: bool) -> str:
+    """The name by which it knows the model from now on."""
+    if shape.name in ITS_MODELS:
+        return ITS_MODELS[shape.name]
+    name = f"{'told' if told else 'hub'}/{shape.name}"
+    if name not in loader.load_models():
+        loader.load_models()[name] = _true_spec(shape, name) if told else _its_spec(shape, name)
+    return name
+
+
+def _true_spec(shape: ModelShape, name: str) -> ModelSpec:
+    return ModelSpec(
+        name=name, parameters=shape.parameters, hidden_size=shape.hidden, num_layers=shape.layers,
+        num_attention_heads=shape.heads, num_kv_heads=shape.kv_heads, intermediate_size=shape.intermediate,
+        vocab_size=shape.vocabulary, max_seq_length=POSITIONS,
     )  # fmt: skip
-    return str(name)
+
+
+def _its_spec(shape: ModelShape, name: str) -> ModelSpec:
+    config = {
+        "hidden_size": shape.hidden, "num_hidden_layers": shape.layers, "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.kv_heads, "vocab_size": shape.vocabulary, "max_position_embeddings": POSITIONS,
+        "intermediate_size": shape.intermediate * (2 if "halved" in shape.source else 1),
+        "hidden_act": "silu" if shape.gated else "gelu", "torch_dtype": "bfloat16",
+    }  # fmt: skip
+    with mock.patch.object(hub, "fetch_model_config", return_value=config):
+        return hub.resolve_model_from_hub(name)
 
 
 if __name__ == "__main__":
-    record(FTUNE, answers())
+    record(FTUNE, answers(told=False))
+    record(FTUNE_TOLD, answers(told=True))
