@@ -32,8 +32,8 @@ class Model:
     folder: Path | None = None
     is_local: bool = False
     """It is a folder of the user's, to be shipped; not a copy in the Hub's cache."""
-    is_reachable: bool = True
-    """The Hub told us something; False: it is not worth asking again now."""
+    unreachable: str = ""
+    """Why the Hub told us nothing: then it is not worth asking again now."""
 
 
 def find(name: str, revision: str, base: Path, *, environ: Mapping[str, str], cache: Path | None) -> Model:
@@ -66,8 +66,8 @@ def _fetched_tokenizer(model: Model, kept: Kept) -> bytes:
         return path.read_bytes()
     if lacks is not None and lacks.is_file():
         raise NoFile(f"the model has no {TOKENIZER}")
-    if not model.is_reachable:
-        raise Unreachable("the Hub could not be reached")
+    if model.unreachable:
+        raise Unreachable(model.unreachable)
     try:
         content = kept.hub.file(
             model.name, model.revision, TOKENIZER, most_bytes=TOKENIZER_BYTES, seconds=TOKENIZER_SECONDS
@@ -162,7 +162,7 @@ def _from_table(name: str, revision: str, why: str) -> Model:
     if found is None:
         raise _unknown(name, why)
     return Model(
-        name=found[0], decoder=found[1], source=f"{TABLE} ({why})", revision=revision, is_reachable=False
+        name=found[0], decoder=found[1], source=f"{TABLE} ({why})", revision=revision, unreachable=why
     )  # fmt: skip
 
 

@@ -178,7 +178,7 @@ def load(path: Path, *, sets: Sequence[str] = (), model: str | None = None, data
 
 def load_flags(model: str, data: str, *, sets: Sequence[str] = ()) -> LoadedSpec:
     """A job without a file: model and data as the flags say them, all else as the defaults. Raises `SpecError`."""
-    said = Said(Lined(values={}, lines={}), Path(FILE), default_name=Path(model).name)
+    said = Said(Lined(values={}, lines={}), Path(FILE), default_name=Path(data).stem)
     return _loaded(said, Path(FILE), sets, (model, data))
 
 

@@ -1,9 +1,11 @@
 """How many tokens the data has: counted with the model's own tokenizer, on a sample of large data, or guessed."""
 
+import hashlib
 import json
+import os
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import sqrt
 from pathlib import Path
 
@@ -23,6 +25,8 @@ COUNTED_BYTES = 300_000
 LONGEST_COUNTED = 16
 """The longest conversations are always counted: they decide the memory."""
 SEED = 17
+MOST_KEPT_ROWS = 100_000
+"""Counts of more rows are made anew each time (about a megabyte of numbers)."""
 Z_80 = 1.2816
 """Standard errors to either side that hold 80 % of a normal distribution."""
 COUNTED, GUESSED = "counted", "guessed from characters"
@@ -72,13 +76,63 @@ def tally(path: Path, count: Count | None, *, most_bytes: int = COUNTED_BYTES) -
 
 def counter(tokenizer_json: bytes) -> Count | None:
     """Counts with this tokenizer; None for one that the library does not understand."""
-    from tokenizers import Tokenizer  # start-up time
+    import tokenizers  # start-up time
 
     try:
-        tokenizer = Tokenizer.from_buffer(tokenizer_json)
+        tokenizer = tokenizers.Tokenizer.from_buffer(tokenizer_json)
     except Exception:  # the library raises it bare for what it cannot read
         return None
     return lambda texts: [len(one.ids) for one in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokenizer:
+    """A model's tokenizer.json, read only where something is to be counted: that takes up to a second for a large one.
+
+    What was counted before is kept in `folder` (None: nowhere), by the contents of both files.
+    """
+
+    content: bytes
+    folder: Path | None = None
+
+    def tally(self, path: Path) -> Tally | None:
+        """The rows of a file; None where the library does not understand the tokenizer. Raises `WorkloadError`."""
+        kept = self._kept(path)
+        if kept is not None and kept.is_file() and (before := _read_tally(kept)) is not None:
+            return before
+        count = counter(self.content)
+        if count is None:
+            return None
+        made = tally(path, count)
+        if kept is not None and len(made.lengths) <= MOST_KEPT_ROWS:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            aside = kept.with_suffix(f".{os.getpid()}")
+            aside.write_text(json.dumps(asdict(made)), encoding="utf-8")
+            aside.replace(kept)
+        return made
+
+    def _kept(self, path: Path) -> Path | None:
+        if self.folder is None or not path.is_file():
+            return None
+        rules = f"{COUNTED_BYTES} {TEMPLATE_TOKENS} {LONGEST_COUNTED} {SEED} {GUESS_SPREAD} {Z_80}"
+        name = hashlib.sha256(rules.encode())
+        for content in (self.content, path.read_bytes()):
+            name.update(hashlib.sha256(content).digest())
+        return self.folder / f"tokens-{name.hexdigest()[:32]}.json"
+
+
+def _read_tally(path: Path) -> Tally | None:
+    """What was kept; None for what is damaged."""
+    try:
+        row = json.loads(path.read_text(encoding="utf-8"))
+        return Tally(
+            lengths=tuple(int(one) for one in row["lengths"]),
+            answers=tuple(int(one) for one in row["answers"]),
+            are=str(row["are"]),
+            spread=float(row["spread"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _drawn(sizes: Sequence[int], most_bytes: int) -> list[int]:

@@ -11,7 +11,7 @@ from jobs.hub import HubError
 from jobs.matrices import Kind, Matrix
 from jobs.model_config import TABLE, Model, find, tokenizer
 from jobs.qlora.prepare import LONGEST_SHARE_TOO_LONG
-from jobs.tokens import GUESSED, Count, Tally, counter, tally
+from jobs.tokens import GUESSED, Tally, Tokenizer, tally
 from pricing.workload import Attention, Method, Optimizer, Quantisation, Recipe, Workload
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ def measure(
     model = find(wanted.model, wanted.revision, folder, environ=environ, cache=cache)
     _check(wanted, model)
     wanted = replace(wanted, max_length=min(wanted.max_length, model.decoder.positions or wanted.max_length))
-    count, why = _tokenizer(model, environ, cache)
-    rows = {name: tally(path, count) for name, path in data.items() if name in {"train", "test"}}
+    wanted_parts = {name: path for name, path in data.items() if name in {"train", "test"}}
+    rows, why = _counted(model, wanted_parts, environ, cache)
     if "train" not in rows or not rows["train"].lengths:
         raise WorkloadError(
             "there are no training rows", hint="data.train must name a JSONL file with chat turns", code="data"
@@ -225,13 +225,19 @@ def _split(wanted: Settings, rows: Mapping[str, Tally]) -> tuple[Tally, Tally]:
     return train.first(max(1, whole - ceil(whole * wanted.validation) - ceil(whole * wanted.test))), tested
 
 
-def _tokenizer(model: Model, environ: Mapping[str, str], cache: Path | None) -> tuple[Count | None, str]:
-    """Counts with the model's own tokenizer; else why not."""
+def _counted(
+    model: Model, parts: Mapping[str, Path], environ: Mapping[str, str], cache: Path | None
+) -> tuple[dict[str, Tally], str]:
+    """The rows of each part, counted with the model's own tokenizer; else guessed, and why."""
     try:
-        count = counter(tokenizer(model, environ=environ, cache=cache))
+        own = Tokenizer(content=tokenizer(model, environ=environ, cache=cache), folder=cache)
     except HubError as missing:
-        return None, missing.why
-    return count, "" if count is not None else "its tokenizer.json is not understood"
+        return {name: tally(path, None) for name, path in parts.items()}, missing.why
+    counted = {name: own.tally(path) for name, path in parts.items()}
+    whole = {name: rows for name, rows in counted.items() if rows is not None}
+    if len(whole) == len(counted):
+        return whole, ""
+    return {name: tally(path, None) for name, path in parts.items()}, "its tokenizer.json is not understood"
 
 
 def _folder_bytes(folder: Path | None) -> int:

@@ -224,7 +224,7 @@ def test_settings_survive_json_and_are_a_valid_job_again(job: Path) -> None:
 def test_a_job_without_a_file_is_model_and_data_with_every_default(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("{}\n")
     loaded = spec.load_flags("me/Mine-7B", str(tmp_path / "rows.jsonl"), sets=["train.r=8"])
-    assert (loaded.spec.name, loaded.spec.model, loaded.spec.train.r) == ("Mine-7B", "me/Mine-7B", 8)
+    assert (loaded.spec.name, loaded.spec.model, loaded.spec.train.r) == ("rows", "me/Mine-7B", 8)
     assert loaded.spec.train.model_dump(exclude={"r"}) == spec.Train().model_dump(exclude={"r"})
     assert spec.data_files(loaded) == {"train": tmp_path / "rows.jsonl"}
 

@@ -3,13 +3,16 @@
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from jobs import tokens
 from jobs.config_values import WorkloadError
-from jobs.tokens import TEMPLATE_TOKENS, counter, tally
+from jobs.tokens import TEMPLATE_TOKENS, Tokenizer, counter, tally
+
+BASE = Path(__file__).parents[2] / "examples" / "base" / "tokenizer.json"
 
 
 def rows(path: Path, texts: Sequence[str]) -> Path:
@@ -83,8 +86,7 @@ def test_a_tokenizer_that_cannot_be_read_counts_nothing(content: bytes) -> None:
 
 
 def test_our_examples_tokenizer_counts(tmp_path: Path) -> None:
-    base = Path(__file__).parents[2] / "examples" / "base" / "tokenizer.json"
-    count = counter(base.read_bytes())
+    count = counter(BASE.read_bytes())
     assert count is not None
     short, long = count(["hello", "hello there, where is my order?"])
     assert 0 < short < long
@@ -100,3 +102,33 @@ def test_a_file_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"messages": "\xff"}\n')
     with pytest.raises(WorkloadError, match="cannot read"):
         tally(tmp_path / "a.jsonl", by_words)
+
+
+def test_what_was_counted_before_is_read_and_not_counted_again(tmp_path: Path) -> None:
+    path = rows(tmp_path / "a.jsonl", ["hello there", "where is my order?"])
+    first = Tokenizer(content=BASE.read_bytes(), folder=tmp_path / "kept").tally(path)
+    (kept,) = (tmp_path / "kept").iterdir()
+    kept.write_text(kept.read_text().replace('"counted"', '"counted before"'))
+    again = Tokenizer(content=BASE.read_bytes(), folder=tmp_path / "kept").tally(path)
+    assert first is not None
+    assert again == replace(first, are="counted before")
+
+
+@pytest.mark.parametrize("changed", ["data", "tokenizer", "damage"])
+def test_other_data_another_tokenizer_and_a_damaged_count_are_counted_anew(tmp_path: Path, changed: str) -> None:
+    path, content = rows(tmp_path / "a.jsonl", ["hello there"]), BASE.read_bytes()
+    Tokenizer(content=content, folder=tmp_path / "kept").tally(path)
+    (kept,) = (tmp_path / "kept").iterdir()
+    kept.write_text("{" if changed == "damage" else kept.read_text().replace('"counted"', '"counted before"'))
+    if changed == "data":
+        rows(path, ["hello there", "and more"])
+    again = Tokenizer(content=content + b" " * (changed == "tokenizer"), folder=tmp_path / "kept").tally(path)
+    assert again is not None
+    assert again.are == "counted"
+
+
+def test_nothing_is_kept_without_a_folder_nor_of_a_tokenizer_that_cannot_be_read(tmp_path: Path) -> None:
+    path = rows(tmp_path / "a.jsonl", ["hello there"])
+    assert Tokenizer(content=BASE.read_bytes()).tally(path) is not None
+    assert Tokenizer(content=b"{}", folder=tmp_path / "kept").tally(path) is None
+    assert not (tmp_path / "kept").exists()
