@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types imports docs cloud bench lock record clean install
+.PHONY: help demo test check lint types imports docs cloud bench accuracy lock record clean install
 
 help:  ## these lines
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -44,6 +44,9 @@ cloud: $(STAMP)  ## a test cloud on this machine, to try the whole product witho
 
 bench: $(STAMP)  ## how fast: start-up, and the launch's own overhead against the test cloud
 	@$(BIN)/python -m tests.bench
+
+accuracy: $(STAMP)  ## how far estimates are off, on published runs that no constant was fitted on
+	@$(BIN)/python -m tests.accuracy
 
 UV = $(CURDIR)/$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11
 TORCHES = $$(grep -oE '^(torch|triton|setuptools|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)' torch.lock | sed 's/^/--no-emit-package /')

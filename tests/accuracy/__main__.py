@@ -4,8 +4,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pricing.memory import sure_gib
 from tests.accuracy import judge, rivals
-from tests.accuracy.judge import Score, fits, fits_on_own_card, memory_ratios, score, time_ratios
+from tests.accuracy.judge import Fits, Score, fits, fits_on_own_card, memory_ratios, score, time_ratios
 from tests.accuracy.points import Point, memory_points, points, time_points
 
 RESIDUALS = Path(__file__).with_name("residuals.csv")
@@ -44,6 +45,7 @@ def _time() -> str:
         *_grouped(by_card, lambda point: point.gpu_name, "GPU"),
         *_grouped(by_source, _quantisation, "weights"),
     ]
+    rows.append(_row("mixtures of experts, of which nothing was fitted", score(judge.mixture_ratios())))
     inside = judge.covered()
     share = sum(held for _, held in inside) / len(inside)
     text = f"Inside P10-P90, constants and width fitted without the source: {share:.0%} of {len(inside)} runs."
@@ -63,28 +65,33 @@ def _memory() -> str:
 
 def _fits() -> str:
     rows = memory_points()
-    usual = fits(rows, lambda row: judge.sure_gib(row.workload))
+    usual = fits(rows, lambda row: sure_gib(row.workload))
     own = fits_on_own_card(rows)
-    without = []
-    for source in sorted({row.source for row in rows}):
-        constants = judge.margin_without(source)
-        of_it = [row for row in rows if row.source == source]
-        without.append(fits(of_it, lambda row, c=constants: judge.sure_gib(row.workload, c)))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-    return "\n".join(
-        (
-            f"Fits or not, on cards of {', '.join(map(str, judge.CARDS_GIB))} GiB, at the default margin:",
-            "",
-            "| | false fits | did fit and were refused |",
-            "|---|---:|---:|",
-            f"| every run on every such card | {usual.false_fits} | {usual.refused} of {usual.fitted} "
-            f"({usual.refused / usual.fitted:.0%}) |",
-            f"| every run on the card that it ran on | {own.false_fits} | {own.refused} of {own.fitted} "
-            f"({own.refused / own.fitted:.0%}) |",
-            f"| margin chosen without the run's source | {sum(one.false_fits for one in without)} "
-            f"| {sum(one.refused for one in without)} of {sum(one.fitted for one in without)} "
-            f"({sum(one.refused for one in without) / sum(one.fitted for one in without):.0%}) |",
-        )
+    without = [_without(source) for source in sorted({row.source for row in rows})]
+    nested = Fits(
+        false_fits=sum(one.false_fits for one in without),
+        refused=sum(one.refused for one in without),
+        fitted=sum(one.fitted for one in without),
     )
+    cards = ", ".join(map(str, judge.CARDS_GIB))
+    lines = (
+        f"| Fits or not, at the default margin, on cards of {cards} GiB | false fits | did fit and were refused |",
+        "|---|---:|---:|",
+        _fit_row("every run on every such card", usual),
+        _fit_row("every run on the card that it ran on", own),
+        _fit_row("every run on every such card, margin chosen without its source", nested),
+    )
+    return "\n".join(lines)
+
+
+def _without(source: str) -> Fits:
+    """Runs of a source, by the margin that the others alone would have led to."""
+    constants = judge.margin_without(source)
+    return fits([row for row in memory_points() if row.source == source], lambda row: sure_gib(row.workload, constants))
+
+
+def _fit_row(name: str, one: Fits) -> str:
+    return f"| {name} | {one.false_fits} | {one.refused} of {one.fitted} ({one.refused / one.fitted:.0%}) |"
 
 
 def _rivals() -> str:

@@ -68,10 +68,11 @@ def _constants(rows: Sequence[Point]) -> SpeedConstants:
         row.source for row in rows
     )  # a source weighs as the root of its rows: they share software and habits
     share = np.array([many[row.source] ** -0.25 for row in rows])
-    measured = np.array([log(row.micro_step_seconds or 1.0) for row in rows])
+    measured = [log(row.micro_step_seconds or 1.0) for row in rows]
 
     def misses(at: np.ndarray) -> np.ndarray:
-        return np.array([log(_seconds(row, _as_constants(at))) for row in rows]) - measured
+        constants = _as_constants(at)
+        return np.array([log(_seconds(row, constants)) - true for row, true in zip(rows, measured, strict=True)])
 
     begin = np.array([log(getattr(START, name)) for name in FITTED])
     pull = np.array([DRAWN.get(name, 1e-6) ** 0.5 for name in FITTED])

@@ -9,7 +9,7 @@ from statistics import median
 
 from pricing.memory import PUBLISHED, MemoryConstants, needed, sure_gib
 from tests.accuracy.fit import error, fit, held_out, spread
-from tests.accuracy.points import Point, memory_points, time_points
+from tests.accuracy.points import Point, memory_points, mixture_points, time_points
 
 CARDS_GIB = (16, 24, 40, 48, 80)
 WITHOUT_SWIFT = 1.5
@@ -110,6 +110,13 @@ def time_ratios(by: str) -> tuple[tuple[Point, float], ...]:
     """Predicted over measured seconds, each without its own `by`: "source" or "gpu_name"."""
     rows = time_points()
     return tuple((row, exp(off)) for row, off in held_out(rows, lambda row: str(getattr(row, by))))
+
+
+@cache
+def mixture_ratios() -> tuple[tuple[Point, float], ...]:
+    """Predicted over measured seconds of the mixtures, by the fit over all others."""
+    fitted = fit(time_points())
+    return tuple((row, exp(error(row, fitted))) for row in mixture_points())
 
 
 @cache

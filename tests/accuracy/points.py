@@ -21,6 +21,7 @@ QUANTISATIONS = {
     "none": Quantisation.NONE, "nf4": Quantisation.NF4, "nf4-dq": Quantisation.NF4_DOUBLE,
     "nf4(bnb)": Quantisation.NF4, "gptq-int4": Quantisation.INT4,
 }  # fmt: skip
+MLP = ("up", "gate", "down")
 ROWS = 1000
 """Rows that stand for a data set: only ratios matter here."""
 
@@ -106,6 +107,11 @@ def memory_points() -> tuple[Point, ...]:
     return tuple(one for one in points() if not one.memory_says)
 
 
+def mixture_points() -> tuple[Point, ...]:
+    """Those of mixtures of experts, which no constant is fitted on."""
+    return tuple(one for one in points() if one.fit_use == "moe")
+
+
 def time_points() -> tuple[Point, ...]:
     """Those that say how long a known configuration took."""
     return tuple(one for one in points() if not one.time_says)
@@ -139,7 +145,7 @@ def _point(row: dict[str, str]) -> Point:
 
 
 def _workload(row: dict[str, str], source: Source) -> Workload:
-    shape, matrices = _shape(row["model"])
+    shape, matrices = _shape(row["model"], _working(row))
     quantisation = QUANTISATIONS.get(row["quant"], Quantisation.NF4)
     if quantisation is Quantisation.NF4 and source.double_quant:
         quantisation = Quantisation.NF4_DOUBLE
@@ -179,8 +185,13 @@ def _workload(row: dict[str, str], source: Source) -> Workload:
     )
 
 
+def _working(row: dict[str, str]) -> int:
+    """How many experts a token passes through, where there are some."""
+    return _number(row["notes"]) or 1 if row["fit_use"] == "moe" else 1
+
+
 @cache
-def _shape(model: str) -> tuple[ModelShape, dict[str, tuple[int, int]]]:
+def _shape(model: str, working: int) -> tuple[ModelShape, dict[str, tuple[int, int]]]:
     row = next(one for one in _csv("models.csv") if one["model"] == model)
     sizes = ("hidden", "layers", "heads", "kv_heads", "head_dim", "intermediate", "vocabulary")
     hidden, layers, heads, kv_heads, head_dim, inner, vocabulary = (int(row[name]) for name in sizes)
@@ -189,14 +200,19 @@ def _shape(model: str) -> tuple[ModelShape, dict[str, tuple[int, int]]]:
     matrices |= {"up": (hidden, inner), "down": (inner, hidden)}
     if row["gated"] == "yes":
         matrices["gate"] = (hidden, inner)
-    linear = layers * sum(inputs * outputs for inputs, outputs in matrices.values())
-    tied = row["tied"] == "yes"
+    tied, experts = row["tied"] == "yes", int(row["experts"])
+    other, linear = vocabulary * hidden * (1 if tied else 2), layers * _weights(matrices, experts)
     shape = ModelShape(
-        name=model, parameters=linear + vocabulary * hidden * (1 if tied else 2), hidden=hidden, layers=layers,
-        heads=heads, kv_heads=kv_heads, intermediate=inner, vocabulary=vocabulary, tied_embeddings=tied,
-        source=row["source"], gated=row["gated"] == "yes",
+        name=model, parameters=other + linear, active_parameters=other + layers * _weights(matrices, working),
+        linear_parameters=linear, hidden=hidden, layers=layers, heads=heads, kv_heads=kv_heads, intermediate=inner,
+        vocabulary=vocabulary, tied_embeddings=tied, source=row["source"], gated=row["gated"] == "yes",
     )  # fmt: skip
     return shape, matrices
+
+
+def _weights(matrices: dict[str, tuple[int, int]], experts: int) -> int:
+    """Of one layer; each expert has an MLP of its own."""
+    return sum(a * b * (experts if name in MLP else 1) for name, (a, b) in matrices.items())
 
 
 def _targets(text: str, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -213,6 +229,9 @@ def _micro_batch(row: dict[str, str]) -> int:
 
 def _mean_tokens(row: dict[str, str], source: Source) -> int:
     """Of a row before padding; where data are cut to a length that most rows reach, that length."""
+    median = re.search(r"median (\d+)", row["seq_len"])
+    if median:
+        return int(median.group(1))
     if source.mean_tokens is not None:
         return source.mean_tokens
     longest = _longest_tokens(row, source)
@@ -220,6 +239,8 @@ def _mean_tokens(row: dict[str, str], source: Source) -> int:
 
 
 def _longest_tokens(row: dict[str, str], source: Source) -> int:
+    if "median" in row["seq_len"]:
+        return 2 * (_number(row["seq_len"].split("median")[1]) or 1)  # a guess that attention alone would notice
     return source.longest_tokens or _number(row["seq_len"]) or 512
 
 
