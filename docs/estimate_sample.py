@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DAY = datetime(2026, 11, 24, 20, 4, tzinfo=UTC)
-WORDS = ("--model", "mistralai/Mistral-7B-Instruct-v0.3", "--budget", "5")
+WORDS = ("--job", "examples/support-json", "--model", "mistralai/Mistral-7B-Instruct-v0.3", "--budget", "5")
 CONFIG = """\
 default_providers: [aws, lambda, runpod]
 electricity_usd_per_kwh: 0.32
@@ -48,8 +48,7 @@ def main() -> int:
     def frozen(environ: Mapping[str, str], console: Console) -> World:
         return replace(real_world(environ, console), now=lambda: DAY)
 
-    job = str(ROOT / "examples" / "support-json")
-    return cli.main(["estimate", "--job", job, *sys.argv[1:]], make_world=frozen)
+    return cli.main(["estimate", *sys.argv[1:]], make_world=frozen)
 
 
 if __name__ == "__main__":

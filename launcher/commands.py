@@ -62,10 +62,33 @@ def _priced(session: Session, request: "Request") -> int:
 
 def _next_after_plan(request: "Request") -> str:
     """The same request as a launch; without a budget only where a provider was named."""
-    words = [f" --provider {name}" for name in request.providers]
-    if request.budget_usd is not None or not words:
-        words.insert(0, f" --budget {request.budget_usd or Decimal(5):f}")
-    return "launch" + "".join(words) + (f" --gpu {request.gpu}" if request.gpu else "")
+    from shlex import quote
+
+    from pricing.offer import Market
+
+    budget = request.budget_usd or (None if request.providers else Decimal(5))
+    seconds = request.deadline_seconds
+    said = [
+        ("--budget", None if budget is None else f"{budget:f}"),
+        *(("--provider", name) for name in request.providers),
+        ("--gpu", request.gpu),
+        *(("--region", name) for name in request.regions),
+        ("--max-price", request.max_price_usd_per_hour),
+        ("--job", request.job),
+        ("--model", request.model),
+        ("--data", request.data),
+        ("--name", request.name),
+        *(("--set", one) for one in request.sets),
+        ("--deadline", None if seconds is None else f"{seconds:.0f}s"),
+    ]
+    flags = {
+        "--fit-budget": request.fit_budget,
+        "--spot": request.markets == (Market.SPOT,),
+        "--on-demand": request.markets == (Market.ON_DEMAND,),
+        "--community": request.community,
+    }
+    words = [f"{option} {quote(str(value))}" for option, value in said if value is not None]
+    return " ".join(["launch", *words, *(flag for flag, is_set in flags.items() if is_set)])
 
 
 @click.command(epilog="\b\nExamples:\n  launch estimate --gpu a10g\n  launch estimate --budget 5 -v\n")

@@ -1,5 +1,7 @@
 """What `launch estimate` tells beside the plan, worked out in a world in memory: whose card, against which rent."""
 
+import contextlib
+import shlex
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -81,6 +83,29 @@ def test_an_estimate_as_typed_tells_it_all_and_ends_with_the_next_command(stage:
     for label in ("phase ", "in all ", "memory ", "machine ", "speed ", "odds ", "rests on "):
         assert f"\n{label}" in out
     assert out.rstrip().splitlines()[-1].startswith("next  launch --budget 5")
+
+
+@pytest.mark.parametrize(
+    ("typed", "next_command"),
+    [
+        ("", "launch --budget 5 --job {job}"),
+        ("--provider fake", "launch --provider fake --job {job}"),
+        ("--budget 7.50 --gpu a10g --set train.r=8 --set 'data.train=my rows.jsonl'",
+         "launch --budget 7.50 --gpu a10g --job {job} --set train.r=8 --set 'data.train=my rows.jsonl'"),
+        ("--deadline 6h --spot --community --max-price 3 --region north-1 --name x",
+         "launch --budget 5 --region north-1 --max-price 3 --job {job} --name x --deadline 21600s --spot --community"),
+    ],
+)  # fmt: skip
+def test_the_next_command_asks_for_the_same_job_under_the_same_limits(
+    stage: Stage, capsys: Capture, typed: str, next_command: str
+) -> None:
+    (rows,) = (path for path in (JOB / "data").glob("train*.jsonl"))
+    (stage.folder / "my rows.jsonl").write_bytes(rows.read_bytes())
+    with contextlib.chdir(stage.folder):
+        argv = shlex.split(typed.replace("my rows", str(stage.folder / "my rows")))
+        assert typing(stage)("estimate", "--job", str(JOB), *argv) == 0
+    shown = capsys.readouterr().out.rstrip().splitlines()[-1].replace(str(stage.folder / "my rows"), "my rows")
+    assert shown == "next  " + next_command.format(job=JOB)
 
 
 @pytest.mark.parametrize("words_typed", [("estimate",), ("--dry-run",)])
