@@ -64,9 +64,8 @@ def fit(rows: Sequence[Point]) -> Fitted:
 
 
 def _constants(rows: Sequence[Point]) -> SpeedConstants:
-    many = Counter(
-        row.source for row in rows
-    )  # a source weighs as the root of its rows: they share software and habits
+    # A source weighs as the root of its rows: they share software and habits.
+    many = Counter(row.source for row in rows)
     share = np.array([many[row.source] ** -0.25 for row in rows])
     measured = [log(row.micro_step_seconds or 1.0) for row in rows]
 
