@@ -11,7 +11,7 @@ from statistics import median
 
 from launcher import corrected
 from launcher.attempt_records import AttemptRecord, records
-from launcher.books import attempt_usd
+from launcher.books import CENT_PART_USD, attempt_usd
 from launcher.run import Outcome, Run
 from launcher.world import World
 from pricing import gpus
@@ -111,8 +111,12 @@ class History:
 
 def note_records(run: Run, world: World) -> None:
     """Write down what each machine of a run that is over came to."""
-    billed = {one.number: attempt_usd(one, world.now()) + one.egress_usd for one in run.attempts}
+    billed = {one.number: _rounded(attempt_usd(one, world.now()) + one.egress_usd) for one in run.attempts}
     world.ledger.records.keep(records(run, world.ledger.plan(run.id), billed))
+
+
+def _rounded(usd: Decimal) -> Decimal:
+    return usd.quantize(CENT_PART_USD)
 
 
 def catch_up(world: World) -> None:
@@ -173,7 +177,7 @@ def history(world: World, *, cards: Sequence[str] = (), providers: Sequence[str]
         runs=runs,
         usd=_score(billed, lambda one: one.usd_error or 0.0, lambda one: one.usd_inside),
         seconds=_score(counted, lambda one: one.seconds_error, lambda one: one.seconds_inside),
-        learned=_learned(learn(finished(shown))) if shown else (),
+        learned=_learned(finished(shown)) if shown else (),
         memory=_memory(shown),
     )
 
@@ -233,18 +237,19 @@ def _score(
     )
 
 
-def _learned(found: Corrections) -> tuple[Learned, ...]:
-    """What is told of it: by card and by provider, the most runs first."""
+def _learned(taught: Sequence[Finished]) -> tuple[Learned, ...]:
+    """What is told of it: by card and by provider; what changes a run's time most comes first."""
     told = []
-    for place, one in found.by_place.items():
+    for place, one in learn(taught).by_place.items():
         root, *rest = place.split("/")
+        if len(rest) != 1 or not corrected.matters(one):
+            continue
         phase, kind = root.split(" ")
-        if len(rest) == 1 and corrected.matters(one):
-            where = (
-                f"on the CPU of {rest[0]}" if kind == "cpu" else f"on {rest[0]}" if kind == "gpu" else f"at {rest[0]}"
-            )
-            told.append(Learned(what=corrected.word(phase), where=where, factor=one.factor, runs=one.runs))
-    return tuple(sorted(told, key=lambda one: (-one.runs, one.where, one.what)))
+        where = {"cpu": "on the CPU of", "gpu": "on"}.get(kind, "at") + f" {rest[0]}"
+        usual_seconds = median(each.estimate.expected for each in taught if each.path[:2] == (root, rest[0]))
+        seconds = abs(one.factor - 1) * usual_seconds
+        told.append((seconds, Learned(what=corrected.word(phase), where=where, factor=one.factor, runs=one.runs)))
+    return tuple(one for _, one in sorted(told, key=lambda pair: (-pair[0], pair[1].where, pair[1].what)))
 
 
 def _memory(machines: Sequence[AttemptRecord]) -> Interval | None:

@@ -22,11 +22,11 @@ COLUMNS: tuple[Column, ...] = (
     left("run"),
     left("on"),
     left("market", 4),
-    right("cost planned"),
-    right("was"),
+    right("cost P10  P50  P90"),
+    right("cost"),
     right("error"),
-    right("time planned", 3),
-    right("was", 2),
+    right("time P10  P50  P90", 3),
+    right("time", 2),
     right("error", 1),
 )
 EMPTY = "no run is over yet; after the first one its forecast stands here beside what it came to"
@@ -34,9 +34,13 @@ OUTSIDE = " * outside of P10 to P90, where one run in five should be"
 SHOWN_RUNS, SHOWN_LEARNED = 20, 6
 PLOT_ROWS, PLOT_LEAST, PLOT_MOST = 12, 30, 90
 """Lines of the plot, and columns that it may take beside its labels."""
-LABELS = 16
+LABELS = 15
 """Columns that the labels of the vertical axis take."""
+PLANNED = "planned"
+"""Stands behind the axis where the library would write it, out of the page."""
 LEAST_PLOTTED = 2
+LEAST_SHARE = 0.01
+"""Shares that differ by less read the same."""
 CSV_COLUMNS = (
     "run", "name", "at", "provider", "instance_type", "market", "gpu", "model", "method", "outcome", "attempts",
     "counts", "left_out", "planned_usd_low", "planned_usd_expected", "planned_usd_high", "spent_usd", "usd_error",
@@ -63,7 +67,8 @@ def text(found: History, width: int = 80) -> str:
 
 def _row(one: Compared) -> list[str]:
     where = one.gpu or "CPU"
-    cost = "" if one.usd_error is None else _range(one.planned_usd.low_usd, one.planned_usd.high_usd, money)
+    planned = one.planned_usd
+    cost = "" if one.usd_error is None else _three((planned.low_usd, planned.expected_usd, planned.high_usd), money)
     if one.left_out:
         return [one.run, where, market(one.market), cost, money(one.spent_usd), one.left_out, _times(one), "", ""]
     return [
@@ -80,15 +85,16 @@ def _row(one: Compared) -> list[str]:
 
 
 def _times(one: Compared) -> str:
-    return _range(one.planned_seconds.low, one.planned_seconds.high, span)
+    planned = one.planned_seconds
+    return _three((planned.low, planned.expected, planned.high), span)
 
 
-def _range(low: Amount, high: Amount, form: Callable[[Amount], str]) -> str:
-    return f"{form(low)}-{form(high)}"
+def _three(values: tuple[Amount, Amount, Amount], form: Callable[[Amount], str]) -> str:
+    return "  ".join(form(one) for one in values)
 
 
 def _error(error: float, *, inside: bool) -> str:
-    return f"{error * 100:+.0f} %{' ' if inside else '*'}"
+    return f"{round(error * 100):+d} %{' ' if inside else '*'}"
 
 
 def _is_outside(one: Compared) -> bool:
@@ -107,7 +113,7 @@ def _score(one: Score) -> list[str]:
     runs = "1 run" if one.runs == 1 else f"{one.runs} runs"
     return [
         f"median error {one.median_error * 100:.0f} %",
-        f"bias {one.bias * 100:+.0f} %",
+        f"bias {round(one.bias * 100):+d} %",
         f"inside P10-P90 {one.inside * 100:.0f} %",
         runs,
     ]
@@ -122,7 +128,8 @@ def _learned(found: History, width: int) -> list[str]:
     if found.memory is not None:
         one = found.memory
         share = f"peak {one.expected:.2f} of what was predicted"
-        lines.append(folded("memory", [share, f"from {one.low:.2f} to {one.high:.2f}"], width))
+        span_of = [f"from {one.low:.2f} to {one.high:.2f}"] if one.high - one.low >= LEAST_SHARE else []
+        lines.append(folded("memory", [share, *span_of], width))
     return lines
 
 
@@ -154,7 +161,7 @@ def _plot(points: Sequence[tuple[Interval, float]], unit: str, width: int) -> st
     figure.width = max(PLOT_LEAST, min(PLOT_MOST, width - LABELS))
     figure.height = PLOT_ROWS
     figure.with_colors, figure.origin = False, False
-    figure.x_label, figure.y_label = f"planned, {unit}", "actual"
+    figure.x_label, figure.y_label = PLANNED, "actual"
     figure.set_x_limits(min_=least, max_=most)
     figure.set_y_limits(min_=least, max_=most)
     figure.register_label_formatter(float, _label)
@@ -163,8 +170,9 @@ def _plot(points: Sequence[tuple[Interval, float]], unit: str, width: int) -> st
         height = log10(actual)
         figure.plot([max(least, log10(planned.low or actual)), log10(planned.high)], [height, height])
         figure.scatter([log10(planned.expected)], [height], marker="o")
-    drawn = "\n".join(line.rstrip(" ⠀") for line in figure.show().splitlines())
-    return f"{drawn}\na run held where the diagonal crosses its line (P10 to P90, o is the plan)"
+    drawn = "\n".join(line.removesuffix(f"> ({PLANNED})").rstrip(" ⠀") for line in figure.show().splitlines())
+    keys = f"{unit}, actual over planned: o is a run, its line P10 to P90; where it held, the diagonal crosses that"
+    return "\n".join([drawn, *wrap(keys, width)])
 
 
 def _label(value: float, chars: int, delta: float, left: bool = False) -> str:

@@ -326,8 +326,22 @@ def test_ctrl_c_in_attach_only_lets_go(stage: Stage, launch: Launch, capsys: Cap
 HEAVY = {"boto3", "botocore", "torch", "moto", "pandas", "pydantic", "httpx", "transformers", "rich"}
 
 
+CLOUDS = HEAVY - {"pydantic"}
+"""The history says again what today's estimator thinks of offers and jobs, which it reads by pydantic."""
+
+
 @pytest.mark.parametrize("argv", [["--help"], ["ps"], ["show"], ["receipt"], ["ps", "--json"]], ids=" ".join)
 def test_start_up_loads_nothing_heavy(argv: list[str], stage: Stage) -> None:
+    assert not HEAVY & loaded_by(argv, stage)
+
+
+@pytest.mark.parametrize("argv", [["history"], ["history", "--csv"]], ids=" ".join)
+def test_the_history_loads_no_clouds_sdk(argv: list[str], stage: Stage) -> None:
+    assert not CLOUDS & loaded_by(argv, stage)
+
+
+def loaded_by(argv: list[str], stage: Stage) -> set[str]:
+    """The packages that a command has imported when it is done, after one run."""
     stage.launch()
     stage.heard.events.clear()
     home = stage.folder / "home"
@@ -346,7 +360,7 @@ def test_start_up_loads_nothing_heavy(argv: list[str], stage: Stage) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert not HEAVY & set(done.stderr.split())
+    return set(done.stderr.split())
 
 
 def test_every_option_has_a_help_text() -> None:
