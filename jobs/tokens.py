@@ -80,7 +80,7 @@ def counter(tokenizer_json: bytes) -> Count | None:
 
     try:
         tokenizer = tokenizers.Tokenizer.from_buffer(tokenizer_json)
-    except Exception:  # the library raises it bare for what it cannot read
+    except ValueError:
         return None
     return lambda texts: [len(one.ids) for one in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
