@@ -27,6 +27,8 @@ class Answer:
     hides_funds: bool = False
     """It is paid in advance, was asked what the account holds, and did not tell."""
     error: ProviderError | None = None
+    too_old: int = 0
+    """Offers that were left out for the age of their prices (`--fresh`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,7 @@ class Market:
         hiding = [one.provider for one in self.answers if one.hides_funds]
         return (
             *(f"{name} left out: {error.text}" for name, error in failed),
+            *(f"{one.provider}: {one.too_old} prices older than a day left out" for one in self.answers if one.too_old),
             *(f"{name} does not tell what the account holds: it may end before the budget does" for name in hiding),
         )
 

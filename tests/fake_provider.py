@@ -198,16 +198,18 @@ class FakeProvider:
         self.note_trial: Callable[[Instance, tuple[str, ...]], Finding] = lambda instance, lines: self.findings[0]
         self.account: Callable[[], str] = lambda: f"account of {self.owner}"
         self.policy: Callable[[], str] = lambda: ""
+        self.price_age: Callable[[Offer], timedelta] = lambda offer: timedelta()
 
     def check(self) -> tuple[Finding, ...]:
         """As a test says; else all is well in here."""
         return self.findings
 
     def offers(self, query: OfferQuery) -> tuple[Offer, ...]:
-        """The price list, seen now."""
+        """The price list, seen now, unless a test says that its prices have an age."""
         self.cloud.call("offers")
         fitting = (one for one in self.catalogue if query.allows(one))
-        return tuple(_capped(one, query.max_usd_per_hour, self.cloud.clock()) for one in fitting)
+        now = self.cloud.clock()
+        return tuple(_capped(one, query.max_usd_per_hour, now - self.price_age(one)) for one in fitting)
 
     def create(self, request: InstanceRequest) -> Instance:
         """As told, with all the lies that a create call knows."""
