@@ -30,6 +30,9 @@ class Whole:
     machine: Machine
     asked: dict[str, str]
     """The parameters of the only RunInstances call."""
+    history: Said
+    estimate: Said
+    """The next one, of the same job."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,14 @@ def whole(launch_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iter
     assert said.code == 0, said.err
     laptop.all_quiet()
     (asked,) = launch_cloud.call("calls", operation="RunInstances")
-    whole = Whole(said=said, reading=launch_cloud.meter(), machine=laptop.machine(), asked=asked)
+    whole = Whole(
+        said=said,
+        reading=launch_cloud.meter(),
+        machine=laptop.machine(),
+        asked=asked,
+        history=laptop.run("history", "--json"),
+        estimate=laptop.run("estimate", "--gpu", "a10g", "--spot", "--json"),
+    )
     launch_cloud.reset()
     yield whole
     laptop.close()
@@ -87,6 +97,22 @@ def test_a_spot_machine_is_asked_for_with_the_price_that_the_budget_counts_on(wh
     assert whole.asked["InstanceMarketOptions.MarketType"] == "spot"
     most = Decimal(whole.asked["InstanceMarketOptions.SpotOptions.MaxPrice"])
     assert most == Decimal(intent["offer"]["worst_usd_per_hour"])
+
+
+@TOGETHER
+def test_the_run_is_in_the_history_beside_its_forecast_and_corrects_the_next_estimate(whole: Whole) -> None:
+    assert whole.history.code == 0, whole.history.err
+    found, receipt = whole.history.last, whole.said.last
+    jsonschema.Draft202012Validator(SCHEMA).validate(found)
+    (run,) = found["runs"]
+    assert (run["run"], run["counts"], run["gpu"]) == (receipt["run"], True, "A10G")
+    assert (run["spent_usd"], run["planned_usd"]) == (receipt["spent_usd"], receipt["planned_usd"])
+    phases = {one["name"]: one["whole_seconds"] for one in run["machines"][0]["phases"]}
+    assert all(phases[one["name"]] == pytest.approx(one["seconds"], abs=0.2) for one in receipt["phases"])
+    assert whole.estimate.code == 0, whole.estimate.err
+    factors = whole.estimate.last["choices"][0]["corrections"]
+    assert {"boot", "train", "evaluate"} <= set(factors)
+    assert factors["boot"] < 1  # a machine of the test cloud is there at once
 
 
 def test_an_on_demand_machine_is_rented_where_that_is_asked_for(laptop: Laptop) -> None:
