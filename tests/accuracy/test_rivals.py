@@ -52,7 +52,7 @@ def test_accelerate_is_read_as_total_size_and_the_20_percent_that_its_page_adds(
     assert rivals.memory(point("p114"))[ACCELERATE] == pytest.approx(without_head * 2 / GIB * 1.2, rel=1e-3)
 
 
-@pytest.mark.parametrize("id_", ["p114", "p174", "p190", "p079", "p105"])
+@pytest.mark.parametrize("id_", ["p114", "p174", "p190", "p079", "p105", "p019"])
 def test_the_file_holds_what_accelerate_itself_says(id_: str) -> None:
     assert rivals.accelerate_gib(point(id_)) == pytest.approx(ask_accelerate.gib(point(id_)), abs=1e-4)
 
