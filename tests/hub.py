@@ -124,12 +124,20 @@ class Desk(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
+class QuietServer(ThreadingHTTPServer):
+    """A client that saw enough from the status may hang up before the body is sent."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing on standard error."""
+
+
 @contextmanager
 def open_hub(**repositories: Repository) -> Iterator[Hub]:
     """A hub on a free port of loopback; a repository's name may stand as owner__name."""
     hub = Hub(repositories={name.replace("__", "/"): repository for name, repository in repositories.items()})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("OurDesk", (Desk,), {"hub": hub}))
-    server.daemon_threads = True
+    server = QuietServer(("127.0.0.1", 0), type("OurDesk", (Desk,), {"hub": hub}))
     hub.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

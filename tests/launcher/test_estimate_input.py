@@ -71,6 +71,11 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
         yield opened
 
 
+def no_account(*_: object) -> None:
+    """In place of any call to the provider."""
+    raise NoCredentials("no key")
+
+
 MISTAKES = {
     "an unknown model": (("--model", "me/decodr"), 2, "unknown-model", "the Hub has no such model"),
     "a name like one that is known": (("--model", "Mistral-7B-Instruct-v0.3"), 2, "unknown-model", MISTRAL),
@@ -168,6 +173,18 @@ def test_without_a_network_an_unknown_model_is_refused_with_the_nearest(
     assert "did you mean Qwen/Qwen3-" in told
 
 
+def test_a_mixture_of_which_no_card_holds_the_experts_is_refused_for_its_size_not_for_want_of_an_account(
+    stage: Stage, launch: Launch, here: Path, capsys: Capture
+) -> None:
+    argv = ("estimate", "--model", "mistralai/Mixtral-8x7B-v0.1", "--data", "rows.jsonl", "--gpu", "a10g")
+    assert launch("offers") == 0
+    for before_call in (stage.cloud.before_call, no_account):
+        stage.cloud.before_call = before_call
+        capsys.readouterr()
+        assert launch(*argv, "--json", HF_HUB_OFFLINE="1", HF_HOME=str(here)) == 3
+        assert document(capsys)["code"] == "does-not-fit"
+
+
 # Prices
 
 
@@ -223,10 +240,7 @@ def test_shipped_prices_are_never_fresh(stage: Stage, launch: Launch, capsys: Ca
 
 
 def test_without_credentials_there_are_no_fresh_prices(stage: Stage, launch: Launch, capsys: Capture) -> None:
-    def closed(*_: object) -> None:
-        raise NoCredentials("no key")
-
-    stage.cloud.before_call = closed
+    stage.cloud.before_call = no_account
     assert launch("offers", "--fresh") == 4
     assert "there are no credentials for fake" in words(capsys.readouterr().err)
 
