@@ -3,6 +3,7 @@
 import json
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from functools import cache
 
 from pricing import gpus
 from pricing.offer import Billing, Fees, Market, Offer, Stock
@@ -44,22 +45,47 @@ def loaded(text: str) -> Offer | None:
     """The offer of such a line; None for one of another version."""
     try:
         row = json.loads(text)
-        disk_usd, ip_usd, egress_usd = (Decimal(one) for one in row["fees_usd"])
-        granularity, minimum = row["billing_seconds"]
         plain = {name: row[name] for name in PLAIN}
         return Offer(
             **plain,
             market=Market(row["market"]),
-            gpu=None if row["gpu"] is None else gpus.by_name(row["gpu"]),
+            gpu=None if row["gpu"] is None else _gpu(row["gpu"]),
             usd_per_hour=Decimal(row["usd_per_hour"]),
             worst_usd_per_hour=Decimal(row["worst_usd_per_hour"]),
-            seen_at=datetime.fromisoformat(row["seen_at"]),
-            fees=Fees(disk_usd_per_gib_month=disk_usd, ip_usd_per_hour=ip_usd, egress_usd_per_gib=egress_usd),
-            billing=Billing(granularity_seconds=granularity, minimum_seconds=minimum),
+            seen_at=_instant(row["seen_at"]),
+            fees=_fees(*row["fees_usd"]),
+            billing=_billing(*row["billing_seconds"]),
             stock=Stock(row["stock"]),
         )
     except (ValueError, KeyError, TypeError, InvalidOperation, gpus.UnknownGpu):
         return None
+
+
+# What many offers have in common is one value for all of them, as with a provider: less to hold, and less to weigh.
+
+
+@cache
+def _gpu(name: str) -> gpus.Gpu:
+    return gpus.by_name(name)
+
+
+@cache
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+@cache
+def _fees(disk_usd: str, ip_usd: str, egress_usd: str) -> Fees:
+    return Fees(
+        disk_usd_per_gib_month=Decimal(disk_usd),
+        ip_usd_per_hour=Decimal(ip_usd),
+        egress_usd_per_gib=Decimal(egress_usd),
+    )
+
+
+@cache
+def _billing(granularity_seconds: int, minimum_seconds: int) -> Billing:
+    return Billing(granularity_seconds=granularity_seconds, minimum_seconds=minimum_seconds)
 
 
 PLAIN = (
