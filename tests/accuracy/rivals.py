@@ -98,7 +98,7 @@ def llama_factory_table(point: Point) -> float:
 def accelerate_gib(point: Point) -> float | None:
     """Column "Total Size" of the CLI's table, for float16 or int4.
 
-    Not "Training using Adam": that is a full fine-tuning (the largest of its parts, 8 bytes for each parameter), and for
+    Not "Training using Adam": that is a full fine-tuning (its largest part, 8 bytes for each parameter), and for
     int4 it says N/A. So who plans LoRA takes what loading needs, with the 20 % that accelerate's page says to add.
     """
     return _answer(ACCELERATE, point).gib
