@@ -172,7 +172,7 @@ def history(world: World, *, cards: Sequence[str] = (), providers: Sequence[str]
     runs = tuple(sorted(found, key=lambda one: (one.at, one.run), reverse=True))
     counted = [one for one in runs if not one.left_out]
     billed = [one for one in counted if one.usd_error is not None]
-    shown = [machine for one in runs for machine in one.machines]
+    shown = [machine for one in runs[:NEWEST_RUNS] for machine in one.machines]
     return History(
         runs=runs,
         usd=_score(billed, lambda one: one.usd_error or 0.0, lambda one: one.usd_inside),
