@@ -221,8 +221,13 @@ def _split(wanted: Settings, rows: Mapping[str, Tally]) -> tuple[Tally, Tally]:
     """Training and test rows; where they are shares of one file, the first so many stand for them."""
     train = rows["train"]
     whole = len(train.lengths)
-    tested = rows.get("test") or train.first(ceil(whole * wanted.test))
-    return train.first(max(1, whole - ceil(whole * wanted.validation) - ceil(whole * wanted.test))), tested
+    tested, validated = _share(whole, wanted.test), _share(whole, wanted.validation)
+    return train.first(max(1, whole - tested - validated)), rows.get("test") or train.first(tested)
+
+
+def _share(whole: int, share: float) -> int:
+    """How many rows jobs/qlora/parts.py takes out for a part: at least one, never all."""
+    return min(whole - 1, max(1, round(share * whole))) if share else 0
 
 
 def _counted(

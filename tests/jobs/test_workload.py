@@ -163,6 +163,8 @@ def test_repeated_conversations_count_once_as_in_the_job(tmp_path: Path) -> None
 def test_test_rows_come_from_their_file_or_from_a_share_of_the_training_file(tmp_path: Path) -> None:
     shares = job(tmp_path, data={"split": {"validation": 0.1, "test": 0.2}})
     assert (shares.examples, shares.evaluated_examples) == (7, 2)
+    tiny = job(tmp_path, data={"split": {"validation": 0.01, "test": 0.24}})
+    assert (tiny.examples, tiny.evaluated_examples) == (7, 2)
     data(tmp_path, "test", chats("uu", "a" * 64, 3))
     given = job(tmp_path)
     assert (given.examples, given.evaluated_examples, given.evaluated_new_tokens) == (10, 3, 20 + 5 + 16)
