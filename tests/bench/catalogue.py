@@ -51,8 +51,11 @@ def _offer(chance: random.Random, cards: Sequence[Gpu]) -> Offer:
     provider, gpu, cards_each = chance.choice(tuple(CLOUDS)), chance.choice(cards), chance.choice(COUNTS)
     vcpus, ram_gib = chance.choice(SIZES)
     is_spot, place = provider == SPOT_AT and chance.random() < 0.7, chance.randrange(PLACES)
-    on_demand = Decimal(round(chance.uniform(0.3, 6.0) * cards_each * 1000)).scaleb(-3)
-    price = (on_demand * Decimal(chance.randrange(25, 95)) / 100).quantize(Decimal("0.0001"))
+    # A card's price follows its memory and its rate, a place asks up to a third more, and what is spare is sold for
+    # less: so that few prices are odd, and what is out of reach is so for its size.
+    base_usd = (0.15 + gpu.usable_gib * 0.01 + gpu.bf16_tflops * 0.002) * cards_each + vcpus * 0.02
+    on_demand = Decimal(round(base_usd * (1 + (place // 3) % 7 / 18) * 1000)).scaleb(-3)
+    price = (on_demand * Decimal(chance.randrange(30, 80)) / 100).quantize(Decimal("0.0001"))
     return Offer(
         provider=provider,
         instance_type=f"{gpu.name.lower()}.{cards_each}x{vcpus}",
