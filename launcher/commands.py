@@ -86,6 +86,7 @@ def _next_after_plan(request: "Request") -> str:
         "--spot": request.markets == (Market.SPOT,),
         "--on-demand": request.markets == (Market.ON_DEMAND,),
         "--community": request.community,
+        "--fresh": request.fresh,
     }
     words = [f"{option} {quote(str(value))}" for option, value in said if value is not None]
     return " ".join(["launch", *words, *(flag for flag, is_set in flags.items() if is_set)])
@@ -98,8 +99,9 @@ def _next_after_plan(request: "Request") -> str:
 def estimate(session: Session, /, **said: Any) -> int:
     """Show what the job would cost to finish, on what; nothing is rented.
 
-    Ranked by expected dollars to finish, each price with its age. With -v: all choices, what was left out and why, and
-    where the time goes.
+    Ranked by expected dollars to finish, each price with its age; then, of the first: time and money by phase, memory by
+    part, the odds, what else the budget would buy, a card of your own, and what it all rests on. With -v: all choices,
+    what was left out and why, the phases of each kind of machine, and list prices elsewhere. See docs/estimate.md.
     """
     return _priced(session, _request(session, said))
 
