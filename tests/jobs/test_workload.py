@@ -153,6 +153,11 @@ def test_more_long_rows_than_the_job_tolerates_are_refused_before_anything_is_re
         job(tmp_path, train={"max_length": 16})
     assert "train.max_length=25" in caught.value.hint
     assert caught.value.code == "data"
+    data(tmp_path, lines=chats("u" * 32, "a" * 16, 18) + chats("u" * 320, "a" * 16, 2))
+    with pytest.raises(WorkloadError, match="10% of the training rows are longer than max_length 30"):
+        job(tmp_path, train={"max_length": 30})
+    # Guessed at 115 tokens, which may be 88: nobody knows that they are too long.
+    assert job(tmp_path, train={"max_length": 100}).examples == 18
 
 
 def test_repeated_conversations_count_once_as_in_the_job(tmp_path: Path) -> None:
