@@ -99,9 +99,9 @@ def _next_after_plan(request: "Request") -> str:
 def estimate(session: Session, /, **said: Any) -> int:
     """Show what the job would cost to finish, on what; nothing is rented.
 
-    Ranked by expected dollars to finish, each price with its age; then, of the first: time and money by phase, memory by
-    part, the odds, what else the budget would buy, a card of your own, and what it all rests on. With -v: all choices,
-    what was left out and why, the phases of each kind of machine, and list prices elsewhere. See docs/estimate.md.
+    Ranked by expected dollars to finish, each price with its age; then, of the first: time and money by phase, memory
+    by part, the odds, what else the budget would buy, a card of your own, and what it all rests on. With -v: all
+    choices, what was left out and why, the phases of each kind of machine, and list prices elsewhere.
     """
     return _priced(session, _request(session, said))
 
