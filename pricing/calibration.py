@@ -17,7 +17,9 @@ Z_80 = 1.2816
 """80 % of a normal distribution lie within so many standard deviations of its middle."""
 NOISE_SHARE = 2 / 3
 """The part of a forecast's variance that is new with each run; the rest stays with its card or provider, and can be
-learned (assumed). One run alone counts for a third, Buehlmann's n / (n + 2), until the runs themselves say more."""
+learned. One run alone counts for a third, Buehlmann's n / (n + 2), until the runs themselves say more. Cautious: in
+published runs half of the variance lies within one source, a quarter within one card, model and method there; shares
+from a third on serve about as well (`tests/accuracy/own_runs.py`)."""
 SURE_RUNS = 4
 """How many runs of one's own weigh as much as what is assumed here, in saying how much runs differ (assumed)."""
 HUBER = 1.345
