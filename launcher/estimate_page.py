@@ -85,9 +85,11 @@ def _facts(plan: Plan, around: Beside, width: int) -> Iterator[str]:
     yield from _memory(first.estimate.fit, around, width)
     yield folded("machine", _machine(first, around), width)
     yield folded("speed", [_speed(first.estimate.tokens_per_second)], width)
-    if first.odds is not None:
+    limits = _limits(plan)
+    if first.odds is not None and limits:
         average = f"{money(first.finish_usd)} on average, tries that do not finish counted"
-        yield folded("odds", [f"{share(first.odds)} to finish{_limits(plan)}", average], width)
+        told = [f"{share(first.odds)} to finish {limits}", average if first.finish_usd > 0 else ""]
+        yield folded("odds", told, width)
     if around.otherwise:
         yield folded("otherwise", [_alternative(one) for one in around.otherwise], width)
     if around.own is not None:
@@ -138,7 +140,7 @@ def _limits(plan: Plan) -> str:
     budget, deadline = plan.terms.budget_usd, plan.terms.deadline_seconds
     parts = [] if budget is None else [f"within {money(budget)}"]
     parts += [] if deadline is None else [f"before the deadline in {span(deadline)}"]
-    return " " + " and ".join(parts) if parts else ""
+    return " and ".join(parts)
 
 
 def _tokens(plan: Plan, around: Beside) -> str:

@@ -103,10 +103,11 @@ def test_the_verdict_is_fits_barely_or_not(needed: float, margin: float, verdict
 
 
 def test_on_the_cpu_there_is_no_card_to_fill() -> None:
-    plan = replace(estimated.plan(None, None), choices=(estimated.choice(cpu(), usd_per_hour="0", odds=None),))
+    plan = replace(estimated.plan(None, None), choices=(estimated.choice(cpu(), usd_per_hour="0", odds=1.0),))
     text = estimate_page.page(plan, estimated.beside(room=None, own=None), 80)
     assert "surely fit too" not in text
     assert "host memory" not in text
+    assert "odds" not in text  # nothing limits it
 
 
 def test_what_the_budget_would_buy_otherwise_has_a_price_odds_and_a_flag_or_a_reason() -> None:
