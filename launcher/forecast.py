@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from math import sqrt
 
 from jobs.progress import Probed
@@ -167,13 +167,30 @@ def reach_seconds(cap: Cap, rate_usd_per_hour: Decimal) -> float:
     return max(0.0, min(by_money, by_deadline))
 
 
-def needed_usd(ahead: Ahead, known: Known, cap: Cap) -> Decimal:
-    """The total budget under which the high end of the forecast would fit."""
-    reserve = cap.reserve
-    ending_seconds = Decimal(str(reserve.ending_seconds + reserve.guard_seconds))
-    usd = known.spent_usd + _usd(ahead.work.high, known.rate_usd_per_hour) + reserve.egress_usd
-    usd += cap.worst_usd_per_hour * ending_seconds / SECONDS_PER_HOUR
-    return usd.quantize(Decimal("0.01")) + Decimal("0.01")
+def needed_usd(tracker: Tracker, ahead: Ahead, known: Known, cap: Cap, now: datetime) -> Decimal:
+    """The total budget under which the rest could be done later, from the checkpoint that is saved when it stops now.
+
+    This machine has to be ended, and another one has to get to work. What there is of money must last for the high end
+    at today's rate, and for what is expected at the worst rate: nothing is rented under less.
+    """
+    reserve, rate, worst = cap.reserve, known.rate_usd_per_hour, cap.worst_usd_per_hour
+    ending_seconds = reserve.ending_seconds + reserve.guard_seconds
+    again_seconds = _again_seconds(tracker, known, now)
+    at_today = _usd(again_seconds + ahead.work.high, rate) + _usd(ending_seconds, worst)
+    at_worst = _usd(again_seconds + ahead.work.expected + ending_seconds, worst)
+    usd = known.spent_usd + _usd(reserve.ending_seconds, rate) + max(at_today, at_worst) + reserve.egress_usd
+    return usd.quantize(Decimal("0.01"), rounding=ROUND_UP)
+
+
+def _again_seconds(tracker: Tracker, known: Known, now: datetime) -> float:
+    """What it took this machine to get to its first step, the evaluations before training included."""
+    taken = tracker.seconds_by_phase(now)
+    measured, step = pace(tracker), tracker.last_step
+    trained = 0.0
+    if measured is not None and step is not None and tracker.measured is not None:
+        trained = measured.step_seconds * (step.step - tracker.measured.skipped_steps)
+    loading = max(0.0, taken.get("train", 0.0) - trained)
+    return known.restart_seconds + sum(taken.get(name, 0.0) for name in ("install", "model", "evaluate")) + loading
 
 
 def last_step_within(tracker: Tracker, known: Known, now: datetime, limit_seconds: float) -> int:

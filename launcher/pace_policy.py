@@ -152,7 +152,8 @@ def _shorten(now: Situation) -> Verdict:
     if last >= now.of:
         return Verdict(turn=Turn.GO_ON)
     share = last / now.planned_steps
-    why = f"{_short_of(now)}; the training ends at step {last} of {now.planned_steps} ({share:.0%}), its rate at 0"
+    ends = f"the training ends at step {last} of {now.planned_steps} ({share:.0%}), with its learning rate at 0"
+    why = f"{_short_of(now)}; {ends}"
     return Verdict(turn=Turn.SHORTEN, why=why, last_step=last)
 
 

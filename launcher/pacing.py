@@ -37,7 +37,7 @@ from launcher.request import IfSlow, Request
 from launcher.run import Ending, Run, Shortened
 from launcher.tracker import Tracker
 from launcher.world import World
-from pricing.estimate import Dollars, Estimate, Interval, estimate
+from pricing.estimate import Dollars, Estimate, estimate
 from pricing.offer import Market
 from pricing.plan import Choice, Plan
 
@@ -125,7 +125,7 @@ class Pacer:
             reach_seconds=reach,
             binds="budget" if by_money <= reach else "deadline",
             budget_usd=run.budget_usd,
-            needed_usd=needed_usd(ahead, known, cap),
+            needed_usd=needed_usd(tracker, ahead, known, cap, world.now()),
             step=step.step,
             of=of,
             planned_steps=max(of, 0 if run.shortened is None else run.shortened.of),
@@ -178,9 +178,10 @@ class Pacer:
         leaving_usd, leaving_seconds = self._leaving(known)
         plan = plan_for_rest(self._run, self._world, share, less_usd=leaving_usd, less_seconds=leaving_seconds)
         self._looked_at = self._world.now()
-        slower = 1.0 if situation.slow_host is not None else self._slower(tracker)
+        factor = 1.0 if situation.slow_host is not None else self._slower(tracker)
+        factor *= situation.planned_steps / self._plan.workload.steps  # what is planned may be less than the job says
         found = [
-            _elsewhere(choice, known.spent_usd + leaving_usd, slower, self._left_usd(known, leaving_usd))
+            _elsewhere(choice, known.spent_usd + leaving_usd, factor, self._left_usd(known, leaving_usd))
             for choice in (() if plan is None else plan.choices)
             if choice.offer.pool != self._run.attempt.offer.pool
             and self._world.ledger.refused_until(choice.offer.pool, self._world.now()) is None
@@ -246,16 +247,17 @@ def _alike(measured: Pace, other_step_seconds: float) -> bool:
     return max(measured.step_seconds, other_step_seconds) <= SAME_PACE * min(measured.step_seconds, other_step_seconds)
 
 
-def _elsewhere(choice: Choice, before_usd: Decimal, slower: float, left_usd: Decimal | None) -> Elsewhere:
-    """What the run will have cost there, `slower` times as long in training as estimated."""
-    train = next((one.seconds for one in choice.estimate.phases if one.name == "train"), None)
-    more = (slower - 1) * (train or Interval(low=0, expected=0, high=0)).expected
-    more_usd = choice.expected_usd_per_hour * Decimal(str(more)) / 3600
-    usd = choice.estimate.usd
-    whole = Dollars(
-        low_usd=before_usd + usd.low_usd + more_usd,
-        expected_usd=before_usd + usd.expected_usd + more_usd,
-        high_usd=before_usd + usd.high_usd + more_usd,
+def _elsewhere(choice: Choice, before_usd: Decimal, factor: float, left_usd: Decimal | None) -> Elsewhere:
+    """What the run will have cost there, with a training `factor` times as long as estimated."""
+    seconds = next(one.seconds for one in choice.estimate.phases if one.name == "train")
+    usd, rate = choice.estimate.usd, choice.expected_usd_per_hour
+    low, expected, high = (
+        rate * Decimal(str((factor - 1) * one)) / 3600 for one in (seconds.low, seconds.expected, seconds.high)
     )
-    fits = choice.high_fits and (left_usd is None or usd.high_usd + more_usd <= left_usd)
+    whole = Dollars(
+        low_usd=before_usd + usd.low_usd + low,
+        expected_usd=before_usd + usd.expected_usd + expected,
+        high_usd=before_usd + usd.high_usd + high,
+    )
+    fits = choice.high_fits and (left_usd is None or usd.high_usd + high <= left_usd)
     return Elsewhere(words=where(choice.offer), usd=whole, fits=fits)

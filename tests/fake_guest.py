@@ -30,6 +30,7 @@ from tests.fake_provider import FakeCloud
 TICK_SECONDS = 5.0
 """A read passes at least so much virtual time: a run of ten minutes is a hundred ticks, not six hundred."""
 NO_PROGRAM = "python3: can't open file '.launch/guest.pyz': [Errno 2] No such file or directory"
+WARM_STEPS = 3
 READY_SECONDS = 6.0
 """From the create call to the first login."""
 
@@ -50,6 +51,11 @@ class Work:
     weights_bytes: int = 7000
     log_bytes: int = 2
     makes_nothing: bool = False
+    tokens_per_second: float = 1000.0
+    vram_gib: float = 14.0
+    probe_steps: int = 0
+    """The probe counts so many steps, after three that warm up; 0: this job tells none, and cannot be shortened."""
+    spread: float = 0.05
 
 
 @dataclass
@@ -60,6 +66,10 @@ class Started:
     at: datetime
     first_step: int
     stop_at: datetime | None = None
+    slowness: float = 1.0
+    """So many times as long each step takes on this machine."""
+    shortened: list[tuple[datetime, int]] = field(default_factory=list)
+    """When it was told to end at which step."""
     notice_at: datetime | None = None
     notice_action: str = "terminate"
 
@@ -78,17 +88,21 @@ class Started:
             at += timedelta(seconds=seconds)
             yield at, {**_phase(name, "end"), "seconds": seconds}
         yield at, _phase("train", "begin")
-        for step in range(self.first_step + 1, work.steps + 1):
-            at += timedelta(seconds=work.step_seconds)
-            yield at, {"event": "step", "step": step, "of": work.steps, "loss": 2.0 / step, "learning_rate": 1e-4,
-                       "grad_norm": 1.0, "tokens_per_second": 1000.0, "vram_gib": 14.0, "epoch": 1.0}  # fmt: skip
+        began, step = at, self.first_step
+        while step < self._last(at):
+            step, at = step + 1, at + timedelta(seconds=work.step_seconds * self.slowness)
+            yield at, {"event": "step", "step": step, "of": self._last(at), "loss": 2.0 / step, "learning_rate": 1e-4,
+                       "grad_norm": 1.0, "tokens_per_second": work.tokens_per_second, "vram_gib": work.vram_gib,
+                       "epoch": 1.0}  # fmt: skip
+            if work.probe_steps and step == self.first_step + WARM_STEPS + work.probe_steps:
+                yield at, self._probe(step, self._last(at))
             asked = self.stop_at is not None and at >= self.stop_at
             if step % work.save_every == 0 or asked:
                 yield at, _checkpoint(step)
             if asked:
                 yield at, {"event": "done", "outcome": "stopped", "exit_code": 75, "step": "train", "text": ""}
                 return
-        yield at, {**_phase("train", "end"), "seconds": work.step_seconds * work.steps}
+        yield at, {**_phase("train", "end"), "seconds": (at - began).total_seconds()}
         yield at, _phase("evaluate", "begin")
         at += timedelta(seconds=work.evaluate_seconds)
         yield at, {"event": "result", "arm": "tuned", "metrics": {"exact": work.exact}, "n": 200}
@@ -98,6 +112,17 @@ class Started:
         failed = work.outcome == "failed"
         yield at, {"event": "done", "outcome": work.outcome, "exit_code": 1 if failed else 0,
                    "step": "evaluate" if failed else "", "text": "out of luck" if failed else ""}  # fmt: skip
+
+    def _last(self, now: datetime) -> int:
+        """The step that it ends at, by what it was told up to now."""
+        return min((step for at, step in self.shortened if at <= now), default=self.work.steps)
+
+    def _probe(self, step: int, of: int) -> dict[str, object]:
+        seconds = self.work.step_seconds * self.slowness
+        return {"event": "probe", "step": step, "of": of, "left": of - step, "steps": self.work.probe_steps,
+                "step_seconds": seconds, "spread": self.work.spread, "tokens_per_second": 1000.0,
+                "tokens_per_step": 1000.0 * seconds, "vram_gib": 14.0, "save_seconds": None,
+                "save_every": self.work.save_every}  # fmt: skip
 
     def is_over(self, now: datetime) -> bool:
         lines = self.lines(now)
@@ -189,9 +214,14 @@ class Inside:
     trickle_seconds: float = 0
     sent_bytes: int = 0
     stop_is_ignored: bool = False
+    slowness: dict[str, float] = field(default_factory=dict)
+    """By machine: so many times as long each step takes there."""
+    cannot_be_shortened: bool = False
     wiped: set[str] = field(default_factory=set)
     """Machines that began anew with a fresh disk."""
     sent_paths: list[list[str]] = field(default_factory=list)
+    told_to_end: dict[str, int] = field(default_factory=dict)
+    """By machine: the step that its training was last told to end at."""
     secrets_seen: list[bytes] = field(default_factory=list)
     argv_seen: list[tuple[str, ...]] = field(default_factory=list)
 
@@ -354,8 +384,11 @@ class FakeRemote:
         return {}
 
     def _start(self, machine: Lived, _options: dict[str, str], _data: bytes) -> dict[str, object]:
-        first = self._site.restored.get(self._id, 0)
-        self._site.started.setdefault(machine.id, Started(self._site.work, self._site.clock(), first))
+        first, slowness = self._site.restored.get(self._id, 0), self._site.slowness.get(machine.id, 1.0)
+        before = self._site.told_to_end.get(machine.id)
+        job = Started(self._site.work, self._site.clock(), first, slowness=slowness)
+        job.shortened += [] if before is None else [(job.at, before)]
+        self._site.started.setdefault(machine.id, job)
         return {"pid": 7}
 
     def _status(self, machine: Lived, _options: dict[str, str], _data: bytes) -> dict[str, object]:
@@ -367,6 +400,15 @@ class FakeRemote:
             job = self._site.started[machine.id]
             job.stop_at = job.stop_at or self._site.clock()
         return {}
+
+    def _shorten(self, machine: Lived, options: dict[str, str], _data: bytes) -> dict[str, object]:
+        site, steps = self._site, int(options["--steps"])
+        if site.cannot_be_shortened:
+            return {"error": "no such verb"}
+        site.told_to_end[machine.id] = steps
+        if machine.id in site.started:
+            site.started[machine.id].shortened.append((site.clock(), steps))
+        return {"max_steps": steps, "supervisor_alive": machine.id in site.started}
 
     def _lease(self, machine: Lived, options: dict[str, str], _data: bytes) -> dict[str, object]:
         life = (self._site.clock() - machine.born_at).total_seconds()

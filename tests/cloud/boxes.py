@@ -88,6 +88,12 @@ class Box:
         path = self.root / "run/gpu.json"
         stubs.describe_gpu(path, "none" if none else state, shown.name, shown.mib, shown.count, self.id)
 
+    def slow_down(self, factor: float) -> None:
+        """From now on everything takes so many times as long in here, for a job that cares to know."""
+        aside = self.root / "run/.slowness"
+        aside.write_text(f"{factor}\n")
+        aside.replace(self.root / "run/slowness")
+
     def own(self, text: str) -> str:
         """The text with the machine's absolute paths turned into this box's."""
         return OWN_COMMANDS.sub(r"\1", OWN_PATHS.sub(lambda found: f"{self.root}{found[0]}", text))

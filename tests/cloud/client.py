@@ -171,6 +171,10 @@ class Cloud:
         """Turn knobs; see `scenario.Knobs`."""
         self.call("knobs", **changes)
 
+    def pace(self, factor: float, machine: str | None = None) -> None:
+        """Everything takes so many times as long: on that machine, or on the next one that boots."""
+        self.call("pace", factor=factor, **({} if machine is None else {"machine": machine}))
+
     def preempt(self, machine: str, notice_seconds: float = 120) -> None:
         """Reclaim a spot machine."""
         self.call("preempt", machine=machine, notice_seconds=notice_seconds)

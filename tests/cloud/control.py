@@ -44,6 +44,7 @@ class Control:
             "move": self._move,
             "balance": lambda asked: {"usd": str(world.landlords["runpod"].balance_usd())},  # type: ignore[attr-defined]  # what only that cloud has
             "slow": self._slow,
+            "pace": self._pace,
             "sell": self._sell,
             "reset": self._reset,
         }
@@ -129,6 +130,18 @@ class Control:
         self._aws.slow_seconds = float(asked["seconds"])
         for cloud in self._others.values():
             cloud.slow_seconds = float(asked["seconds"])
+        return {}
+
+    def _pace(self, asked: Asked) -> object:
+        """Everything takes so many times as long: on a machine that there is, or on the next ones."""
+        factor = float(asked["factor"])
+        if "machine" not in asked:
+            self._world.slow_hosts += [factor] * int(asked.get("machines", 1))
+            return {}
+        box = self._world.machines[asked["machine"]].box
+        if box is None:
+            raise ValueError(f"{asked['machine']} has not booted yet")
+        box.slow_down(factor)
         return {}
 
     def _sell(self, asked: Asked) -> object:

@@ -76,6 +76,8 @@ class World:
         self.id = secrets.token_hex(6)
         self.clock = clock or SimClock()
         self.faults, self.meter = Faults(), Meter()
+        self.slow_hosts: list[float] = []
+        """How many times as long everything takes on the next machines, in their order."""
         self.landlords: dict[str, Landlord] = {}
         self.machines: dict[str, Machine] = {}
         self.events: list[Event] = []
@@ -186,6 +188,9 @@ class World:
         """A box, empty but for what every machine has."""
         box = Box(machine.id, self.root / machine.id, self.id, self.clock, surroundings(), user=user)
         box.show_gpu(self.landlords[machine.cloud].knobs.gpu, machine.gpu)
+        with self.lock:
+            factor = self.slow_hosts.pop(0) if self.slow_hosts else 1.0
+        box.slow_down(factor)
         return box
 
     def open_ssh(self, machine: Machine, host_key: str | None, authorized: tuple[str, ...], admits: Admits) -> None:
@@ -322,6 +327,7 @@ class World:
         with self.lock:
             self.machines.clear()
             self._due.clear()
+            self.slow_hosts.clear()
             self.meter = Meter()
             self.faults.clear()
             for landlord in self.landlords.values():
