@@ -46,6 +46,8 @@ class Family:
     head_bias: bool = False
     grouped: bool = True
     """Keys and values may have fewer heads than queries."""
+    scalars: int = 0
+    """Learned numbers of a layer's activation (Apertus' xIELU has two)."""
     sinks: bool = False
     """One learned number per head in each layer (gpt-oss)."""
     names: tuple[str, str, str] = ("o_proj", "up_proj", "down_proj")
@@ -62,7 +64,7 @@ class Family:
     def vectors(self, config: ConfigValues, heads: Heads) -> int:
         """Norms, sinks and the head's bias: all parameters that are in no matrix of a layer and no embedding."""
         hidden = config.size("hidden_size")
-        in_layer = self.norms * hidden + self._query_norms(config, heads) + heads.queries * self.sinks
+        in_layer = self.norms * hidden + self._query_norms(config, heads) + self.scalars + heads.queries * self.sinks
         at_end = self.final_norms * hidden + config.size("vocab_size") * self.head_bias
         return config.size("num_hidden_layers") * in_layer + at_end
 

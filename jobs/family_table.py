@@ -67,6 +67,32 @@ FAMILIES: Mapping[str, Family] = {
         bias_of_mlp="use_bias", names=("o_proj", "c_fc", "c_proj"),
         defaults=TIED | {"num_key_value_heads": 2, "use_bias": True},
     ),
+    "ministral3": Family(attention=separate, mlp=gated, defaults={"num_key_value_heads": 8, "head_dim": 128}),
+    "arcee": Family(
+        attention=separate, mlp=plain, bias_of_qkv=_ATTENTION, bias_of_output=_ATTENTION, bias_of_mlp=_MLP
+    ),
+    "apertus": Family(
+        attention=separate, mlp=plain, query_norms="head", scalars=2, bias_of_qkv=_ATTENTION, bias_of_output=_ATTENTION
+    ),
+    "ernie4_5": Family(
+        attention=separate, mlp=gated, bias_of_qkv="use_bias", bias_of_output="use_bias", bias_of_mlp="use_bias",
+        defaults=TIED | {"num_key_value_heads": 2, "head_dim": 128},
+    ),
+    "exaone4": Family(attention=separate, mlp=gated, query_norms="head", defaults={"num_key_value_heads": 32}),
+    "hunyuan_v1_dense": Family(
+        attention=separate, mlp=gated, query_norms="head", bias_of_qkv=_ATTENTION, bias_of_output=_ATTENTION
+    ),
+    "olmo": Family(
+        attention=separate, mlp=gated, norms=0, final_norms=0, bias_of_qkv=_ATTENTION, bias_of_output=_ATTENTION
+    ),
+    "glm": Family(
+        attention=separate, mlp=fused_gated, bias_of_qkv=_ATTENTION,
+        defaults={"num_key_value_heads": 2, "head_dim": 128, "attention_bias": True},
+    ),
+    "cohere2": Family(
+        attention=separate, mlp=gated, norms=1, bias_of_qkv=_ATTENTION, bias_of_output=_ATTENTION,
+        defaults=TIED,
+    ),
     "seed_oss": Family(
         attention=separate, mlp=gated, bias_of_qkv=_ATTENTION, bias_of_output="attention_out_bias", bias_of_mlp=_MLP,
         defaults={"num_key_value_heads": 8, "head_dim": 128, "attention_bias": True},

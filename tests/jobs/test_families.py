@@ -63,7 +63,12 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("deepseek_v2", LATENT | {"q_lora_rank": None, "first_k_dense_replace": 0}),
     ("deepseek_v3", LATENT | {"q_lora_rank": 20, "first_k_dense_replace": 2, "attention_bias": True}),
 ]
-NEEDED = {"deepseek_v2": LATENT, "deepseek_v3": LATENT, "ministral": {"head_dim": 16}}
+NEEDED = {
+    "deepseek_v2": LATENT,
+    "deepseek_v3": LATENT,
+    "ministral": {"head_dim": 16},
+    "hunyuan_v1_dense": {"head_dim": 16},
+}
 """What transformers' class cannot do without beside the sizes of `SMALL`."""
 
 
@@ -162,7 +167,11 @@ def test_half_of_a_fused_matrix_cannot_be_adapted_which_peft_says_too() -> None:
 def test_what_a_config_leaves_out_is_as_the_class_in_transformers_has_it(kind: str) -> None:
     parsed = transformers.AutoConfig.for_model(kind)
     bare = {key: getattr(parsed, key) for key in SIZES if hasattr(parsed, key)} | {"model_type": kind}
-    bare |= {"deepseek_v2": {"num_experts_per_tok": 6}, "ministral": {"head_dim": 128}}.get(kind, {})
+    bare |= {
+        "deepseek_v2": {"num_experts_per_tok": 6},
+        "ministral": {"head_dim": 128},
+        "hunyuan_v1_dense": {"head_dim": 128},
+    }.get(kind, {})
     decoder = from_config(bare, kind)
     assert decoder.tied == parsed.tie_word_embeddings
     assert decoder.kv_heads == (getattr(parsed, "num_key_value_heads", None) or parsed.num_attention_heads)
