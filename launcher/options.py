@@ -258,6 +258,7 @@ def choosing(command: Command) -> Command:
         click.option(
             "--max-price", "max_price_usd_per_hour", type=Usd(), metavar="USD", help="The most to pay for an hour."
         ),
+        click.option("--fresh", is_flag=True, help="No price older than a day, and none that was shipped with us."),
     )
 
 
@@ -266,6 +267,7 @@ def describing(command: Command) -> Command:
     return applied(
         command,
         click.option("--budget", "budget_usd", type=Usd(), metavar="USD", help="All that the run may cost, all in."),
+        click.option("--fit-budget", is_flag=True, help="Train less if need be: what surely (95 %) fits the budget."),
         choosing,
         click.option(
             "--job",
@@ -319,6 +321,8 @@ def request(said: dict[str, Any]) -> "Request":
         "on_demand": (Market.ON_DEMAND,),
         "any_market": (Market.SPOT, Market.ON_DEMAND),
     }
+    if said.get("fit_budget") and said.get("budget_usd") is None:
+        raise click.UsageError("--fit-budget needs a --budget to fit into")
     if "if_slow" in said:
         said["if_slow"] = IfSlow(said["if_slow"])
     return Request(markets=markets[chosen[0]] if chosen else (), **said)

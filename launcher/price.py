@@ -10,10 +10,11 @@ from pathlib import Path
 
 import jobs
 from jobs.spec import LoadedSpec
-from launcher import codec, market
+from launcher import codec, freshness, market
 from launcher.books import spent_usd
 from launcher.display import age
 from launcher.errors import Exit, LaunchError
+from launcher.fitting import figure, fitted_note, shortened
 from launcher.history import corrections
 from launcher.market import Market
 from launcher.mistakes import from_provider
@@ -22,6 +23,7 @@ from launcher.request import Request
 from launcher.run import Run
 from launcher.world import World
 from pricing import gpus
+from pricing.fit_budget import fitted_plan
 from pricing.offer import Offer
 from pricing.plan import Choice, Plan, make_plan
 from pricing.terms import Terms
@@ -57,19 +59,29 @@ def price(request: Request, world: World, *, from_snapshot: bool = False) -> Pri
     """
     secrets_of(request, world)
     loaded, notes = read_job(request)
-    workload = measure(loaded, world)
+    workload, remarks = measure(loaded, world)
+    if not from_snapshot:
+        must_be_downloadable(loaded, request, world)
     found, plan = _weighed(request, workload, world, from_snapshot=from_snapshot)
     if not plan.choices:
-        raise found.why_closed(world) or nothing_fits(plan, found, request, world)
-    told = with_last_seen(found, request, world)[1] if from_snapshot else found.left_out
+        closed = None if _has_rented(plan, world) else found.why_closed(world)
+        raise closed or freshness.too_old(found) or nothing_fits(plan, found, request, world)
+    told = with_last_seen(found, request, world)[1] if from_snapshot and not request.fresh else found.left_out
+    old = freshness.warnings([choice.offer for choice in plan.choices], world.now())
+    fitted = plan.fitted
     return Priced(
         plan=plan,
-        title=_title(loaded, workload),
-        workload=workload,
-        loaded=loaded,
-        notes=(*notes, *told),
+        title=_title(loaded, plan),
+        workload=plan.workload,
+        loaded=loaded if fitted is None or not fitted.is_less else shortened(loaded, fitted.steps),
+        notes=(*notes, *remarks, *told, *old, *([] if fitted is None else [fitted_note(fitted, plan.terms)])),
         notice=max(world.provider(choice.offer.provider).traits.notice for choice in _kept(plan.choices)),
     )
+
+
+def _has_rented(plan: Plan, world: World) -> bool:
+    """Machines for money were weighed, be it by prices as last seen: no account that is missing is why none will do."""
+    return any(world.provider(one.offer.provider).traits.bills for one in plan.rejected)
 
 
 def _weighed(request: Request, workload: Workload, world: World, *, from_snapshot: bool) -> tuple[Market, Plan]:
@@ -77,8 +89,10 @@ def _weighed(request: Request, workload: Workload, world: World, *, from_snapsho
     until = world.now() + timedelta(seconds=request.wait_capacity_seconds)
     while True:
         found = ask_market(request, world)
-        offers = with_last_seen(found, request, world)[0] if from_snapshot else found.offers
-        plan = make_plan(offers, workload, terms(request, world, request.budget_usd, found))
+        seen = with_last_seen(found, request, world)[0] if from_snapshot else found.offers
+        offers = found.offers if request.fresh else seen
+        limits = terms(request, world, request.budget_usd, found)
+        plan = (fitted_plan if request.fit_budget else make_plan)(offers, workload, limits)
         sold_out = any(one.code == "sold-out" for one in plan.rejected)
         if plan.choices or from_snapshot or not sold_out or world.now() >= until:
             return found, plan
@@ -90,11 +104,35 @@ def read_job(request: Request) -> tuple[LoadedSpec, tuple[str, ...]]:
     from jobs import spec  # pydantic: here for start-up time
     from jobs.qlora import prepare
 
-    path, notes = _job_path(request)
-    loaded = spec.load(path, sets=request.sets, model=request.model, data=request.data)
+    if _is_without_file(request):
+        model, data = _flags(request)
+        loaded = spec.load_flags(model, data, sets=request.sets)
+        notes: tuple[str, ...] = (
+            "no ./launch.yaml here: every setting is the default; `launch init` writes a file with all of them",
+        )
+    else:
+        path, notes = _job_path(request)
+        loaded = spec.load(path, sets=request.sets, model=request.model, data=request.data)
     for data_file in spec.data_files(loaded).values():
         prepare.check_rows(data_file)
     return loaded, notes
+
+
+def _is_without_file(request: Request) -> bool:
+    """The data of a job that has no file: the built-in example's settings are made for its own data."""
+    return request.job is None and request.data is not None and not Path("launch.yaml").exists()
+
+
+def _flags(request: Request) -> tuple[str, str]:
+    """Model and data; without a file both must be said."""
+    if request.model is None or request.data is None:
+        raise LaunchError(
+            "there is no launch.yaml here, and --data alone does not say which model to tune",
+            code="no-model",
+            exit_code=Exit.USAGE,
+            hint=f"launch estimate --model mistralai/Mistral-7B-Instruct-v0.3 --data {request.data}",
+        )
+    return request.model, request.data
 
 
 def _job_path(request: Request) -> tuple[Path, tuple[str, ...]]:
@@ -112,11 +150,23 @@ def _job_path(request: Request) -> tuple[Path, tuple[str, ...]]:
     raise LaunchError("there is no launch.yaml here", code="no-job", exit_code=Exit.USAGE, hint="launch init")
 
 
-def measure(loaded: LoadedSpec, world: World) -> Workload:
-    """What the job asks of a machine."""
+def measure(loaded: LoadedSpec, world: World) -> tuple[Workload, tuple[str, ...]]:
+    """What the job asks of a machine, and a line for each part of that which is a guess."""
     from jobs import workload  # tokenizers, httpx: here for start-up time
 
-    return workload.measure_spec(loaded, environ=world.environ, cache=world.home / "models")
+    measured = workload.measure_spec(loaded, environ=world.environ, cache=world.home / "models")
+    return measured, workload.remarks(measured)
+
+
+def must_be_downloadable(loaded: LoadedSpec, request: Request, world: World) -> None:
+    """Refuse a model of the Hub that the machine could not read with the token that it will be handed."""
+    if loaded.model_folder is not None:
+        return
+    from jobs import model_config  # httpx: here for start-up time
+
+    token = world.environ.get("HF_TOKEN", "") if "HF_TOKEN" in request.secrets else ""
+    endpoint = world.environ.get("HF_ENDPOINT", "")
+    model_config.check_access(loaded.spec.model, loaded.spec.revision or "", endpoint=endpoint, token=token)
 
 
 def terms(request: Request, world: World, budget_usd: Decimal | None, found: Market) -> Terms:
@@ -160,7 +210,7 @@ def _traits(names: tuple[str, ...], world: World) -> dict[str, Traits]:
 def ask_market(request: Request, world: World, *, with_funds: bool = True) -> Market:
     """All providers at once. One that does not answer is left out (said), unless it was named."""
     names = request.providers or world.config.default_providers or world.provider_names
-    found = market.whole(names, market.query(request), world, with_funds=with_funds)
+    found = freshness.asked(market.whole(names, market.query(request), world, with_funds=with_funds), request, world)
     for name, error in found.failed:
         if name in request.providers:
             raise from_provider(error, name) from error
@@ -199,10 +249,13 @@ def secrets_of(request: Request, world: World) -> dict[str, str]:
     return {name: world.environ[name] for name in request.secrets}
 
 
-def _title(loaded: LoadedSpec, workload: Workload) -> str:
+def _title(loaded: LoadedSpec, plan: Plan) -> str:
     """`support-json · Mistral-7B · qlora r16 · 412 examples, 0.31 M tokens x 3 epochs · tests 100`."""
+    workload, fitted = plan.workload, plan.fitted
     guessed = "" if workload.tokens_are == "counted" else "about "
-    tokens = f"{guessed}{workload.tokens_per_epoch / 1e6:.2f} M tokens x {workload.epochs:g} epochs"
+    less = f"{figure(workload.epochs)} of " if fitted is not None and fitted.is_less else ""
+    asked = workload.epochs if fitted is None else fitted.asked_epochs
+    tokens = f"{guessed}{workload.tokens_per_epoch / 1e6:.2f} M tokens x {less}{figure(asked)} epochs"
     parts = (
         loaded.spec.name,
         workload.shape.name,

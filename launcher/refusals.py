@@ -8,6 +8,7 @@ from decimal import ROUND_DOWN, Decimal
 from launcher import market
 from launcher.display import money
 from launcher.errors import Exit, LaunchError
+from launcher.fitting import epochs
 from launcher.market import Market
 from launcher.request import Request
 from launcher.world import World
@@ -120,12 +121,15 @@ def _distance(name: str, wanted: set[str]) -> float:
 
 def _over_budget(plan: Plan) -> LaunchError:
     least, near = smallest_budget_usd(plan), nearest(plan)
-    budget = money(plan.terms.budget_usd)
+    budget, fit = money(plan.terms.budget_usd), plan.fitted is not None
     text = f"a budget of {budget} does not finish this job on any machine on offer"
+    if fit:
+        least_of_it = f"{epochs(plan.workload.epochs)} of training (steps: {plan.workload.steps})"
+        text = f"a budget of {budget} does not surely pay for {least_of_it} on any machine on offer"
     hint = "`launch offers` shows what there is"
     if least is not None:
         text += f"\n  the smallest that would do is {money(least)}"
-        hint = f"launch --budget {least:.2f} ..."
+        hint = f"launch --budget {least:.2f} {'--fit-budget ' if fit else ''}..."
     if near is not None:
         text += f" ({near.offer.id}); {budget} would pay for {near.training_share:.0%} of the training there"
     return LaunchError(text, code="over-budget", exit_code=Exit.REFUSED, hint=hint)

@@ -35,6 +35,8 @@ class Request:
     wait_capacity_seconds: float = 0.0
     secrets: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
+    fit_budget: bool = False
+    """As much of the training as the budget is sure to pay for, where all of it is not."""
     out: Path | None = None
     detach: bool = False
     yes: bool = False
@@ -43,4 +45,6 @@ class Request:
     """Up to what a person was told that a machine costs which does not end itself; None: they said any."""
     community: bool = False
     """Also machines of private hosts."""
+    fresh: bool = False
+    """No price that is older than `freshness.LIMIT`, or shipped with us."""
     if_slow: IfSlow = IfSlow.SHORTEN

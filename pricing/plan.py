@@ -242,9 +242,10 @@ def _in_reach(offer: Offer, kind: Kind) -> bool:
 def _out_of_reach(offer: Offer, kind: Kind) -> Refusal:
     """The work is less likely than asked for to be done before the hard cap asks for a save."""
     worst = kind.all_in_usd_per_hour(offer.worst_usd_per_hour)
-    if kind.lease_seconds(worst, deadline=False) >= kind.needed_lease_seconds:
+    if worst == 0 or kind.lease_seconds(worst, deadline=False) >= kind.needed_lease_seconds:
         hours = (kind.needed_seconds + kind.outlook.ending_seconds) / SECONDS_PER_HOUR
-        return "over-deadline", f"needs about {hours:.1f} h, the deadline is earlier"
+        limit = "no machine lives so long" if kind.deadline_seconds is None else "the deadline is earlier"
+        return "over-deadline", f"needs about {hours:.1f} h, {limit}"
     odds = "to be as likely as not to finish" if kind.least_odds == EVEN else f"to finish with {kind.least_odds:.0%}"
     return "over-budget", f"{odds} it needs a budget of ${kind.needed_usd(worst)}"
 

@@ -90,6 +90,12 @@ def test_a_deadline_that_is_too_near_is_told_apart_from_a_budget_that_is_too_sma
     assert rejected(offer("9"), deadline_seconds=1800) == "over-budget"
 
 
+def test_work_that_would_take_a_free_machine_longer_than_any_lives_is_not_a_matter_of_money() -> None:
+    (one,) = make_plan([cpu(ram_gib=256.0)], workload(epochs=1000.0), terms(None)).rejected
+    assert one.code == "over-deadline"
+    assert one.reason.endswith("h, no machine lives so long")
+
+
 def test_the_cpu_and_providers_by_name_are_no_automatic_choice() -> None:
     job = workload(shape=dataclasses.replace(MISTRAL, parameters=1_000_000, layers=2, hidden=128, vocabulary=512))
     assert codes(make_plan([cpu(ram_gib=32.0)], job, terms(None, asked_for=frozenset()))) == {cpu().id: "not-automatic"}
