@@ -42,7 +42,7 @@ check: lint types imports docs test  ## everything that CI does
 cloud: $(STAMP)  ## a test cloud on this machine, to try the whole product without an account
 	@$(BIN)/python -m tests.cloud
 
-bench: $(STAMP)  ## how fast: start-up, and the launch's own overhead against the test cloud
+bench: $(STAMP)  ## how fast: start-up, an estimate, 100,000 offers ranked, a launch's own share in the test cloud
 	@$(BIN)/python -m tests.bench
 
 accuracy: $(STAMP)  ## how far estimates are off, on published runs that no constant was fitted on

@@ -117,6 +117,15 @@ def watched(load: Load, had: Watched) -> Row:
     )  # fmt: skip
 
 
+def reference(rounds: int) -> Row:
+    """What this processor is worth in these minutes: a busy one makes all seconds below longer."""
+    took = startup.median((sys.executable, "-c", "for at in range(10**7): at + at"), rounds, os.environ)
+    return Row(
+        what="10 million additions, to compare", value=took.cpu_seconds, unit="s CPU",
+        note=f"{took.seconds:.2f} s by the clock",
+    )  # fmt: skip
+
+
 def estimating(rounds: int, home: Path) -> Row:
     """`launch estimate` from a cold start to the whole page: no account, nothing kept, no network needed."""
     bare = {"PATH": os.environ["PATH"], "HOME": str(home), "LAUNCH_HOME": str(home / "launch"), "NO_COLOR": "1"}
@@ -202,7 +211,7 @@ def main() -> int:
 
 def alone(folder: Path, *, fast: bool) -> list[Row]:
     """What needs no cloud."""
-    rows = [estimating(1 if fast else 11, folder / "nobody")]
+    rows = [reference(1 if fast else 5), estimating(1 if fast else 11, folder / "nobody")]
     return [*rows, *ranked(ranking.rankings(FEW_OFFERS if fast else OFFERS, 1 if fast else 5, folder / "offers"))]
 
 

@@ -14,6 +14,7 @@ from tests.bench import catalogue
 from tests.cloud.client import REPOSITORY
 
 ALONE = (
+    "10 million additions, to compare",
     "launch estimate, cold start to table",
     "rank offers for one workload",
     "its peak memory",
