@@ -12,9 +12,23 @@ SMALLEST_GIB = 16
 """What the workload needs of a card: all that gpuhunt can be asked of it."""
 
 
+def prepared(count: int, folder: Path) -> dict[str, float]:
+    """The rows in a ledger of ours, and in a folder of gpuhunt's; nothing is timed."""
+    from launcher.ledger import Ledger  # here: the others must not pay for it
+    from tests.bench.catalogue import CLOUDS, offers, write_gpuhunt
+
+    found = tuple(offers(count))
+    write_gpuhunt(found, folder / "gpuhunt")
+    ledger = Ledger(folder / "ledger.sqlite")
+    for name in CLOUDS:
+        ledger.sightings.keep_offers(name, tuple(one for one in found if one.provider == name), whole=True)
+    ledger.close()
+    return {"rows": len(found)}
+
+
 def ranked(count: int) -> dict[str, float]:
     """Our plan for one workload from so many offers, which are values in memory by then; only the plan is timed."""
-    from pricing.plan import make_plan  # here: the other side must not pay for it
+    from pricing.plan import make_plan  # here, as above
     from tests.bench.catalogue import NOW, offers
     from tests.pricing.samples import terms, workload
 
@@ -64,9 +78,14 @@ def _peak_mib() -> float:
 
 
 def main() -> int:
-    """`ranked`, `read` or `queried`, a number of rows, a folder; the figures as JSON."""
+    """`prepared`, `ranked`, `read` or `queried`, a number of rows, a folder; the figures as JSON."""
     what, count, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-    sides = {"ranked": lambda: ranked(count), "read": lambda: read(count, folder), "queried": lambda: queried(count)}
+    sides = {
+        "prepared": lambda: prepared(count, folder),
+        "ranked": lambda: ranked(count),
+        "read": lambda: read(count, folder),
+        "queried": lambda: queried(count),
+    }
     print(json.dumps({**sides[what](), "peak_mib": _peak_mib()}))
     return 0
 

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.ledger import Ledger
-from tests.bench.catalogue import CLOUDS, offers, write_gpuhunt
 from tests.cloud.client import REPOSITORY
 
 SIDES = ("ranked", "read", "queried")
@@ -30,24 +28,15 @@ class Ranking:
 
 def rankings(count: int, rounds: int, folder: Path) -> Mapping[str, Ranking]:
     """Each of `SIDES` so many times, each time in a process of its own, by turns."""
-    _prepare(count, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    # In a process of its own as well: what is started by a large process counts as large from its beginning on.
+    _one("prepared", count, folder, os.environ)
     environ = {**os.environ, "GPUHUNT_CATALOG_DIR": str(folder / "gpuhunt")}
     had: dict[str, list[Mapping[str, float]]] = {side: [] for side in SIDES}
     for _ in range(rounds):
         for side in SIDES:
             had[side].append(_one(side, count, folder, environ))
     return {side: _middle(found) for side, found in had.items()}
-
-
-def _prepare(count: int, folder: Path) -> None:
-    """The rows in a ledger of ours, and in a folder of gpuhunt's."""
-    folder.mkdir(parents=True, exist_ok=True)
-    found = tuple(offers(count))
-    write_gpuhunt(found, folder / "gpuhunt")
-    ledger = Ledger(folder / "ledger.sqlite")
-    for name in CLOUDS:
-        ledger.sightings.keep_offers(name, tuple(one for one in found if one.provider == name), whole=True)
-    ledger.close()
 
 
 def _one(side: str, count: int, folder: Path, environ: Mapping[str, str]) -> Mapping[str, float]:
