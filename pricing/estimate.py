@@ -49,8 +49,6 @@ DEFAULT_RECLAIMS_PER_HOUR_HIGH = 0.25
 traces were replayed (facts: reliability.md, section 2)."""
 HIGH_RECLAIMS = 2.0
 """Reclaims bunch: a known rate is doubled for the high end (assumed)."""
-SAVE_EVERY_SECONDS = 600.0
-"""Between checkpoints: half of it is lost in a reclaim, on average."""
 
 NOTHING = Interval(low=0.0, expected=0.0, high=0.0)
 
@@ -223,16 +221,20 @@ def _load_seconds(workload: Workload) -> Interval:
 
 
 def _reclaims(offer: Offer, seconds: dict[str, Interval], workload: Workload) -> Reclaims | None:
-    """What a spot machine may lose: it boots, installs and loads again, and works again from the last checkpoint."""
+    """What a spot machine may lose: it boots, installs and loads again, and works again from the last checkpoint.
+
+    A notice that comes in time saves that work; it is not counted on.
+    """
     if offer.market is not Market.SPOT:
         return None
+    load, train = _load_seconds(workload), seconds["train"]
     known = offer.reclaims_per_hour
     rate = DEFAULT_RECLAIMS_PER_HOUR if known is None else known
     high = DEFAULT_RECLAIMS_PER_HOUR_HIGH if known is None else known * HIGH_RECLAIMS
     return Reclaims(
         per_hour=Interval(low=rate * rate / high if high else 0.0, expected=rate, high=high),
-        restarts=(*(seconds[name] for name in SETUP_PHASES), _load_seconds(workload)),
-        lost_seconds=SAVE_EVERY_SECONDS,
+        restarts=(*(seconds[name] for name in SETUP_PHASES), load),
+        lost_seconds=max(0.0, train.expected - load.expected) * min(1.0, workload.save_steps / workload.steps),
     )
 
 
