@@ -10,6 +10,7 @@ from jobs.config_values import WorkloadError
 from jobs.hub import HubError
 from jobs.matrices import Kind, Matrix
 from jobs.model_config import TABLE, Model, find, tokenizer
+from jobs.padding import padded_tokens
 from jobs.qlora.prepare import LONGEST_SHARE_TOO_LONG
 from jobs.tokens import GUESSED, Tally, Tokenizer, tally
 from pricing.workload import Attention, Method, Optimizer, Quantisation, Recipe, Workload
@@ -29,6 +30,7 @@ JOB_BYTES = 1_000_000
 NEW_TOKENS_SLACK = 16
 DEFAULT_MAX_LENGTH = 2048
 """Of jobs/spec.py. Where nobody chose it, a model of fewer positions is no mistake as long as the rows are short."""
+DEFAULT_SAVE_STEPS = 50
 JOB_RECIPE = Recipe(
     quantisation=Quantisation.NF4_DOUBLE,
     optimizer=Optimizer.PAGED_ADAMW_8BIT,
@@ -58,14 +60,19 @@ class Settings:
     max_length: int
     per_device_train_batch_size: int
     gradient_accumulation_steps: int
+    save_steps: int
     max_new_tokens: int
     arms: int
     validation: float
     test: float
 
     def __post_init__(self) -> None:
-        counts = (self.r, self.max_length, self.per_device_train_batch_size, self.gradient_accumulation_steps)
-        if min(counts) < 1 or not 0 < self.epochs < inf or not 0 <= self.validation + self.test < 1:
+        batches = (self.per_device_train_batch_size, self.gradient_accumulation_steps)
+        if (
+            min(self.r, self.max_length, self.save_steps, *batches) < 1
+            or not 0 < self.epochs < inf
+            or not 0 <= self.validation + self.test < 1
+        ):
             raise WorkloadError(
                 "launch.yaml: ranks, lengths, batches and epochs must be positive, a split below 1", code="settings"
             )
@@ -188,6 +195,8 @@ def _workload(wanted: Settings, model: Model, rows: Mapping[str, Tally], shipped
         tokens_are=f"{train.are} ({why})" if why else train.are,
         token_spread=train.spread,
         recipe=JOB_RECIPE,
+        padded_tokens_per_epoch=padded_tokens(lengths, wanted.per_device_train_batch_size),
+        save_steps=wanted.save_steps,
     )
 
 
@@ -265,6 +274,7 @@ def _settings(raw: Mapping[str, object]) -> Settings:
             max_length=_int(train, "max_length", DEFAULT_MAX_LENGTH),
             per_device_train_batch_size=_int(train, "per_device_train_batch_size", 4),
             gradient_accumulation_steps=_int(train, "gradient_accumulation_steps", 4),
+            save_steps=_int(train, "save_steps", DEFAULT_SAVE_STEPS),
             max_new_tokens=_int(evaluate, "max_new_tokens", 0),
             arms=2 + bool(evaluate.get("prompted")),
             validation=_float(split, "validation", 0.0),

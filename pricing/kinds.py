@@ -225,7 +225,7 @@ def no_room(offer: Offer, view: Outlook) -> Refusal | None:
     if fit.fits:
         return None
     where = "the machine" if offer.gpu is None else f"the {offer.gpu.name}"
-    text = f"needs {fit.needed_gib:.1f} GiB with a margin of {fit.margin:g}, {where} has {fit.usable_gib:.1f}"
+    text = f"needs {fit.needed_gib:.1f} GiB, {fit.sure_gib:.1f} to be sure, {where} has {fit.usable_gib:.1f}"
     return "does-not-fit", f"{text}: {fit.short_gib:.1f} short"
 
 
