@@ -160,7 +160,8 @@ def measure(loaded: LoadedSpec, world: World) -> tuple[Workload, tuple[str, ...]
 
 def must_be_downloadable(loaded: LoadedSpec, request: Request, world: World) -> None:
     """Refuse a model of the Hub that the machine could not read with the token that it will be handed."""
-    if loaded.model_folder is not None:
+    names = request.providers or world.config.default_providers or world.provider_names
+    if loaded.model_folder is not None or not any(one.bills for one in _traits(names, world).values()):
         return
     from jobs import model_config  # httpx: here for start-up time
 

@@ -12,6 +12,10 @@ from typing import Any
 
 import pytest
 
+from jobs.config_values import WorkloadError
+from jobs.spec import load_flags
+from launcher.price import must_be_downloadable
+from launcher.request import Request
 from providers.base import NoCredentials
 from tests.fake_world import Stage
 from tests.hub import Hub, Repository, open_hub
@@ -151,6 +155,15 @@ def test_a_launch_whose_machine_could_not_read_the_model_is_refused_before_it_co
     assert "was not handed HF_TOKEN" in told
     assert "launch --secret HF_TOKEN" in told
     assert stage.cloud.alive() == ()
+
+
+def test_what_bills_nothing_is_not_asked_whether_it_may_read_the_model(stage: Stage, here: Path, hub: Hub) -> None:
+    around = {"HF_ENDPOINT": hub.url, "HF_HOME": str(here)}
+    loaded, world = load_flags("me/gated", "rows.jsonl"), replace(stage.laptop(), environ=around)
+    with pytest.raises(WorkloadError, match="was not handed HF_TOKEN"):
+        must_be_downloadable(loaded, Request(), world)
+    stage.provider.traits = replace(stage.provider.traits, bills=False)
+    must_be_downloadable(loaded, Request(), world)
 
 
 def test_without_a_network_the_estimate_is_made_from_the_table_and_says_so_in_a_line_of_its_own(
