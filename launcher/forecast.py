@@ -12,7 +12,6 @@ from pricing.estimate import (
     DEFAULT_RECLAIMS_PER_HOUR,
     DEFAULT_RECLAIMS_PER_HOUR_HIGH,
     HIGH_RECLAIMS,
-    SAVE_EVERY_SECONDS,
     Dollars,
     Estimate,
     Interval,
@@ -35,6 +34,8 @@ BEGUN_STEPS = 3
 ARM_SPREAD = (0.4, 1.2)
 """What the next arm of the evaluation may take, as shares of those before: a tuned model knows when to stop, and the
 base writes to the limit (assumed)."""
+UNTOLD_SAVE_SECONDS = 600.0
+"""Between checkpoints, before a job says how often it saves and how fast it goes (assumed)."""
 SLOWER_AT_MOST = 4.0
 """By how much a slow training makes an evaluation slower at most, of which nothing is measured yet."""
 OVERDUE_SHARE = 0.1
@@ -278,7 +279,7 @@ def _save_interval(tracker: Tracker) -> float:
     """Seconds between checkpoints, where they can be told."""
     measured = pace(tracker)
     every = 0 if tracker.probe is None else tracker.probe.save_every
-    return SAVE_EVERY_SECONDS if measured is None or every == 0 else every * measured.step_seconds
+    return UNTOLD_SAVE_SECONDS if measured is None or every == 0 else every * measured.step_seconds
 
 
 def _dollars(seconds: Interval, known: Known) -> Dollars:
