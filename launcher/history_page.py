@@ -26,8 +26,8 @@ COLUMNS: tuple[Column, ...] = (
     right("cost"),
     right("error"),
     right("time P10  P50  P90", 3),
-    right("time", 2),
-    right("error", 1),
+    right("time", 1),
+    right("error", 2),
 )
 EMPTY = "no run is over yet; after the first one its forecast stands here beside what it came to"
 OUTSIDE = " * outside of P10 to P90, where one run in five should be"
