@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jobs.config_values import WorkloadError
 from jobs.hub import Gated, Hub, HubError, Kept, NoFile, NoModel, NoRevision, Unreachable
-from jobs.shapes import Decoder, from_config, known
+from jobs.shapes import Decoder, from_config, table
 
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 CONFIG_BYTES, CONFIG_SECONDS = 1_000_000, 8.0
@@ -157,18 +157,19 @@ def _refused(name: str, revision: str, hub: Hub, refused: HubError) -> WorkloadE
 
 
 def _from_table(name: str, revision: str, why: str) -> Model:
-    table = {key.lower(): (key, decoder) for key, decoder in known().items()}
-    found = table.get(name.lower())
+    configs = table()
+    found = next((key for key in configs if key.lower() == name.lower()), None)
     if found is None:
         raise _unknown(name, why)
+    decoder = from_config(configs[found], found)
     return Model(
-        name=found[0], decoder=found[1], source=f"{TABLE} ({why})", revision=revision, unreachable=why
+        name=found, decoder=decoder, source=f"{TABLE} ({why})", revision=revision, unreachable=why
     )  # fmt: skip
 
 
 def _unknown(name: str, why: str) -> WorkloadError:
     """With the nearest names of the table; those of the whole Hub are not known here."""
-    short = {key.split("/")[-1].lower(): key for key in known()}
+    short = {key.split("/")[-1].lower(): key for key in table()}
     close = difflib.get_close_matches(name.lower().split("/")[-1], list(short), n=3, cutoff=0.5)
     nearest = "did you mean " + ", ".join(short[one] for one in close) + "? " if close else ""
     return WorkloadError(
