@@ -152,9 +152,19 @@ def estimate(offer: Offer, workload: Workload, terms: Terms) -> Estimate:
 
 
 def egress_usd(offer: Offer, workload: Workload, terms: Terms) -> Decimal:
-    """What bringing the results home costs."""
+    """What bringing the results home costs, and before them every checkpoint."""
+    return _egress_usd(offer, workload.result_gib, terms) + checkpoints_usd(offer, workload, terms)
+
+
+def checkpoints_usd(offer: Offer, workload: Workload, terms: Terms) -> Decimal:
+    """The part of `egress_usd` that is paid while the job works: each checkpoint comes home as it is made."""
+    saves = workload.steps // workload.save_steps
+    return _egress_usd(offer, saves * _checkpoint_bytes(workload) / 1024**3, terms)
+
+
+def _egress_usd(offer: Offer, gib: float, terms: Terms) -> Decimal:
     per_gib = offer.fees.egress_usd_per_gib * (1 + terms.tax(offer.provider))
-    return (per_gib * Decimal(str(workload.result_gib))).quantize(SMALLEST_USD, rounding=ROUND_UP)
+    return (per_gib * Decimal(str(gib))).quantize(SMALLEST_USD, rounding=ROUND_UP)
 
 
 def outlook(offer: Offer, workload: Workload, terms: Terms) -> Outlook:
@@ -205,7 +215,12 @@ def _train_seconds(workload: Workload, gpu: Gpu | None) -> Interval:
 
 def _save_seconds(workload: Workload) -> float:
     """One checkpoint: the adapter with both moments, written and hashed."""
-    return SAVE_SECONDS + 3 * ADAPTER_BYTES * workload.lora_parameters / DISK_BYTES_PER_SECOND
+    return SAVE_SECONDS + _checkpoint_bytes(workload) / DISK_BYTES_PER_SECOND
+
+
+def _checkpoint_bytes(workload: Workload) -> int:
+    """The adapter and both moments of its optimiser."""
+    return 3 * ADAPTER_BYTES * workload.lora_parameters
 
 
 def _evaluate_seconds(workload: Workload, gpu: Gpu | None) -> Interval:

@@ -84,4 +84,4 @@ def most_steps(offers: list[Offer], workload: Workload, terms: Terms) -> int:
 def _is_sure(offer: Offer, steps: int, workload: Workload, terms: Terms) -> bool:
     kind = Kinds(with_steps(workload, steps), terms).able(offer)
     worst = kind.all_in_usd_per_hour(offer.worst_usd_per_hour)
-    return kind.lease_seconds(worst) >= kind.needed_lease_seconds
+    return kind.working_lease_seconds(worst) >= kind.needed_lease_seconds

@@ -15,7 +15,7 @@ from pricing.budget import (
     payable_seconds,
     reserve_for,
 )
-from pricing.estimate import Outlook, egress_usd, outlook
+from pricing.estimate import Outlook, checkpoints_usd, egress_usd, outlook
 from pricing.gpus import Gpu
 from pricing.memory import RAM_USABLE_SHARE, disk_gib, ram_gib
 from pricing.odds import KEPT, Spread
@@ -25,6 +25,7 @@ from pricing.workload import Workload
 
 ARCHITECTURE = "x86_64"
 """What the job's locked wheels are proven on; a machine that the user owns brings its own."""
+CENT_USD = Decimal("0.01")
 FULLEST_FIRST = (Stock.HIGH, Stock.MEDIUM, Stock.SOME, Stock.UNKNOWN, Stock.LOW, Stock.NONE)
 
 Refusal = tuple[str, str]
@@ -37,10 +38,10 @@ class Kind:
 
     `no_room` and `closed` say why it is no choice at any price: memory, or it is not to be had. `most_usd_per_hour` is
     what was agreed to for one that does not end itself, `spare_usd_per_hour` what the account's limit leaves.
-    `fees_usd_per_hour` and `egress_usd` come on top of the price; `left_usd` of `budget_usd` is left for machine time
-    (None: no cap). `needed_seconds`: the work of a run as slow as `Terms.least_odds` asks, `needed_lease_seconds` the
-    lease for it (0: no cap). `paid_seconds[i]`: billed time of all runs up to point i of the distribution, each times
-    its probability. Equal by identity: to compare the values takes longer than to use them.
+    `fees_usd_per_hour` and `egress_usd` (`checkpoints_usd` of it) come on top of the price; `left_usd` of `budget_usd`
+    is left for machine time (None: no cap). `needed_seconds`: the work of a run as slow as `Terms.least_odds` asks,
+    `needed_lease_seconds` the lease for it (0: no cap). `paid_seconds[i]`: billed time of all runs up to point i of the
+    distribution, each times its probability. Equal by identity: to compare the values takes longer than to use them.
     """
 
     no_room: Refusal | None
@@ -52,6 +53,7 @@ class Kind:
     fees_usd_per_hour: Decimal
     tax_factor: Decimal
     egress_usd: Decimal
+    checkpoints_usd: Decimal
     reserve: Reserve
     billing: Billing
     budget_usd: float
@@ -67,11 +69,19 @@ class Kind:
         hourly = (compute_usd_per_hour + self.fees_usd_per_hour) * self.tax_factor
         return hourly.quantize(RATE_STEP_USD, rounding=ROUND_UP)
 
-    def lease_seconds(self, worst_usd_per_hour: Decimal, *, deadline: bool = True) -> int:
+    def lease_seconds(self, worst_usd_per_hour: Decimal) -> int:
         """`Cap.lease_seconds` of a new machine at that rate."""
+        return 0 if self.left_usd is None else self._lease_seconds(self.left_usd, worst_usd_per_hour)
+
+    def working_lease_seconds(self, worst_usd_per_hour: Decimal, *, deadline: bool = True) -> int:
+        """The same once the egress of all checkpoints is spent: what the work can count on."""
         if self.left_usd is None:
             return 0
-        allowed = payable_seconds(self.left_usd, worst_usd_per_hour, self.billing)
+        left_usd = max(Decimal(0), self.left_usd - self.checkpoints_usd)
+        return self._lease_seconds(left_usd, worst_usd_per_hour, deadline=deadline)
+
+    def _lease_seconds(self, left_usd: Decimal, worst_usd_per_hour: Decimal, *, deadline: bool = True) -> int:
+        allowed = payable_seconds(left_usd, worst_usd_per_hour, self.billing)
         if deadline and self.deadline_seconds is not None:
             allowed = min(allowed, self.deadline_seconds)
         return max(0, allowed - ceil(self.reserve.guard_seconds))
@@ -82,7 +92,8 @@ class Kind:
 
     def needed_usd(self, worst_usd_per_hour: Decimal) -> Decimal:
         """The budget, in whole cents, with which a machine at that rate finishes with the odds that are asked for."""
-        return budget_for_usd(self.needed_seconds, worst_usd_per_hour, self.reserve, self.billing)
+        usd = budget_for_usd(self.needed_seconds, worst_usd_per_hour, self.reserve, self.billing)
+        return (usd + self.checkpoints_usd).quantize(CENT_USD, rounding=ROUND_UP)
 
     def finishing(self, lease_seconds: int) -> tuple[float, float]:
         """P(the work is done in time) under that lease, and the billed seconds of those runs, times their probability.
@@ -150,6 +161,7 @@ class Kinds:
             fees_usd_per_hour=fees_usd_per_hour,
             tax_factor=1 + tax,
             egress_usd=egress_usd(offer, workload, terms),
+            checkpoints_usd=checkpoints_usd(offer, workload, terms),
             reserve=reserve,
             billing=offer.billing,
             budget_usd=float(terms.budget_usd or 0),

@@ -177,7 +177,7 @@ def nearest(plan: Plan) -> Nearest | None:
     needed_usd, _, offer = min(((_needed_usd(one, kinds), one.id, one) for one in over), key=lambda row: row[:2])
     kind = kinds.able(offer)
     worst = kind.all_in_usd_per_hour(offer.worst_usd_per_hour)
-    stop_seconds = kind.stop_seconds(kind.lease_seconds(worst, deadline=False))
+    stop_seconds = kind.stop_seconds(kind.working_lease_seconds(worst, deadline=False))
     train_seconds = dict(kind.outlook.times.by_phase)["train"].expected
     left_for_training = stop_seconds - (kind.needed_seconds - train_seconds)
     return Nearest(
@@ -236,13 +236,13 @@ def _would_do(members: list[Offer], kind: Kind, rejected: list[Rejected]) -> lis
 
 def _in_reach(offer: Offer, kind: Kind) -> bool:
     worst = kind.all_in_usd_per_hour(offer.worst_usd_per_hour)
-    return kind.lease_seconds(worst) >= kind.needed_lease_seconds
+    return kind.working_lease_seconds(worst) >= kind.needed_lease_seconds
 
 
 def _out_of_reach(offer: Offer, kind: Kind) -> Refusal:
     """The work is less likely than asked for to be done before the hard cap asks for a save."""
     worst = kind.all_in_usd_per_hour(offer.worst_usd_per_hour)
-    if worst == 0 or kind.lease_seconds(worst, deadline=False) >= kind.needed_lease_seconds:
+    if worst == 0 or kind.working_lease_seconds(worst, deadline=False) >= kind.needed_lease_seconds:
         hours = (kind.needed_seconds + kind.outlook.ending_seconds) / SECONDS_PER_HOUR
         limit = "no machine lives so long" if kind.deadline_seconds is None else "the deadline is earlier"
         return "over-deadline", f"needs about {hours:.1f} h, {limit}"
@@ -265,8 +265,7 @@ def _ranked(kind: Kind, offers: Sequence[Offer]) -> list[Iterator[Choice]]:
 
 def _choice(offer: Offer, kind: Kind) -> Choice:
     worst, rate = kind.all_in_usd_per_hour(offer.worst_usd_per_hour), kind.all_in_usd_per_hour(offer.usd_per_hour)
-    lease_seconds = kind.lease_seconds(worst)
-    odds, paid_seconds = kind.finishing(lease_seconds)
+    odds, paid_seconds = kind.finishing(kind.working_lease_seconds(worst))
     # A run that does not finish spends what it may, and so does the next one, until one does.
     lost_usd = (1 - odds) * kind.budget_usd if worst else 0.0
     finish_usd = (float(rate) * paid_seconds / SECONDS_PER_HOUR + lost_usd) / odds
@@ -274,7 +273,7 @@ def _choice(offer: Offer, kind: Kind) -> Choice:
         offer=offer,
         estimate=Estimate(offer=offer, times=kind.outlook.times, usd_per_hour=rate, egress_usd=kind.egress_usd),
         worst_usd_per_hour=worst,
-        lease_seconds=lease_seconds,
+        lease_seconds=kind.lease_seconds(worst),
         disk_gib=kind.disk_gib,
         finish_usd=Decimal(round(finish_usd * USD_PARTS)) / USD_PARTS + kind.egress_usd,
         odds=None if kind.left_usd is None else odds,

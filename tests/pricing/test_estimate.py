@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pricing.estimate import PHASES, estimate
 from pricing.gpus import all_gpus, by_name
 from pricing.interval import Interval, around, total
-from pricing.offer import Billing, Offer
+from pricing.offer import Billing, Fees, Offer
+from pricing.plan import make_plan
 from pricing.throughput import generation_seconds, padded_tokens, tokens_per_second
 from pricing.workload import Method, Workload
 from tests.pricing.samples import MISTRAL, cpu, offer, spot, terms, workload
@@ -69,6 +70,17 @@ def test_tax_fees_and_the_providers_minimum_are_in_the_price() -> None:
     assert estimate(offer(), workload(), terms(minimum_disk_gib={"aws": 2000})).usd.expected_usd > plain
     by_day = Billing(granularity_seconds=86_400)
     assert estimate(offer(billing=by_day), workload(), terms()).usd.expected_usd > 24
+
+
+def test_results_and_every_checkpoint_are_paid_for_on_their_way_home() -> None:
+    few, many = workload(), workload(save_steps=5)
+    saved_gib = 78 // 5 * 3 * 4 * few.lora_parameters / 1024**3
+    paid_usd = estimate(offer(), many, terms()).egress_usd
+    assert paid_usd == pytest.approx(Decimal("0.09") * Decimal(str(few.result_gib + saved_gib)), abs=Decimal("0.0002"))
+    assert paid_usd > estimate(offer(), few, terms()).egress_usd
+    assert estimate(offer(fees=Fees()), many, terms()).egress_usd == 0
+    (rich,), (poor,) = (make_plan([offer()], job, terms()).choices for job in (few, many))
+    assert poor.finish_usd > rich.finish_usd
 
 
 def test_a_spot_machine_is_expected_to_lose_some_work_and_an_on_demand_one_is_not() -> None:
