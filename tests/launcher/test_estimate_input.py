@@ -132,6 +132,20 @@ def test_model_and_data_alone_are_enough(launch: Launch, here: Path, hub: Hub, c
     assert "no ./launch.yaml here: every setting is the default" in err
 
 
+def test_tokens_are_counted_with_a_tokenizer_that_is_fetched_once(
+    stage: Stage, launch: Launch, here: Path, hub: Hub, capsys: Capture
+) -> None:
+    tokenizer = (ROOT / "examples" / "base" / "tokenizer.json").read_bytes()
+    (hub.repositories["me/decoder"].folder / "tokenizer.json").write_bytes(tokenizer)
+    argv = ("estimate", "--model", "me/decoder", "--data", "rows.jsonl", "--budget", "5")
+    for _ in range(2):
+        assert launch(*argv, HF_ENDPOINT=hub.url, HF_HOME=str(here)) == 0
+        out, err = capsys.readouterr()
+        assert "16 examples, 0.00 M tokens" in out
+        assert "tokens:" not in err
+    assert sorted(path.rpartition("/")[2] for _, path in hub.asked) == ["config.json", "tokenizer.json"]
+
+
 def test_data_without_a_model_is_no_job(launch: Launch, here: Path, capsys: Capture) -> None:
     assert launch("estimate", "--data", "rows.jsonl") == 2
     assert "launch estimate --model" in words(capsys.readouterr().err)
