@@ -112,6 +112,7 @@ class Decoder:
             active_parameters=None if active == self.parameters else active,
             positions=self.positions,
             linear_parameters=self.linear_parameters,
+            gated=any("gate" in matrix.name for matrix in self.matrices),
         )
 
 

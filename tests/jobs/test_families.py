@@ -223,3 +223,10 @@ def test_experts_and_routers_are_never_quantised() -> None:
     assert kinds["experts.down_proj"] is Kind.EXPERTS
     assert kinds["gate"] is Kind.ROUTER
     assert mixtral.shape("m", "t").quantisable == 32 * (2 * 4096 * 4096 + 2 * 4096 * 1024)
+
+
+def test_an_mlp_with_two_matrices_is_told_from_one_with_a_gate() -> None:
+    shapes = {name: decoder.shape(name, "t").gated for name, decoder in known().items()}
+    assert not shapes["microsoft/phi-2"]
+    assert shapes["mistralai/Mistral-7B-v0.1"]
+    assert shapes["microsoft/Phi-3-mini-4k-instruct"]
