@@ -1,8 +1,10 @@
 """From offers to a plan: what could be rented, ranked by the expected cost to finish, and why the rest is left out."""
 
+import gc
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from heapq import merge
@@ -132,7 +134,23 @@ class Nearest:
 
 def make_plan(offers: Iterable[Offer], workload: Workload, terms: Terms) -> Plan:
     """Weigh every offer; rank by the expected dollars to finish, then expected seconds, stock, and the offer's name."""
-    offers = tuple(offers)
+    with _without_collector():
+        return _made(tuple(offers), workload, terms)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """No garbage is looked for meanwhile: what is made is kept, and to look through 100,000 offers takes longest."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _made(offers: tuple[Offer, ...], workload: Workload, terms: Terms) -> Plan:
     kinds, odd = Kinds(workload, terms), price_outliers(offers)
     able: dict[Kind, list[Offer]] = defaultdict(list)
     rejected: list[Rejected] = []
