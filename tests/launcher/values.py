@@ -24,9 +24,11 @@ from launcher.receipt import Receipt, ReceiptPhase, Results, Score, Terminated
 from launcher.records import RunRecord
 from launcher.run import Outcome, State
 from pricing import gpus
-from pricing.interval import Dollars, Interval
+from pricing.estimate import PHASES, Times
+from pricing.interval import Dollars, Interval, around
+from pricing.memory import Fit
 from pricing.offer import Market, Offer
-from pricing.plan import Plan, make_plan
+from pricing.plan import Choice, Plan, make_plan
 from tests.pricing.samples import cpu, offer, spot, terms, workload
 
 NOW = datetime(2026, 11, 24, 20, 4, 5, tzinfo=UTC)
@@ -49,8 +51,25 @@ def offers() -> tuple[Offer, ...]:
 
 
 def plan(budget: str | None = "5", **changes: Any) -> Plan:
+    """Ranked and refused as the product does it; times and sizes are these here, whatever the estimator says today."""
     limits = terms(budget, now=NOW, interactive=True, asked_for=frozenset({"aws", "other"}), **changes)
-    return make_plan(offers(), workload(), limits)
+    made = make_plan(offers(), workload(), limits)
+    return replace(made, choices=tuple(_with_figures(choice, at) for at, choice in enumerate(made.choices)))
+
+
+def _with_figures(choice: Choice, at: int) -> Choice:
+    slower, gpu = 1 + at / 10, choice.offer.gpu
+    assert gpu is not None, "the CPU is no choice here"
+    times = Times(
+        by_phase=tuple((name, around(100.0 * slower, 1.5)) for name in PHASES),
+        seconds=Interval(low=2000.0, expected=2600.0, high=3700.0).times(slower),
+        fit=Fit(needed_gib=7.8, usable_gib=gpu.usable_gib, margin=1.3, parts=(("weights", 7.8),)),
+        tokens_per_second=Interval(low=740.0, expected=1180.0, high=1890.0),
+        rework_seconds=0.0,
+    )
+    estimate = replace(choice.estimate, times=times, egress_usd=Decimal(0))
+    odds = None if choice.odds is None else 0.99
+    return replace(choice, estimate=estimate, lease_seconds=13_000 if choice.lease_seconds else 0, odds=odds)
 
 
 def dollars(low: str, expected: str, high: str) -> Dollars:
