@@ -486,7 +486,7 @@ def test_results_of_which_only_a_part_came_home_are_not_called_verified(stage: S
 def test_results_that_are_too_big_for_what_is_left_of_the_budget_do_not_come_home(folder: Path) -> None:
     fees = replace(FEES, egress_usd_per_gib=Decimal(1000))
     stage = Stage(folder, offers=(replace(fake_offer(), fees=fees),))
-    stage.workload = replace(workload(), result_gib=1e-6)
+    stage.workload = replace(workload(), result_gib=1e-6, lora_parameters=10)
     stage.site.work = Work(weights_bytes=2_000_000)
     receipt = stage.launch(budget="1.00")
     assert stage.cloud.billed_usd() + _egress_usd(stage, fees) <= 1
@@ -498,7 +498,7 @@ def test_results_that_are_too_big_for_what_is_left_of_the_budget_do_not_come_hom
 def test_what_came_of_a_pull_that_broke_off_is_paid_for_in_the_books_too(folder: Path) -> None:
     fees = replace(FEES, egress_usd_per_gib=Decimal(1000))
     stage = Stage(folder, offers=(replace(fake_offer(), fees=fees),))
-    stage.workload = replace(workload(), result_gib=1e-5)
+    stage.workload = replace(workload(), result_gib=1e-5, lora_parameters=10)
     stage.site.work = Work(weights_bytes=200_000)
     stage.site.lost_pulls = 4
     receipt = stage.launch(budget="5")
