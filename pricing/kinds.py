@@ -36,14 +36,16 @@ Refusal = tuple[str, str]
 class Kind:
     """One kind of machine, able to do the work, for one workload under given terms.
 
-    `no_room` and `closed` say why it is no choice at any price: memory, or it is not to be had. `most_usd_per_hour` is
-    what was agreed to for one that does not end itself, `spare_usd_per_hour` what the account's limit leaves.
+    `no_room` and `closed` say why it is no choice at any price: memory, or it is not to be had. `needed_ram_gib` is of
+    the host, beside a GPU. `most_usd_per_hour` is what was agreed to for one that does not end itself,
+    `spare_usd_per_hour` what the account's limit leaves.
     `fees_usd_per_hour` and `egress_usd` (`checkpoints_usd` of it) come on top of the price; `left_usd` of `budget_usd`
     is left for machine time (None: no cap). `needed_seconds`: the work of a run as slow as `Terms.least_odds` asks,
     `needed_lease_seconds` the lease for it (0: no cap). `paid_seconds[i]`: billed time of all runs up to point i of the
     distribution, each times its probability. Equal by identity: to compare the values takes longer than to use them.
     """
 
+    needed_ram_gib: float
     no_room: Refusal | None
     closed: Refusal | None
     most_usd_per_hour: Decimal | None
@@ -121,10 +123,10 @@ class Kinds:
         fees, billing = offer.fees, offer.billing
         key = (
             # Cards and members of enumerations by identity: to hash their values takes as long as all the rest here.
-            id(offer.gpu), id(offer.market), id(offer.stock), offer.provider, offer.boot_seconds, offer.ram_gib,
-            offer.architecture, offer.guarded, offer.vetted, offer.reclaims_per_hour, offer.worst_usd_per_hour == 0,
-            fees.disk_usd_per_gib_month, fees.ip_usd_per_hour, fees.egress_usd_per_gib,
-            billing.granularity_seconds, billing.minimum_seconds,
+            id(offer.gpu), id(offer.market), id(offer.stock), offer.provider, offer.boot_seconds,
+            offer.ram_gib if offer.gpu is None else 0.0, offer.architecture, offer.guarded, offer.vetted,
+            offer.reclaims_per_hour, not offer.worst_usd_per_hour, fees.disk_usd_per_gib_month,
+            fees.ip_usd_per_hour, fees.egress_usd_per_gib, billing.granularity_seconds, billing.minimum_seconds,
         )  # fmt: skip
         found = self._kinds.get(key)
         if found is None:
@@ -141,7 +143,7 @@ class Kinds:
 
     def _made(self, offer: Offer) -> Kind | Refusal:
         terms, workload = self.terms, self.workload
-        refusal = not_allowed(offer, terms) or not_able(offer, workload, terms)
+        refusal = not_allowed(offer, terms) or not_able(offer, terms)
         if refusal is not None:
             return refusal
         view = self._outlook(offer)
@@ -152,6 +154,7 @@ class Kinds:
         needed_seconds = view.work.quantile(terms.least_odds)
         capped = terms.budget_usd is not None or not bills
         return Kind(
+            needed_ram_gib=0.0 if offer.gpu is None else ram_gib(workload),
             no_room=no_room(offer, view),
             closed=closed(offer, terms),
             most_usd_per_hour=None if offer.guarded else terms.unguarded_usd_per_hour,
@@ -215,7 +218,7 @@ def not_allowed(offer: Offer, terms: Terms) -> Refusal | None:
     return None
 
 
-def not_able(offer: Offer, workload: Workload, terms: Terms) -> Refusal | None:
+def not_able(offer: Offer, terms: Terms) -> Refusal | None:
     """What the machine cannot do at all; another architecture may be tried by whoever names its card."""
     gpu = offer.gpu
     named = gpu is not None and gpu.name in terms.gpus_by_name
@@ -225,10 +228,16 @@ def not_able(offer: Offer, workload: Workload, terms: Terms) -> Refusal | None:
         return "architecture", f"the job's programs are built for CUDA, the {gpu.name} is {gpu.architecture}"
     if gpu is not None and not gpu.bf16:
         return "no-bf16", f"the {gpu.name} cannot compute in bf16"
-    need_gib, have_gib = ram_gib(workload), offer.ram_gib * RAM_USABLE_SHARE
-    if gpu is not None and need_gib > have_gib:
-        return "ram", f"loading the model needs {need_gib:.1f} GiB of host memory, {have_gib:.1f} are usable"
     return None
+
+
+def no_ram(offer: Offer, kind: Kind) -> Refusal | None:
+    """The host cannot load the model. Machines of a kind differ in this, and in their price."""
+    usable_gib = offer.ram_gib * RAM_USABLE_SHARE
+    if kind.needed_ram_gib <= usable_gib:
+        return None
+    need = f"loading the model needs {kind.needed_ram_gib:.1f} GiB of host memory"
+    return "ram", f"{need}, {usable_gib:.1f} are usable"
 
 
 def no_room(offer: Offer, view: Outlook) -> Refusal | None:

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from heapq import merge
-from itertools import islice
+from itertools import groupby, islice
 from operator import attrgetter
 
 from pricing.budget import SECONDS_PER_HOUR
 from pricing.estimate import Estimate
-from pricing.kinds import ARCHITECTURE, FULLEST_FIRST, Kind, Kinds, Refusal
+from pricing.kinds import ARCHITECTURE, FULLEST_FIRST, Kind, Kinds, Refusal, no_ram
 from pricing.offer import Market, Offer
 from pricing.outliers import price_outliers
 from pricing.terms import Terms
@@ -206,6 +206,7 @@ def nearest(plan: Plan) -> Nearest | None:
     )
 
 
+_worst = attrgetter("worst_usd_per_hour")
 _cheapest_first = attrgetter("worst_usd_per_hour", "usd_per_hour", "provider", "zone", "region", "instance_type")
 _by_code = attrgetter("code", "offer.provider", "offer.zone", "offer.region", "offer.instance_type", "offer.market")
 
@@ -223,7 +224,9 @@ def _rejected(offer: Offer, refusal: Refusal) -> Rejected:
 
 
 def _by_itself(offer: Offer, kind: Kind, odd_price: str | None) -> Refusal | None:
-    """Why an offer is left out by its price alone, whatever it would take to finish."""
+    """Why an offer is left out by its own memory or price alone, whatever it would take to finish."""
+    if refusal := no_ram(offer, kind):
+        return refusal
     most = kind.most_usd_per_hour
     if most is not None and offer.worst_usd_per_hour * kind.tax_factor > most:
         return "unguarded", f"it does not end itself if we vanish, and costs more than the {most:.2f}/h agreed to"
@@ -239,8 +242,10 @@ def _would_do(members: list[Offer], kind: Kind, rejected: list[Rejected]) -> lis
         rejected += [_rejected(offer, kind.no_room) for offer in members]
         return []
     members.sort(key=_cheapest_first)
-    border = bisect_left(members, True, key=lambda offer: not _in_reach(offer, kind))
-    rejected += [_rejected(offer, _out_of_reach(offer, kind)) for offer in members[border:]]
+    border = bisect_left(members, True, key=lambda offer: not _in_reach(offer.worst_usd_per_hour, kind))
+    for worst, alike in groupby(members[border:], key=_worst):
+        refusal = _out_of_reach(worst, kind)
+        rejected += [_rejected(offer, refusal) for offer in alike]
     reached, spare = members[:border], kind.spare_usd_per_hour
     if kind.closed:
         rejected += [_rejected(offer, kind.closed) for offer in reached]
@@ -252,14 +257,14 @@ def _would_do(members: list[Offer], kind: Kind, rejected: list[Rejected]) -> lis
     return [offer for offer in reached if offer.usd_per_hour <= spare]
 
 
-def _in_reach(offer: Offer, kind: Kind) -> bool:
-    worst = kind.all_in_usd_per_hour(offer.worst_usd_per_hour)
+def _in_reach(worst_usd_per_hour: Decimal, kind: Kind) -> bool:
+    worst = kind.all_in_usd_per_hour(worst_usd_per_hour)
     return kind.working_lease_seconds(worst) >= kind.needed_lease_seconds
 
 
-def _out_of_reach(offer: Offer, kind: Kind) -> Refusal:
+def _out_of_reach(worst_usd_per_hour: Decimal, kind: Kind) -> Refusal:
     """The work is less likely than asked for to be done before the hard cap asks for a save."""
-    worst = kind.all_in_usd_per_hour(offer.worst_usd_per_hour)
+    worst = kind.all_in_usd_per_hour(worst_usd_per_hour)
     if worst == 0 or kind.working_lease_seconds(worst, deadline=False) >= kind.needed_lease_seconds:
         hours = (kind.needed_seconds + kind.outlook.ending_seconds) / SECONDS_PER_HOUR
         limit = "no machine lives so long" if kind.deadline_seconds is None else "the deadline is earlier"
@@ -268,17 +273,16 @@ def _out_of_reach(offer: Offer, kind: Kind) -> Refusal:
     return "over-budget", f"{odds} it needs a budget of ${kind.needed_usd(worst)}"
 
 
-def _ranked(kind: Kind, offers: Sequence[Offer]) -> list[Iterator[Choice]]:
+def _ranked(kind: Kind, offers: Sequence[Offer]) -> Iterator[Iterator[Choice]]:
     """The offers of one kind, cheapest worst rate first, as rows that are each in the order of their rank.
 
-    Where the price cannot rise all are one row; of the others those with the same worst rate. A choice is made when it
+    Those whose price cannot rise are one row; of the others those with the same worst rate. A choice is made when it
     is asked for: of 100,000 offers hardly any is.
     """
-    rows: dict[Decimal | None, list[Offer]] = defaultdict(list)
-    for offer in offers:
-        rises = offer.worst_usd_per_hour != offer.usd_per_hour
-        rows[offer.worst_usd_per_hour if rises else None].append(offer)
-    return [(_choice(offer, kind) for offer in row) for row in rows.values()]
+    fixed = [offer for offer in offers if offer.worst_usd_per_hour == offer.usd_per_hour]
+    rising = [offer for offer in offers if offer.worst_usd_per_hour != offer.usd_per_hour]
+    for row in (fixed, *(tuple(alike) for _, alike in groupby(rising, key=_worst))):
+        yield (_choice(offer, kind) for offer in row)
 
 
 def _choice(offer: Offer, kind: Kind) -> Choice:
