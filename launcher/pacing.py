@@ -259,5 +259,5 @@ def _elsewhere(choice: Choice, before_usd: Decimal, factor: float, left_usd: Dec
         expected_usd=before_usd + usd.expected_usd + expected,
         high_usd=before_usd + usd.high_usd + high,
     )
-    fits = choice.high_fits and (left_usd is None or usd.high_usd + high <= left_usd)
+    fits = left_usd is None or usd.high_usd + high <= left_usd
     return Elsewhere(words=where(choice.offer), usd=whole, fits=fits)
