@@ -25,6 +25,29 @@ def table() -> str:
     return "\n\n".join((_time(), _memory(), _fits(), _rivals(), _left_out()))
 
 
+def summary() -> str:
+    """The few lines of it that README.md shows."""
+    times, sizes = score(time_ratios("source")), score(memory_ratios())
+    found = fits(memory_points(), lambda row: sure_gib(row.workload))
+    inside = judge.covered()
+    lines = (
+        "| on published runs, each predicted without its own source | runs | median error | P90 error |",
+        "|---|---:|---:|---:|",
+        f"| time | {times.n} | {times.median:.0%} | {times.p90:.0%} |",
+        *(f"| time, by {name} | {one.n} | {one.median:.0%} | {one.p90:.0%} |" for name, one in _best_rival(_times())),
+        f"| peak memory | {sizes.n} | {sizes.median:.0%} | {sizes.p90:.0%} |",
+        *(
+            f"| peak memory, by {name} | {one.n} | {one.median:.0%} | {one.p90:.0%} |"
+            for name, one in _best_rival(_sizes())
+        ),
+        "",
+        f"{sum(held for _, held in inside) / len(inside):.0%} of them took a time inside P10-P90. Of runs on cards of "
+        f"{judge.CARDS_GIB[0]} to {judge.CARDS_GIB[-1]} GiB",
+        f"that did not fit, {found.false_fits} were said to; of those that did, {found.refused / found.fitted:.0%} were refused.",
+    )
+    return "\n".join(lines)
+
+
 def residuals() -> str:
     """Measured over predicted, each without its own source."""
     lines = ["kind,group,ratio"]
@@ -96,12 +119,10 @@ def _fit_row(name: str, one: Fits) -> str:
 
 def _rivals() -> str:
     """What a person would use instead, on the same runs; ours once more, for the eye."""
-    times = [(point, rivals.seconds(point), point.micro_step_seconds or 1.0) for point in time_points()]
-    sizes = [(point, rivals.memory(point), point.memory_gib or 1.0) for point in memory_points()]
     lines = [_row("this, leave one source out", score(time_ratios("source")))]
-    lines += _rival_rows(times)
+    lines += [_row(name, one) for name, one in _rival_scores(_times())]
     more = [_row("this, leave one source out", score(memory_ratios()))]
-    more += _rival_rows(sizes)
+    more += [_row(name, one) for name, one in _rival_scores(_sizes())]
     return (
         _headed("Time: what a person would use instead", lines)
         + "\n\n"
@@ -109,14 +130,30 @@ def _rivals() -> str:
     )
 
 
-def _rival_rows(asked: Sequence[tuple[Point, dict[str, float | None], float]]) -> list[str]:
+Asked = Sequence[tuple[Point, dict[str, float | None], float]]
+"""Points with what each rival says of them, and what was measured."""
+
+
+def _times() -> Asked:
+    return [(point, rivals.seconds(point), point.micro_step_seconds or 1.0) for point in time_points()]
+
+
+def _sizes() -> Asked:
+    return [(point, rivals.memory(point), point.memory_gib or 1.0) for point in memory_points()]
+
+
+def _rival_scores(asked: Asked) -> list[tuple[str, Score]]:
     names = list(dict.fromkeys(name for _, answers, _ in asked for name in answers))
     found = []
     for name in names:
         ratios = [(point, said / true) for point, answers, true in asked if (said := answers.get(name)) is not None]
         if ratios:
-            found.append(_row(name, score(ratios)))
+            found.append((name, score(ratios)))
     return found
+
+
+def _best_rival(asked: Asked) -> list[tuple[str, Score]]:
+    return sorted(_rival_scores(asked), key=lambda pair: pair[1].median)[:1]
 
 
 def _left_out() -> str:
