@@ -10,8 +10,6 @@ OUTLIER_ZONES = 4
 """From so many zones of one type on, a price below `OUTLIER_SHARE` of their median is not believed."""
 OUTLIER_SHARE = Decimal("0.5")
 """A public catalogue of 36 zones had one at 0.162 where the next was 0.359 and the median 0.507 dollars."""
-NEVER = Decimal("Infinity")
-
 Place = tuple[str, str, str]
 
 
@@ -23,19 +21,21 @@ def price_outliers(offers: Sequence[Offer]) -> Mapping[int, str]:
     for _, offer in reclaimable:
         zones[offer.instance_type].append(offer.usd_per_hour)
     middles = {kind: sorted(prices)[len(prices) // 2] for kind, prices in zones.items() if len(prices) >= OUTLIER_ZONES}
+    least = {kind: middle * OUTLIER_SHARE for kind, middle in middles.items()}
     certain: dict[Place, Decimal] = {}
     for offer in offers:
-        if offer.market is on_demand and offer.instance_type in zones:
+        if offer.instance_type in zones and offer.market is on_demand:
             place, price = (offer.provider, offer.region, offer.instance_type), offer.usd_per_hour
-            if price < certain.get(place, NEVER):
+            usual = certain.get(place)
+            if usual is None or price < usual:
                 certain[place] = price
     found = {}
     for number, offer in reclaimable:
-        price, middle = offer.usd_per_hour, middles.get(offer.instance_type)
-        usual = certain.get((offer.provider, offer.region, offer.instance_type), NEVER)
-        if middle is not None and price < middle * OUTLIER_SHARE:
-            places = f"the median of {len(zones[offer.instance_type])} places (${middle:.3f})"
+        price, kind = offer.usd_per_hour, offer.instance_type
+        usual = certain.get((offer.provider, offer.region, kind))
+        if kind in least and price < least[kind]:
+            places = f"the median of {len(zones[kind])} places (${middles[kind]:.3f})"
             found[number] = f"${price}/h is far below {places}: not believed"
-        elif usual <= price:
+        elif usual is not None and usual <= price:
             found[number] = f"on-demand costs ${usual}/h there and is not reclaimed"
     return found
