@@ -41,9 +41,9 @@ def summary() -> str:
             for name, one in _best_rival(_sizes())
         ),
         "",
-        f"{sum(held for _, held in inside) / len(inside):.0%} of them took a time inside P10-P90. Of runs on cards of "
-        f"{judge.CARDS_GIB[0]} to {judge.CARDS_GIB[-1]} GiB",
-        f"that did not fit, {found.false_fits} were said to; of those that did, {found.refused / found.fitted:.0%} were refused.",
+        f"{sum(held for _, held in inside) / len(inside):.0%} of them took a time inside P10-P90. Of pairs of a run and",
+        f"a card of {judge.CARDS_GIB[0]} to {judge.CARDS_GIB[-1]} GiB that it did not fit, {found.false_fits} were said to",
+        f"fit; of those that it did fit, {found.refused / found.fitted:.0%} were refused.",
     )
     return "\n".join(lines)
 
