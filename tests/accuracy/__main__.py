@@ -30,6 +30,7 @@ def summary() -> str:
     times, sizes = score(time_ratios("source")), score(memory_ratios())
     found = fits(memory_points(), lambda row: sure_gib(row.workload))
     inside = judge.covered()
+    share = sum(held for _, held in inside) / len(inside)
     lines = (
         "| on published runs, each predicted without its own source | runs | median error | P90 error |",
         "|---|---:|---:|---:|",
@@ -41,9 +42,9 @@ def summary() -> str:
             for name, one in _best_rival(_sizes())
         ),
         "",
-        f"{sum(held for _, held in inside) / len(inside):.0%} of them took a time inside P10-P90. Of pairs of a run and",
-        f"a card of {judge.CARDS_GIB[0]} to {judge.CARDS_GIB[-1]} GiB that it did not fit, {found.false_fits} were said to",
-        f"fit; of those that it did fit, {found.refused / found.fitted:.0%} were refused.",
+        f"{share:.0%} of them took a time inside P10-P90. Of pairs of a run and a card of {judge.CARDS_GIB[0]} to",
+        f"{judge.CARDS_GIB[-1]} GiB that it did not fit, {found.false_fits} were said to fit; of those that it did fit,",
+        f"{found.refused / found.fitted:.0%} were refused.",
     )
     return "\n".join(lines)
 
