@@ -43,7 +43,7 @@ def summary() -> str:
         ),
         "",
         f"{share:.0%} of them took a time inside P10-P90. Of pairs of a run and a card of {judge.CARDS_GIB[0]} to",
-        f"{judge.CARDS_GIB[-1]} GiB that it did not fit, {found.false_fits} were said to fit; of those that it did fit,",
+        f"{judge.CARDS_GIB[-1]} GiB that it did not fit, {found.false_fits} were said to; of those that it did fit,",
         f"{found.refused / found.fitted:.0%} were refused.",
     )
     return "\n".join(lines)
