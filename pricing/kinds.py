@@ -53,12 +53,12 @@ class Kind:
     outlook: Outlook
     disk_gib: int
     fees_usd_per_hour: Decimal
-    tax_factor: Decimal
+    tax_fraction: Decimal
     egress_usd: Decimal
     checkpoints_usd: Decimal
     reserve: Reserve
     billing: Billing
-    budget_usd: float
+    budget_usd: Decimal
     left_usd: Decimal | None
     deadline_seconds: int | None
     least_odds: float
@@ -68,7 +68,7 @@ class Kind:
 
     def all_in_usd_per_hour(self, compute_usd_per_hour: Decimal) -> Decimal:
         """An hour at that price, with address, disk and tax; as `budget.worst_usd_per_hour` of the offer."""
-        hourly = (compute_usd_per_hour + self.fees_usd_per_hour) * self.tax_factor
+        hourly = (compute_usd_per_hour + self.fees_usd_per_hour) * (1 + self.tax_fraction)
         return hourly.quantize(RATE_STEP_USD, rounding=ROUND_UP)
 
     def lease_seconds(self, worst_usd_per_hour: Decimal) -> int:
@@ -162,12 +162,12 @@ class Kinds:
             outlook=view,
             disk_gib=disk,
             fees_usd_per_hour=fees_usd_per_hour,
-            tax_factor=1 + tax,
+            tax_fraction=tax,
             egress_usd=egress_usd(offer, workload, terms),
             checkpoints_usd=checkpoints_usd(offer, workload, terms),
             reserve=reserve,
             billing=offer.billing,
-            budget_usd=float(terms.budget_usd or 0),
+            budget_usd=terms.budget_usd or Decimal(0),
             left_usd=_left_usd(offer, terms, reserve) if capped else None,
             deadline_seconds=None if terms.deadline_seconds is None else int(terms.deadline_seconds),
             least_odds=terms.least_odds,

@@ -11,7 +11,7 @@ from heapq import merge
 from itertools import groupby, islice
 from operator import attrgetter
 
-from pricing.budget import SECONDS_PER_HOUR
+from pricing.budget import SECONDS_PER_HOUR, SMALLEST_USD
 from pricing.estimate import Estimate
 from pricing.kinds import ARCHITECTURE, FULLEST_FIRST, Kind, Kinds, Refusal, no_ram
 from pricing.offer import Market, Offer
@@ -26,8 +26,6 @@ EVEN_IF_SLOW = 0.9
 MOST_CHOICES = 2000
 """The best so many are kept: the rest would do too, and nobody would ever come to them."""
 EVEN = 0.5
-USD_PARTS = 10_000
-"""Of a dollar: how finely the cost to finish is told and compared."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -228,7 +226,7 @@ def _by_itself(offer: Offer, kind: Kind, odd_price: str | None) -> Refusal | Non
     if refusal := no_ram(offer, kind):
         return refusal
     most = kind.most_usd_per_hour
-    if most is not None and offer.worst_usd_per_hour * kind.tax_factor > most:
+    if most is not None and offer.worst_usd_per_hour * (1 + kind.tax_fraction) > most:
         return "unguarded", f"it does not end itself if we vanish, and costs more than the {most:.2f}/h agreed to"
     return ("price-outlier", odd_price) if odd_price else None
 
@@ -289,15 +287,15 @@ def _choice(offer: Offer, kind: Kind) -> Choice:
     worst, rate = kind.all_in_usd_per_hour(offer.worst_usd_per_hour), kind.all_in_usd_per_hour(offer.usd_per_hour)
     odds, paid_seconds = kind.finishing(kind.working_lease_seconds(worst))
     # A run that does not finish spends what it may, and so does the next one, until one does.
-    lost_usd = (1 - odds) * kind.budget_usd if worst else 0.0
-    finish_usd = (float(rate) * paid_seconds / SECONDS_PER_HOUR + lost_usd) / odds
+    lost_usd = Decimal(1 - odds) * kind.budget_usd if worst else Decimal(0)
+    finish_usd = (rate * Decimal(paid_seconds) / SECONDS_PER_HOUR + lost_usd) / Decimal(odds) + kind.egress_usd
     return Choice(
         offer=offer,
         estimate=Estimate(offer=offer, times=kind.outlook.times, usd_per_hour=rate, egress_usd=kind.egress_usd),
         worst_usd_per_hour=worst,
         lease_seconds=kind.lease_seconds(worst),
         disk_gib=kind.disk_gib,
-        finish_usd=Decimal(round(finish_usd * USD_PARTS)) / USD_PARTS + kind.egress_usd,
+        finish_usd=finish_usd.quantize(SMALLEST_USD),
         odds=None if kind.left_usd is None else odds,
     )
 
