@@ -232,14 +232,17 @@ def _phases(attempt: Attempt, *, finished: bool) -> tuple[PhaseRecord, ...]:
     """Of each phase that was planned or that there was; what no phase claims is teardown, as on the receipt."""
     forecast = attempt.choice.estimate
     planned, factors = {one.name: one for one in forecast.phases}, dict(forecast.times.factors)
+    seconds = {name: one.seconds for name, one in planned.items()}
+    if attempt.whole_training is not None:  # it was planned for the rest; whole is compared with whole
+        seconds["train"] = attempt.whole_training
     actual = dict(attempt.phases)
     actual["teardown"] = max(0.0, _lived_seconds(attempt) - sum(actual.values()))
     return tuple(
         PhaseRecord(
             name=name,
-            planned_low_seconds=one.seconds.low,
-            planned_seconds=one.seconds.expected,
-            planned_high_seconds=one.seconds.high,
+            planned_low_seconds=seconds[name].low,
+            planned_seconds=seconds[name].expected,
+            planned_high_seconds=seconds[name].high,
             planned_usd=str(one.usd.expected_usd),
             factor=factors.get(name, 1.0),
             actual_seconds=actual.get(name),

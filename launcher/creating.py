@@ -12,9 +12,10 @@ from launcher.events import IntentWritten, OfferRefused, Warned
 from launcher.intents import adopt, close_absent, find_machine
 from launcher.interrupt import Interrupted
 from launcher.mistakes import from_provider
-from launcher.price import left_share
+from launcher.price import current_plan, left_share
 from launcher.run import Attempt, Run
 from launcher.world import World
+from pricing.estimate import Interval, estimate
 from pricing.plan import Choice, Plan
 from providers.base import (
     Ambiguous,
@@ -81,7 +82,7 @@ def _write_intent(run: Run, choice: Choice, lease: int, world: World) -> Attempt
         lease_seconds=lease,
         rate_usd_per_hour=choice.expected_usd_per_hour,
         account=world.provider(choice.offer.provider).account(),
-        planned_share=left_share(run, world),
+        whole_training=_whole_training(run, choice, world),
     )
     world.ledger.open_attempt(run, attempt, _sha256(instance_request(run, attempt, world)))
     world.console.tell(
@@ -97,6 +98,15 @@ def _write_intent(run: Run, choice: Choice, lease: int, world: World) -> Attempt
         )
     )
     return attempt
+
+
+def _whole_training(run: Run, choice: Choice, world: World) -> Interval | None:
+    """What the choice would take for all of the training, where it is for what a checkpoint leaves of it."""
+    if left_share(run, world) == 1.0:
+        return None
+    plan = current_plan(run, world)
+    whole = estimate(choice.offer, plan.workload, plan.terms)
+    return next(phase.seconds for phase in whole.phases if phase.name == "train")
 
 
 def instance_request(run: Run, attempt: Attempt, world: World) -> InstanceRequest:

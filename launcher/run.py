@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from launcher.measured import Measured
+from pricing.interval import Interval
 from pricing.offer import Offer
 from pricing.plan import Choice
 from providers.base import Instance
@@ -115,8 +116,8 @@ class Attempt:
     phases: dict[str, float] = field(default_factory=dict)
     measured: Measured | None = None
     """What its training steps came to; None where none was seen."""
-    planned_share: float = 1.0
-    """The part of the training that its estimate is for: less than all where it goes on from a checkpoint."""
+    whole_training: Interval | None = None
+    """Seconds of the whole training by the estimate, where this machine's own is for the rest of it; else None."""
     shortened: Shortened | None = None
     """What was decided while it worked; the machines after it are told the same."""
 

@@ -178,6 +178,7 @@ def test_a_run_that_moved_on_has_both_machines_and_counts_what_each_took_to_its_
     assert second.first_step > 1
     again = {one.name: one for one in second.phases}
     assert again["train"].whole_seconds == pytest.approx(600, abs=1)
+    assert again["train"].planned_seconds == first.phases[4].planned_seconds, "whole is compared with whole"
     assert again["train"].actual_seconds == pytest.approx(600 - 30 * (second.first_step - 1), abs=1)
     assert again["evaluate"].whole_seconds is None
     (run,) = history.history(stage.laptop()).runs

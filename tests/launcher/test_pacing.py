@@ -225,7 +225,14 @@ def test_a_host_that_is_much_slower_than_its_card_is_named_and_left(wide: Stage)
     until = wide.laptop().ledger.refused_until(first.offer.pool, first.gone_at or wide.clock())
     assert until is not None
     assert steps_told(wide, "m-0002")[0][0] > 23
-    assert 0.7 < second.planned_share < 1
+    rest, whole = (
+        next(phase.seconds.expected for phase in one.choice.estimate.phases if phase.name == "train")
+        for one in (second, first)
+    )
+    assert rest < whole
+    assert first.whole_training is None
+    assert second.whole_training is not None
+    assert second.whole_training.expected == pytest.approx(whole)
 
 
 def test_a_slow_host_is_kept_where_no_other_is_sure_to_be_cheaper(folder: Path) -> None:
