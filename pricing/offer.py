@@ -58,7 +58,7 @@ class Stock(StrEnum):
     HIGH = "high"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Offer:
     """One machine at one price. `worst_usd_per_hour` is the most that it can ever bill (a spot offer's MaxPrice)."""
 

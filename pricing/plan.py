@@ -161,15 +161,15 @@ def _made(offers: tuple[Offer, ...], workload: Workload, terms: Terms) -> Plan:
         else:
             able[kind].append(offer)
 
-    would_do = {kind: _would_do(members, kind, rejected) for kind, members in able.items()}
-    rows = [row for kind, members in would_do.items() for row in _ranked(kind, members)]
-    choices = tuple(islice(merge(*rows, key=_rank), MOST_CHOICES))
+    rows = [(kind, row) for kind, members in able.items() for row in _would_do(members, kind, rejected)]
+    choices = islice(merge(*(_choices(kind, row) for kind, row in rows), key=_finish_usd), MOST_CHOICES)
+    best = tuple(sorted(choices, key=_rank))
     return Plan(
-        choices=choices,
+        choices=best,
         rejected=tuple(sorted(rejected, key=_by_code)),
         workload=workload,
         terms=terms,
-        outranked=sum(map(len, would_do.values())) - len(choices),
+        outranked=sum(len(row) for _, row in rows) - len(best),
     )
 
 
@@ -204,8 +204,7 @@ def nearest(plan: Plan) -> Nearest | None:
     )
 
 
-_worst = attrgetter("worst_usd_per_hour")
-_cheapest_first = attrgetter("worst_usd_per_hour", "usd_per_hour", "provider", "zone", "region", "instance_type")
+_price, _worst, _finish_usd = attrgetter("usd_per_hour"), attrgetter("worst_usd_per_hour"), attrgetter("finish_usd")
 _by_code = attrgetter("code", "offer.provider", "offer.zone", "offer.region", "offer.instance_type", "offer.market")
 
 
@@ -231,28 +230,46 @@ def _by_itself(offer: Offer, kind: Kind, odd_price: str | None) -> Refusal | Non
     return ("price-outlier", odd_price) if odd_price else None
 
 
-def _would_do(members: list[Offer], kind: Kind, rejected: list[Rejected]) -> list[Offer]:
-    """Those of a kind that can finish and can be had, cheapest first; the others become part of `rejected`.
+def _would_do(members: Sequence[Offer], kind: Kind, rejected: list[Rejected]) -> list[list[Offer]]:
+    """Those of a kind that can finish and can be had; the others become part of `rejected`.
 
-    Where a price is out of reach, no higher one is within it: the border is searched, not every offer weighed.
+    In rows, each from the lowest price up, which is also from the lowest cost to finish up: those whose price cannot
+    rise are one row, and of the others those with the same worst rate.
     """
     if kind.no_room:
         rejected += [_rejected(offer, kind.no_room) for offer in members]
         return []
-    members.sort(key=_cheapest_first)
-    border = bisect_left(members, True, key=lambda offer: not _in_reach(offer.worst_usd_per_hour, kind))
-    for worst, alike in groupby(members[border:], key=_worst):
+    fixed = sorted([offer for offer in members if offer.worst_usd_per_hour == offer.usd_per_hour], key=_price)
+    rising: dict[Decimal, list[Offer]] = defaultdict(list)
+    if len(fixed) < len(members):
+        for offer in members:
+            if offer.worst_usd_per_hour != offer.usd_per_hour:
+                rising[offer.worst_usd_per_hour].append(offer)
+    # Where a price is out of reach, no higher one is within it: the border is searched, not every offer weighed.
+    border = bisect_left(fixed, True, key=lambda offer: not _in_reach(offer.worst_usd_per_hour, kind))
+    rows, beyond = [fixed[:border]], fixed[border:]
+    for worst, row in rising.items():
+        if _in_reach(worst, kind):
+            rows.append(sorted(row, key=_price))
+        else:
+            beyond += row
+    for worst, alike in groupby(beyond, key=_worst):
         refusal = _out_of_reach(worst, kind)
         rejected += [_rejected(offer, refusal) for offer in alike]
-    reached, spare = members[:border], kind.spare_usd_per_hour
+    return [_to_be_had(row, kind, rejected) for row in rows if row]
+
+
+def _to_be_had(row: list[Offer], kind: Kind, rejected: list[Rejected]) -> list[Offer]:
+    """Those that can be rented and paid for now."""
+    spare = kind.spare_usd_per_hour
     if kind.closed:
-        rejected += [_rejected(offer, kind.closed) for offer in reached]
+        rejected += [_rejected(offer, kind.closed) for offer in row]
         return []
     if spare is None:
-        return reached
+        return row
     over = ("spending-limit", f"the account's limit there leaves {spare:.2f}/h")
-    rejected += [_rejected(offer, over) for offer in reached if offer.usd_per_hour > spare]
-    return [offer for offer in reached if offer.usd_per_hour <= spare]
+    rejected += [_rejected(offer, over) for offer in row if offer.usd_per_hour > spare]
+    return [offer for offer in row if offer.usd_per_hour <= spare]
 
 
 def _in_reach(worst_usd_per_hour: Decimal, kind: Kind) -> bool:
@@ -271,16 +288,9 @@ def _out_of_reach(worst_usd_per_hour: Decimal, kind: Kind) -> Refusal:
     return "over-budget", f"{odds} it needs a budget of ${kind.needed_usd(worst)}"
 
 
-def _ranked(kind: Kind, offers: Sequence[Offer]) -> Iterator[Iterator[Choice]]:
-    """The offers of one kind, cheapest worst rate first, as rows that are each in the order of their rank.
-
-    Those whose price cannot rise are one row; of the others those with the same worst rate. A choice is made when it
-    is asked for: of 100,000 offers hardly any is.
-    """
-    fixed = [offer for offer in offers if offer.worst_usd_per_hour == offer.usd_per_hour]
-    rising = [offer for offer in offers if offer.worst_usd_per_hour != offer.usd_per_hour]
-    for row in (fixed, *(tuple(alike) for _, alike in groupby(rising, key=_worst))):
-        yield (_choice(offer, kind) for offer in row)
+def _choices(kind: Kind, row: Sequence[Offer]) -> Iterator[Choice]:
+    """One after the other, each made when it is asked for: of 100,000 offers hardly any is."""
+    return (_choice(offer, kind) for offer in row)
 
 
 def _choice(offer: Offer, kind: Kind) -> Choice:
