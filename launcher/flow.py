@@ -24,7 +24,7 @@ from launcher.provision import provision
 from launcher.pulling import pull_results
 from launcher.receipt import Receipt
 from launcher.request import Request
-from launcher.run import Ending, Outcome, Run, State
+from launcher.run import MOST_ATTEMPTS, Ending, Outcome, Run, State
 from launcher.run_names import run_name
 from launcher.settle import EXIT_OF, never_started, settle
 from launcher.steps import Ended, step_to, turn_round_if_asked
@@ -44,8 +44,6 @@ STEPS = {
 DETACH_LOOK_SECONDS = 0.5
 BEGIN_SECONDS = 60.0
 """How long a run may be carried by nobody before the process that should begin with it counts as dead."""
-MOST_ATTEMPTS = 12
-"""Machines that one run may try: a bound for a market gone mad; the budget usually ends it first."""
 REST_SECONDS = {SLOW_HOST: 1800.0}
 """How long the place of a machine is left alone that ended so, where not for `COOL_DOWN_SECONDS`: the host that was
 just given back is the first that would be given again (assumed)."""

@@ -34,7 +34,7 @@ from launcher.pace_policy import (
 from launcher.price import plan_for_rest
 from launcher.remote import RemoteError
 from launcher.request import IfSlow, Request
-from launcher.run import Ending, Run, Shortened
+from launcher.run import MOST_ATTEMPTS, Ending, Run, Shortened
 from launcher.tracker import Tracker
 from launcher.world import World
 from pricing.estimate import Dollars, Estimate, estimate
@@ -77,12 +77,13 @@ class Pacer:
         self._world.console.tell(
             Forecast(run=self._run.id, at=now, seconds=ahead.seconds, usd=ahead.usd, basis=ahead.basis)
         )
-        if tracker.probe is None or tracker.phase != "train" or tracker.last_step is None or self.ending is not None:
+        if tracker.probe is None:
             return
-        if not self._judged:
+        if self.is_news(tracker):
             self._judged, self._run.attempt.measured = True, tracker.measured
             self._world.ledger.save_attempt(self._run, self._run.attempt)
-        self._act(tracker, guest, known, ahead)
+        if tracker.phase == "train" and tracker.last_step is not None and self.ending is None:
+            self._act(tracker, guest, known, ahead)
 
     def _act(self, tracker: Tracker, guest: Guest, known: Known, ahead: Ahead) -> None:
         situation = self._situation(tracker, known, ahead)
@@ -162,8 +163,10 @@ class Pacer:
         return [one.measured.step_seconds for one in same if one.measured and one.measured.step_seconds]
 
     def _may_leave(self) -> bool:
-        left = sum(one.end_code in (SLOW_HOST, TOO_SLOW) for one in self._run.attempts[:-1])
-        return self._run.attempt.offer.market is not Market.OWNED and left < MOST_LEFT
+        run = self._run
+        left = sum(one.end_code in (SLOW_HOST, TOO_SLOW) for one in run.attempts[:-1])
+        had = sum(not one.never_was for one in run.attempts)
+        return run.attempt.offer.market is not Market.OWNED and left < MOST_LEFT and had < MOST_ATTEMPTS
 
     def _has_looked(self) -> bool:
         if self._looked_at is None:

@@ -12,6 +12,9 @@ from pricing.offer import Offer
 from pricing.plan import Choice
 from providers.base import Instance
 
+MOST_ATTEMPTS = 12
+"""Machines that one run may try: a bound for a market gone mad; the budget usually ends it first."""
+
 
 class State(StrEnum):
     """Where a run's machine is."""

@@ -16,7 +16,7 @@ from launcher.errors import Exit, LaunchError
 from launcher.events import StateChanged, Warned
 from launcher.lock import is_carried, sole_writer
 from launcher.look import machine_of
-from launcher.run import Outcome, State
+from launcher.run import MOST_ATTEMPTS, Outcome, State
 from launcher.world import SteadyClock, World
 from pricing.offer import Fees
 from providers.base import NoCapacity, NotSetUp
@@ -806,7 +806,7 @@ def test_a_market_gone_mad_ends_after_a_dozen_machines(folder: Path) -> None:
     stage.cloud.after_call = take_all_back
     stage.site.work = Work(steps=10_000, step_seconds=30)
     stage.launch(budget="100")
-    assert len(stage.cloud.machines()) == flow.MOST_ATTEMPTS
+    assert len(stage.cloud.machines()) == MOST_ATTEMPTS
     stage.all_quiet()
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from launcher import flow
 from launcher.events import Warned
-from launcher.flow import MOST_ALIKE, MOST_ATTEMPTS
-from launcher.run import Outcome
+from launcher.flow import MOST_ALIKE
+from launcher.run import MOST_ATTEMPTS, Outcome
 from pricing.offer import Market
 from tests.fake_machine import fake_offer
 from tests.fake_world import Stage, Work

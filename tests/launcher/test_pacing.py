@@ -287,3 +287,19 @@ def test_where_the_next_machine_cannot_be_had_the_run_ends_with_what_it_has(wide
     assert (receipt.outcome, receipt.exit_code, receipt.attempts) == (Outcome.LOST, 5, 1)
     assert "no other machine was to be had" in receipt.why
     assert wide.laptop().ledger.checkpoint(receipt.run) is not None
+
+
+def test_who_attaches_after_the_training_judges_nothing_any_more(stage: Stage) -> None:
+    stage.site.work = replace(FINE, evaluate_seconds=600)
+    world = stage.laptop()
+    run = stage.open_run(world, budget="12")
+    trained = (FINE.install_seconds + FINE.model_seconds + FINE.steps * FINE.step_seconds) + 200
+    when(stage, after(stage, trained), stage.kill)
+    with pytest.raises(Killed):
+        flow.carry(run, world)
+    stage.revive()
+    began, told = stage.clock(), len(stage.heard.of(Forecast))
+    receipt = flow.attach(run.id, stage.laptop())
+    assert receipt.outcome is Outcome.SUCCEEDED
+    seconds = (stage.clock() - began).total_seconds()
+    assert len(stage.heard.of(Forecast)) - told <= seconds / 10 + 2, "once in ten seconds, and not at every look"

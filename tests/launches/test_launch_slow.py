@@ -67,7 +67,7 @@ def warned(said: Said, code: str) -> list[str]:
 
 
 def on_the_probe(event: Event) -> bool:
-    return event["event"] == "forecast" and event["basis"] == "probe"
+    return bool(event["event"] == "forecast" and event["basis"] == "probe")
 
 
 def sound(laptop: Laptop, said: Said, budget: str) -> Event:
