@@ -50,8 +50,8 @@ class MemoryConstants:
     varied_margin: float = 1.5
     """So many times more where lengths vary and segments cannot grow."""
     unfused_share: float = 0.5
-    """To be sure, a fused loss is taken to save but half of the logits: of seven published runs that named one, one
-    reserved as much as if it were not there."""
+    """To be sure, a fused loss that somebody only names is taken to save but half of the logits: of seven published runs
+    that named one, one reserved as much as if it were not there."""
 
 
 PUBLISHED = MemoryConstants()
@@ -154,7 +154,8 @@ def needed(workload: Workload, constants: MemoryConstants = PUBLISHED) -> tuple[
 def sure_gib(workload: Workload, constants: MemoryConstants = PUBLISHED) -> float:
     """What a card must have so that no published run would have missed: see `MemoryConstants.margin`."""
     parts, holes = _parts(workload, constants), _holes(workload, constants)
-    logits = max(parts.logits, constants.unfused_share * parts.unfused_logits)
+    doubted = 0.0 if workload.recipe.fused_loss_is_sure else constants.unfused_share * parts.unfused_logits
+    logits = max(parts.logits, doubted)
     margin = constants.margin * (constants.varied_margin if holes > 1 else 1.0)
     own = parts.known_gib + (parts.activations + logits) * holes * margin
     return own * (1 + constants.allocator_share) + constants.context_gib

@@ -53,6 +53,8 @@ class Recipe:
     """Activations are made again in the backward pass instead of kept."""
     fused_loss: bool = True
     """The logits of a row never exist all at once."""
+    fused_loss_is_sure: bool = True
+    """It was read in the program's own source (our job's is: TRL patches every model); else somebody only says so."""
     packed: bool = False
     """Rows are joined to full sequences instead of padded."""
     steady_memory: bool = True

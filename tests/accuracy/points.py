@@ -178,6 +178,7 @@ def _workload(row: dict[str, str], source: Source) -> Workload:
             attention=Attention.EAGER if row["attn"] == "eager" or row["model"] in ALIBI else Attention.FUSED,
             checkpointing=row["grad_ckpt"] != "no",
             fused_loss=any(word in kernels for word in ("cross entropy", "unsloth", "liger")),
+            fused_loss_is_sure=False,
             packed=mean == longest,
             steady_memory=source.allocated,  # holes are in what is reserved, not in what is allocated
             precise_embeddings=source.precise_embeddings,

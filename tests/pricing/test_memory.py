@@ -139,6 +139,15 @@ def test_each_way_to_save_memory_saves_some() -> None:
     assert gib(precise_embeddings=True) > plain + 0.5 - 0.01  # 268 million parameters twice as wide
 
 
+def test_a_fused_loss_that_was_read_in_the_source_is_believed_and_one_that_is_only_named_by_half() -> None:
+    sure, named = (
+        sure_gib(workload(longest_tokens=2048, recipe=Recipe(fused_loss_is_sure=is_sure))) for is_sure in (True, False)
+    )
+    assert named > sure + 2  # 8,192 tokens x 32,768 words x 14 bytes are 3.5 GiB, of which half, with a margin
+    unfused = sure_gib(workload(longest_tokens=2048, recipe=Recipe(fused_loss=False)))
+    assert named < unfused
+
+
 def test_rows_of_one_length_leave_no_holes() -> None:
     even = workload(tokens_per_epoch=412 * 1500, recipe=Recipe(steady_memory=False))
     packed = workload(recipe=Recipe(steady_memory=False, packed=True))
