@@ -5,7 +5,7 @@ import json
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import sqrt
 from pathlib import Path
 
@@ -49,9 +49,23 @@ class Tally:
     are: str = COUNTED
     spread: float = 1.0
 
-    def first(self, rows: int) -> "Tally":
-        """So many of them, to stand for a share."""
-        return Tally(lengths=self.lengths[:rows], answers=self.answers[:rows], are=self.are, spread=self.spread)
+    def trained(self, rows: int) -> "Tally":
+        """So many of them, for a part that the job draws by lot: of all lengths, the longest among them.
+
+        The first of the file would not do: many files are sorted, and the longest row decides the memory.
+        """
+        return self._kept(sorted(range(len(self.lengths)), key=lambda at: -self.lengths[at]), rows, 0.0)
+
+    def tested(self, rows: int) -> "Tally":
+        """The same for a small part: of all answers' lengths, since the longest of all is seldom drawn."""
+        return self._kept(sorted(range(len(self.answers)), key=lambda at: -self.answers[at]), rows, 0.5)
+
+    def _kept(self, order: Sequence[int], rows: int, middle: float) -> "Tally":
+        """Of `rows` equal stretches of `order` the row that is `middle` of the way into each."""
+        kept = [order[int((number + middle) * len(order) / rows)] for number in range(rows)]
+        return replace(
+            self, lengths=tuple(self.lengths[at] for at in kept), answers=tuple(self.answers[at] for at in kept)
+        )
 
 
 def tally(path: Path, count: Count | None, *, most_bytes: int = COUNTED_BYTES) -> Tally:

@@ -227,11 +227,11 @@ def _epochs(wanted: Settings, examples: int) -> float:
 
 
 def _split(wanted: Settings, rows: Mapping[str, Tally]) -> tuple[Tally, Tally]:
-    """Training and test rows; where they are shares of one file, the first so many stand for them."""
+    """Training and test rows; where they are shares of one file, the job draws them by lot."""
     train = rows["train"]
     whole = len(train.lengths)
     tested, validated = _share(whole, wanted.test), _share(whole, wanted.validation)
-    return train.first(max(1, whole - tested - validated)), rows.get("test") or train.first(tested)
+    return train.trained(max(1, whole - tested - validated)), rows.get("test") or train.tested(tested)
 
 
 def _share(whole: int, share: float) -> int:

@@ -175,6 +175,20 @@ def test_test_rows_come_from_their_file_or_from_a_share_of_the_training_file(tmp
     assert (given.examples, given.evaluated_examples, given.evaluated_new_tokens) == (10, 3, 20 + 5 + 16)
 
 
+@pytest.mark.parametrize("longest_at", ["the beginning", "the end"])
+def test_a_split_is_drawn_by_lot_so_a_long_row_counts_wherever_in_the_file_it_stands(
+    tmp_path: Path, longest_at: str
+) -> None:
+    """The job draws by hash: the first rows of a sorted file would be the shortest, and would fit where it does not."""
+    lines = [chat(f"{at:02d} " + "u" * (20 * at), "a" * (4 + at)) for at in range(40)]
+    data(tmp_path, lines="".join(lines if longest_at == "the end" else reversed(lines)))
+    whole, split = job(tmp_path), job(tmp_path, data={"split": {"test": 0.25}})
+    assert split.longest_tokens == whole.longest_tokens
+    assert split.tokens_per_epoch == pytest.approx(0.75 * whole.tokens_per_epoch, rel=0.03)
+    assert (split.examples, split.evaluated_examples) == (30, 10)
+    assert 5 + 16 < split.evaluated_new_tokens < 43 + 5 + 16
+
+
 def test_a_local_model_is_shipped_and_one_of_the_hub_downloaded(tmp_path: Path) -> None:
     local = job(tmp_path, model=model_folder(tmp_path))
     assert local.shape.source == "config.json here"
