@@ -249,8 +249,19 @@ def _reclaims(offer: Offer, seconds: dict[str, Interval], workload: Workload) ->
     return Reclaims(
         per_hour=Interval(low=rate * rate / high if high else 0.0, expected=rate, high=high),
         restarts=(*(seconds[name] for name in SETUP_PHASES), load),
-        lost_seconds=max(0.0, train.expected - load.expected) * min(1.0, workload.save_steps / workload.steps),
+        lost_seconds=_most_lost_seconds(offer, workload, train),
     )
+
+
+def _most_lost_seconds(offer: Offer, workload: Workload, train: Interval) -> float:
+    """Of `train`, as own runs corrected it: the work between two checkpoints.
+
+    Steps are not rounded here: else a longer training could lose less, and so cost less.
+    """
+    steps = workload.examples * workload.epochs / (workload.micro_batch * workload.accumulation)
+    working_seconds = padded_tokens(workload) * workload.epochs / tokens_per_second(workload, offer.gpu).expected
+    share = working_seconds / _train_seconds(workload, offer.gpu).expected
+    return train.expected * share * min(1.0, workload.save_steps / steps)
 
 
 def _rework_seconds(reclaims: Reclaims | None, seconds: dict[str, Interval]) -> float:

@@ -4,12 +4,12 @@ import dataclasses
 from decimal import Decimal
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pricing.estimate import estimate
-from pricing.fit_budget import SURE, fitted_plan
-from pricing.gpus import Gpu, all_gpus
+from pricing.fit_budget import SURE, fitted_plan, with_steps
+from pricing.gpus import Gpu, all_gpus, by_name
 from pricing.offer import Market, Offer
 from pricing.plan import Choice, make_plan
 from pricing.workload import Method, Workload
@@ -75,6 +75,19 @@ def test_more_tokens_in_the_same_rows_never_cost_less(one: Offer, of: Workload, 
 
 @given(one=MACHINES, of=JOBS, factor=st.floats(1, 10))
 def test_more_epochs_never_cost_less(one: Offer, of: Workload, factor: float) -> None:
+    assert dearer(only(one, of), only(one, dataclasses.replace(of, epochs=of.epochs * factor)))
+
+
+@given(price=PRICES, card=CARDS, of=JOBS, save_steps=st.integers(1, 60), factor=st.floats(1, 4))
+@example(
+    price=Decimal(1), card=by_name("L4"), of=job(Method.QLORA, (1000, 512, 2048, 1.0), 512), save_steps=1, factor=1.7
+)
+def test_more_epochs_never_cost_less_where_reclaims_are_many(
+    price: Decimal, card: Gpu, of: Workload, save_steps: int, factor: float
+) -> None:
+    """Of few steps, rounded, one more makes what a reclaim can lose much smaller."""
+    one = machine(price, card, Market.SPOT, reclaims_per_hour=5.0)
+    of = dataclasses.replace(of, save_steps=save_steps, accumulation=16)
     assert dearer(only(one, of), only(one, dataclasses.replace(of, epochs=of.epochs * factor)))
 
 
@@ -164,5 +177,5 @@ def test_one_step_more_than_fits_the_budget_is_not_sure(of: Workload, offers: li
     plan = fitted_plan(offers, of, terms(str(budget)))
     assert plan.fitted is not None
     if plan.choices and plan.fitted.is_less:
-        more = dataclasses.replace(of, epochs=of.epochs * (plan.fitted.steps + 1) / of.steps)
+        more = with_steps(of, plan.fitted.steps + 1)
         assert not make_plan(offers, more, dataclasses.replace(plan.terms, least_odds=SURE)).choices
