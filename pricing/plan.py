@@ -26,6 +26,8 @@ EVEN_IF_SLOW = 0.9
 MOST_CHOICES = 2000
 """The best so many are kept: the rest would do too, and nobody would ever come to them."""
 EVEN = 0.5
+SUREST = 0.999
+"""Higher odds are never told: the distribution's ends are cut off, and it knows nothing of machines that break."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -306,7 +308,7 @@ def _choice(offer: Offer, kind: Kind) -> Choice:
         lease_seconds=kind.lease_seconds(worst),
         disk_gib=kind.disk_gib,
         finish_usd=finish_usd.quantize(SMALLEST_USD),
-        odds=None if kind.left_usd is None else odds,
+        odds=None if kind.left_usd is None else min(odds, SUREST),
     )
 
 

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import ceil
+
+HAIR = 1e-6
+"""What floating point adds to a whole number of steps that was divided and multiplied again."""
 
 
 class Method(StrEnum):
@@ -151,6 +155,6 @@ class Workload:
 
     @property
     def steps(self) -> int:
-        """Optimiser steps: examples over the effective batch, rounded up an epoch, at least one."""
+        """Optimiser steps: examples over the batch, rounded up an epoch and up at the end, as transformers."""
         per_epoch = -(-self.examples // (self.micro_batch * self.accumulation))
-        return max(1, round(per_epoch * self.epochs))
+        return max(1, ceil(per_epoch * self.epochs - HAIR))

@@ -4,6 +4,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pricing.fit_budget import SURE, fitted_plan, least_steps, with_steps
 from pricing.gpus import by_name
@@ -93,3 +95,14 @@ def test_without_the_option_an_even_chance_is_enough() -> None:
     even = make_plan([offer()], LONG, terms(str(smallest_budget_usd(make_plan([offer()], LONG, terms("0.10"))))))
     assert even.choices[0].odds is not None
     assert 0.5 <= even.choices[0].odds < 0.6
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(3.0, 9), (2.1, 7), (0.01, 1), (1 / 3, 1), (0.34, 2)])
+def test_steps_are_rounded_up_as_the_trainer_rounds_them(epochs: float, steps: int) -> None:
+    """Three an epoch. transformers takes the ceiling of epochs times the steps of one."""
+    assert workload(examples=48, micro_batch=4, accumulation=4, epochs=epochs).steps == steps
+
+
+@given(steps=st.integers(1, 5000), rows=st.integers(1, 5000))
+def test_a_number_of_steps_survives_being_told_in_epochs(steps: int, rows: int) -> None:
+    assert with_steps(workload(examples=rows), steps).steps == steps

@@ -133,6 +133,12 @@ def test_a_choice_is_leased_for_the_worst_rate_and_says_when_the_slow_end_does_n
     assert rich.disk_gib == 100
 
 
+def test_no_run_is_ever_said_to_be_certain_to_finish() -> None:
+    for one, budget in ((offer(), "100000"), (cpu(ram_gib=64.0), None)):
+        (choice,) = make_plan([one], workload(evaluated_examples=0, epochs=0.1), terms(budget)).choices
+        assert choice.odds == 0.999
+
+
 def test_without_a_budget_there_is_a_plan_but_no_lease_for_what_is_billed() -> None:
     assert make_plan([offer()], workload(), terms(None)).choices[0].lease_seconds == 0
 
