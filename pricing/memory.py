@@ -50,7 +50,7 @@ class MemoryConstants:
     varied_margin: float = 1.5
     """So many times more where lengths vary and segments cannot grow."""
     unfused_share: float = 0.5
-    """To be sure, a fused loss that somebody only names is taken to save but half of the logits: of seven published runs
+    """To be sure, a fused loss that is only named is taken to save but half of the logits: of seven published runs
     that named one, one reserved as much as if it were not there."""
 
 
