@@ -152,11 +152,12 @@ def forecast(tracker: Tracker, known: Known, now: datetime, *, last_step: int | 
     return Ahead(work=work, seconds=seconds, usd=_dollars(seconds, known), basis=basis)
 
 
-def reach_seconds(cap: Cap, rate_usd_per_hour: Decimal) -> float:
+def reach_seconds(cap: Cap, rate_usd_per_hour: Decimal, egress_usd: Decimal = Decimal(0)) -> float:
     """How long the job can work at today's rate before the cap asks for a save.
 
     The cap counts on the worst rate from now on and is renewed as time shows that less is billed; this is where that
-    leads. What the ending needs, the cap keeps at the worst rate.
+    leads. What the ending needs, the cap keeps at the worst rate; `egress_usd` is what checkpoints and results still
+    cost on their way home.
     """
     reserve = cap.reserve
     ending_seconds = reserve.ending_seconds + reserve.guard_seconds
@@ -164,7 +165,7 @@ def reach_seconds(cap: Cap, rate_usd_per_hour: Decimal) -> float:
     if cap.worst_usd_per_hour == 0 or rate_usd_per_hour == 0:
         return min(cap.stop_seconds, max(0.0, by_deadline))
     kept_usd = cap.worst_usd_per_hour * Decimal(str(ending_seconds)) / SECONDS_PER_HOUR
-    by_money = float((cap.left_usd - kept_usd) * SECONDS_PER_HOUR / rate_usd_per_hour)
+    by_money = float((cap.left_usd - kept_usd - egress_usd) * SECONDS_PER_HOUR / rate_usd_per_hour)
     return max(0.0, min(by_money, by_deadline))
 
 

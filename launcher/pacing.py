@@ -37,7 +37,7 @@ from launcher.request import IfSlow, Request
 from launcher.run import MOST_ATTEMPTS, Ending, Run, Shortened
 from launcher.tracker import Tracker
 from launcher.world import World
-from pricing.estimate import Dollars, Estimate, estimate
+from pricing.estimate import Dollars, Estimate, egress_usd, estimate
 from pricing.offer import Market
 from pricing.plan import Choice, Plan
 
@@ -101,13 +101,13 @@ class Pacer:
 
     def _known(self) -> Known:
         attempt, plan = self._run.attempt, self._plan
-        fee = attempt.offer.fees.egress_usd_per_gib * (1 + plan.terms.tax(attempt.offer.provider))
+        egress = egress_usd(attempt.offer, plan.workload, plan.terms)
         return Known(
             estimate=attempt.choice.estimate,
             arms=plan.workload.arms,
             spent_usd=books.spent_usd(self._run, self._world.now()),
             rate_usd_per_hour=attempt.rate_usd_per_hour,
-            egress_usd=fee * Decimal(str(plan.workload.result_gib)),
+            egress_usd=max(Decimal(0), egress - attempt.egress_usd),
             restart_seconds=sum(attempt.phases.get(name, 0.0) for name in ("boot", "ship")),
             planned_step=self._planned_step,
         )
@@ -116,8 +116,9 @@ class Pacer:
         run, world, step = self._run, self._world, tracker.last_step
         assert step is not None
         cap = books.cap(run, run.attempt.choice, self._plan, world)
-        reach = reach_seconds(cap, known.rate_usd_per_hour)
-        by_money = reach_seconds(replace(cap, deadline_left_seconds=None), known.rate_usd_per_hour)
+        rate, egress = known.rate_usd_per_hour, known.egress_usd
+        reach = reach_seconds(cap, rate, egress)
+        by_money = reach_seconds(replace(cap, deadline_left_seconds=None), rate, egress)
         of = self._last_step(tracker) or step.of
         slow = self._slow_host(tracker)
         return Situation(

@@ -251,6 +251,11 @@ def test_at_half_the_worst_rate_it_reaches_twice_as_far_and_the_ending_is_kept_a
     assert reach_seconds(cap(), Decimal("0.60")) == pytest.approx(2 * reach_seconds(cap(), Decimal("1.20")))
 
 
+def test_what_is_still_to_come_home_is_not_there_for_the_machine() -> None:
+    less = reach_seconds(cap(), Decimal("0.60"), Decimal("0.06"))
+    assert reach_seconds(cap(), Decimal("0.60")) - less == pytest.approx(360.0)
+
+
 def test_following_the_cap_to_its_end_leads_to_where_the_reach_says() -> None:
     rate, now, lived = Decimal("0.60"), cap(), 0.0
     while now.stop_seconds > 0:
