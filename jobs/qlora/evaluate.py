@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
+from collections.abc import Iterator
 from statistics import fmean
 from typing import Any
 
@@ -16,8 +18,11 @@ from .score import as_json, exact, partial
 BATCH = 50
 # An answer may be a little longer than the longest wanted one before it is cut.
 SPARE_TOKENS = 16
+# Logits exist for so many tokens at a time: 256 of a vocabulary of 152,000 are 0.5 GB with their 32-bit copies.
+LOGIT_TOKENS = 256
 
 Pair = dict[str, list[dict[str, str]]]
+Row = tuple[int, list[int]]
 
 
 def read_pairs(job: Job) -> list[Pair]:
@@ -55,20 +60,60 @@ def answers(model: Any, tokenizer: Any, prompts: list[str], longest: int) -> lis
 
 def loss_of(model: Any, tokenizer: Any, pairs: list[Pair]) -> list[tuple[float, int]]:
     """For each pair: the summed loss of the wanted answer's tokens, and how many they are."""
-    template = tokenizer.apply_chat_template
-    prompts = [template(pair["prompt"], add_generation_prompt=True, return_dict=False) for pair in pairs]
-    wholes = [template(pair["prompt"] + pair["completion"], return_dict=False) for pair in pairs]
-    longest = max(map(len, wholes))
-    ids = torch.full((len(pairs), longest), tokenizer.pad_token_id)
-    wanted = torch.full((len(pairs), longest), -100)
-    for at, (prompt, whole) in enumerate(zip(prompts, wholes, strict=True)):
+    rows = [ids_of(tokenizer, pair) for pair in pairs]
+    return [found for some in few(rows) for found in losses_of(model, tokenizer.pad_token_id, some)]
+
+
+def ids_of(tokenizer: Any, pair: Pair) -> Row:
+    """How many tokens of the row are its prompt, and the row."""
+    prompt = tokenizer.apply_chat_template(pair["prompt"], add_generation_prompt=True, return_dict=False)
+    return len(prompt), tokenizer.apply_chat_template(pair["prompt"] + pair["completion"], return_dict=False)
+
+
+def few(rows: list[Row]) -> Iterator[list[Row]]:
+    """Rows in their order, so many together that their logits stay small: of a large vocabulary they dwarf all else."""
+    some: list[Row] = []
+    for row in rows:
+        if some and (len(some) + 1) * kept([*some, row]) > LOGIT_TOKENS:
+            yield some
+            some = []
+        some.append(row)
+    yield some
+
+
+def kept(rows: list[Row]) -> int:
+    """Of the padded rows the last positions, from the token before the first answer on."""
+    return max(len(whole) for _, whole in rows) - min(prompt for prompt, _ in rows) + 1
+
+
+def losses_of(model: Any, pad: int, rows: list[Row]) -> list[tuple[float, int]]:
+    """`loss_of` the rows in one pass."""
+    longest, last = max(len(whole) for _, whole in rows), kept(rows)
+    ids = torch.full((len(rows), longest), pad)
+    wanted = torch.full((len(rows), longest), -100)
+    for at, (prompt, whole) in enumerate(rows):
         ids[at, : len(whole)] = torch.tensor(whole)
-        wanted[at, len(prompt) : len(whole)] = torch.tensor(whole[len(prompt) :])
+        wanted[at, prompt : len(whole)] = torch.tensor(whole[prompt:])
     # Padded on the right, so a causal model never sees the padding before the answer: no mask is needed.
-    logits = model(input_ids=ids.to(model.device), use_cache=False).logits[:, :-1].float()
-    target = wanted[:, 1:].to(model.device)
-    losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), target, reduction="none", ignore_index=-100)
-    return [(float(row.sum()), int((of != -100).sum())) for row, of in zip(losses, target, strict=True)]
+    logits = model(input_ids=ids.to(model.device), use_cache=False, **only_last(model, last)).logits[:, -last:-1]
+    target = wanted[:, 1 - last :].to(model.device)
+    losses = [answer_loss(row, of) for row, of in zip(logits, target, strict=True)]
+    return [(loss, int((of != -100).sum())) for loss, of in zip(losses, target, strict=True)]
+
+
+def only_last(model: Any, positions: int) -> dict[str, int]:
+    """What asks the model for no other logits, where it understands that."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return {"logits_to_keep": positions} if "logits_to_keep" in inspect.signature(inner.forward).parameters else {}
+
+
+def answer_loss(logits: Any, wanted: Any) -> float:
+    """Summed over one row's tokens, in 32 bits for a few of them at a time."""
+    parts = zip(logits.split(LOGIT_TOKENS), wanted.split(LOGIT_TOKENS), strict=True)
+    return sum(
+        float(torch.nn.functional.cross_entropy(some.float(), of, reduction="sum", ignore_index=-100))
+        for some, of in parts
+    )
 
 
 def longest_answer(tokenizer: Any, pairs: list[Pair]) -> int:
