@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from statistics import fmean
 from typing import Any
 
@@ -141,19 +141,36 @@ def ask(job: Job, arm: str, pairs: list[Pair]) -> list[dict[str, Any]]:
     """Every pair's record, told in batches."""
     model, tokenizer = load_arm(job, arm)
     longest = job.max_new_tokens or longest_answer(tokenizer, pairs)
-    batch = min(BATCH, 8) if torch.cuda.is_available() else BATCH
+
+    def batch(some: list[Pair]) -> list[dict[str, Any]]:
+        prompts = [tokenizer.apply_chat_template(p["prompt"], add_generation_prompt=True, tokenize=False) for p in some]
+        said = answers(model, tokenizer, prompts, longest)
+        return [score(*item) for item in zip(some, said, loss_of(model, tokenizer, some), strict=True)]
+
     records: list[dict[str, Any]] = []
     with torch.inference_mode():
-        for start in range(0, len(pairs), batch):
-            some = pairs[start : start + batch]
-            prompts = [
-                tokenizer.apply_chat_template(p["prompt"], add_generation_prompt=True, tokenize=False) for p in some
-            ]
-            said = answers(model, tokenizer, prompts, longest)
-            losses = loss_of(model, tokenizer, some)
-            records += [score(*item) for item in zip(some, said, losses, strict=True)]
+        for found in batches(batch, pairs, min(BATCH, 8) if torch.cuda.is_available() else BATCH):
+            records += found
             tell(job, "evaluated", arm=arm, done=len(records), of=len(pairs))
     return records
+
+
+def batches(ask: Callable[[list[Pair]], list[Any]], pairs: list[Pair], rows: int) -> Iterator[list[Any]]:
+    """What `ask` answers, so many rows at a time; fewer from then on where the card's memory does not hold them.
+
+    The keys and values of eight long prompts can need more of it than training one row does.
+    """
+    start = 0
+    while start < len(pairs):
+        try:
+            found = ask(pairs[start : start + rows])
+        except torch.OutOfMemoryError:
+            if rows == 1:
+                raise
+            rows //= 2
+            continue
+        yield found
+        start += rows
 
 
 def metrics(records: list[dict[str, Any]]) -> dict[str, float]:

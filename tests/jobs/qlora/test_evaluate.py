@@ -65,3 +65,27 @@ def test_logits_are_made_for_few_tokens_however_long_the_prompts_are() -> None:
     assert len(found) == 40
     assert max(model.made) <= evaluate.LOGIT_TOKENS
     assert len(model.made) < 20
+
+
+@pytest.mark.parametrize(("held", "sizes"), [(99, [8, 8, 4]), (5, [4, 4, 4, 4, 4]), (1, [1] * 20)])
+def test_where_the_card_does_not_hold_a_batch_smaller_ones_are_asked_and_no_row_is_lost(
+    held: int, sizes: list[int]
+) -> None:
+    def ask(pairs: list[Any]) -> list[Any]:
+        if len(pairs) > held:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return pairs
+
+    pairs: list[Any] = list(range(20))
+    found = list(evaluate.batches(ask, pairs, 8))
+    assert [one for some in found for one in some] == pairs
+    assert [len(some) for some in found] == sizes
+
+
+def test_a_single_row_that_the_card_does_not_hold_is_an_error() -> None:
+    def ask(_pairs: list[Any]) -> list[Any]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    pairs: list[Any] = [1, 2, 3]
+    with pytest.raises(torch.OutOfMemoryError):
+        list(evaluate.batches(ask, pairs, 8))
