@@ -131,7 +131,7 @@ class Estimate:
 
     @property
     def tokens_per_second(self) -> Interval:
-        """Through training."""
+        """Of the data through training, padding not counted."""
         return self.times.tokens_per_second
 
     @property
@@ -178,7 +178,7 @@ def outlook(offer: Offer, workload: Workload, terms: Terms) -> Outlook:
         by_phase=tuple((name, seconds[name]) for name in PHASES),
         seconds=total((work.interval, *ending)),
         fit=fit(workload, offer.gpu, offer.gpu_count, margin=terms.memory_margin, ram_gib=offer.ram_gib),
-        tokens_per_second=tokens_per_second(workload, offer.gpu).times(1 / factors.get("train", 1.0)),
+        tokens_per_second=_told_rate(workload, offer.gpu).times(1 / factors.get("train", 1.0)),
         rework_seconds=_rework_seconds(reclaims, seconds),
         factors=tuple(factors.items()),
     )
@@ -211,6 +211,11 @@ def _train_seconds(workload: Workload, gpu: Gpu | None) -> Interval:
     steps = Interval(low=tokens / rate.high, expected=tokens / rate.expected, high=tokens / rate.low)
     saves = around(workload.steps // workload.save_steps * _save_seconds(workload), SAVE_SPREAD)
     return steps.blurred(workload.token_spread).plus(saves).plus(_load_seconds(workload))
+
+
+def _told_rate(workload: Workload, gpu: Gpu | None) -> Interval:
+    """Tokens of the data by the second: the trainer counts no padding, and what it tells is compared with this."""
+    return tokens_per_second(workload, gpu).times(workload.tokens_per_epoch / padded_tokens(workload))
 
 
 def _save_seconds(workload: Workload) -> float:

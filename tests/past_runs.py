@@ -14,7 +14,7 @@ from launcher.receipt import Receipt
 from pricing import gpus
 from pricing.estimate import phase_seconds
 from pricing.offer import Market
-from pricing.throughput import tokens_per_second
+from pricing.plan import Choice
 from tests.fake_machine import fake_offer, fake_traits
 from tests.fake_world import Stage, Work
 
@@ -40,10 +40,15 @@ def ran(
     stage.site.work = Work(
         install_seconds=took["install"], model_seconds=took["model"], steps=STEPS, step_seconds=took["train"] / STEPS,
         evaluate_seconds=took["evaluate"], outcome=outcome,
-        tokens_per_second=tokens_per_second(stage.workload, choice.offer.gpu).expected / factors.get("train", 1.0),
+        tokens_per_second=bare_rate(choice) / factors.get("train", 1.0),
         vram_gib=peak * sum(gib for name, gib in choice.estimate.fit.parts if name not in NOT_TORCHS),
     )  # fmt: skip
     return flow.carry(run, world)
+
+
+def bare_rate(choice: Choice) -> float:
+    """Tokens of the data by the second, as the estimate says where no run has corrected it."""
+    return choice.estimate.tokens_per_second.expected * dict(choice.estimate.times.factors).get("train", 1.0)
 
 
 def aws_stage(folder: Path) -> Stage:

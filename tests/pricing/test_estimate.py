@@ -43,6 +43,14 @@ def test_the_demo_on_the_cpu_takes_seconds_to_minutes_and_not_hours() -> None:
     assert forecast.usd.high_usd == 0
 
 
+def test_the_speed_that_is_told_counts_no_padding_as_the_trainer_counts_none() -> None:
+    """Else a run whose rows are filled up to twice their length would look half as fast as promised."""
+    job = workload(padded_tokens_per_epoch=620_000)
+    told, all_tokens = estimate(offer(), job, terms()).tokens_per_second, tokens_per_second(job, by_name("A10G"))
+    assert told.expected == pytest.approx(all_tokens.expected / 2)
+    assert told.low == pytest.approx(all_tokens.low / 2)
+
+
 def test_rows_are_padded_to_the_longest_of_their_batch_and_never_beyond_the_longest_row() -> None:
     assert padded_tokens(workload(micro_batch=1)) == 310_000
     assert padded_tokens(workload(micro_batch=4)) == pytest.approx(310_000 * 1.45)
