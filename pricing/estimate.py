@@ -11,7 +11,7 @@ from pricing.odds import Reclaims, Spread, spread
 from pricing.offer import Market, Offer
 from pricing.terms import Terms
 from pricing.throughput import generation_seconds, padded_tokens, tokens_per_second
-from pricing.workload import Method, Workload
+from pricing.workload import Method, Optimizer, Workload
 
 __all__ = ["PHASES", "Dollars", "Estimate", "Interval", "Outlook", "Phase", "Times", "estimate", "outlook"]
 
@@ -39,7 +39,8 @@ LOAD_GIB_PER_SECOND = 0.4
 TEARDOWN_SECONDS = 45.0
 SAVE_SECONDS, SAVE_SPREAD = 1.0, 2.0
 """A checkpoint whatever its size: random state, tokenizer, the rename (assumed; 0.3 s on 2 CPU cores)."""
-ADAPTER_BYTES = 4
+MOMENTS_BYTES = {Optimizer.ADAMW: 8.0, Optimizer.ADAMW_8BIT: 2.04, Optimizer.PAGED_ADAMW_8BIT: 2.04}
+"""Of an adapter's parameter in a checkpoint: two moments in 32 bits, or in 8 with a 32-bit scale for each 256."""
 DISK_BYTES_PER_SECOND = 125e6
 """A gp3 volume."""
 
@@ -223,9 +224,9 @@ def _save_seconds(workload: Workload) -> float:
     return SAVE_SECONDS + _checkpoint_bytes(workload) / DISK_BYTES_PER_SECOND
 
 
-def _checkpoint_bytes(workload: Workload) -> int:
-    """The adapter and both moments of its optimiser."""
-    return 3 * ADAPTER_BYTES * workload.lora_parameters
+def _checkpoint_bytes(workload: Workload) -> float:
+    """What a whole run brings home, and both moments of the adapter's optimiser."""
+    return workload.result_gib * 1024**3 + MOMENTS_BYTES[workload.recipe.optimizer] * workload.lora_parameters
 
 
 def _evaluate_seconds(workload: Workload, gpu: Gpu | None) -> Interval:

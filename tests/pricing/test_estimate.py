@@ -13,7 +13,7 @@ from pricing.interval import Interval, around, total
 from pricing.offer import Billing, Fees, Offer
 from pricing.plan import make_plan
 from pricing.throughput import generation_seconds, padded_tokens, tokens_per_second
-from pricing.workload import Method, Workload
+from pricing.workload import Method, Optimizer, Recipe, Workload
 from tests.pricing.samples import MISTRAL, cpu, offer, spot, terms, workload
 
 TINY = dataclasses.replace(
@@ -81,11 +81,16 @@ def test_tax_fees_and_the_providers_minimum_are_in_the_price() -> None:
 
 
 def test_results_and_every_checkpoint_are_paid_for_on_their_way_home() -> None:
+    """Moments of 8 bits are a quarter of what 32 bits take."""
     few, many = workload(), workload(save_steps=5)
-    saved_gib = 78 // 5 * 3 * 4 * few.lora_parameters / 1024**3
+    saved_gib = 78 // 5 * (few.result_gib + 2.04 * few.lora_parameters / 1024**3)
     paid_usd = estimate(offer(), many, terms()).egress_usd
     assert paid_usd == pytest.approx(Decimal("0.09") * Decimal(str(few.result_gib + saved_gib)), abs=Decimal("0.0002"))
     assert paid_usd > estimate(offer(), few, terms()).egress_usd
+    wide = dataclasses.replace(many, recipe=Recipe(optimizer=Optimizer.ADAMW))
+    more_gib = 78 // 5 * 5.96 * few.lora_parameters / 1024**3
+    more_usd = estimate(offer(), wide, terms()).egress_usd - paid_usd
+    assert more_usd == pytest.approx(Decimal("0.09") * Decimal(str(more_gib)), abs=Decimal("0.0002"))
     assert estimate(offer(fees=Fees()), many, terms()).egress_usd == 0
     (rich,), (poor,) = (make_plan([offer()], job, terms()).choices for job in (few, many))
     assert poor.finish_usd > rich.finish_usd
