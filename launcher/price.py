@@ -35,6 +35,8 @@ KEPT_CHOICES, KEPT_OF_ONE_KIND = 24, 4
 STOCK_SECONDS = 30.0
 """Between looks at a market where all that would do is sold out (`--wait-capacity`)."""
 EXAMPLE = "examples/support-json"
+FEW_TOKENS = 10_000
+"""Below it they are told one by one: in millions they would be 0.00."""
 CHECKPOINT = re.compile(r"step-(\d{1,12})")
 """How the job names what it has after so many steps."""
 
@@ -256,7 +258,9 @@ def _title(loaded: LoadedSpec, plan: Plan) -> str:
     guessed = "" if workload.tokens_are == "counted" else "about "
     less = f"{figure(workload.epochs)} of " if fitted is not None and fitted.is_less else ""
     asked = workload.epochs if fitted is None else fitted.asked_epochs
-    tokens = f"{guessed}{workload.tokens_per_epoch / 1e6:.2f} M tokens x {less}{figure(asked)} epochs"
+    counted = workload.tokens_per_epoch
+    many = f"{counted / 1e6:.2f} M" if counted >= FEW_TOKENS else f"{counted:,}"
+    tokens = f"{guessed}{many} tokens x {less}{figure(asked)} epochs"
     parts = (
         loaded.spec.name,
         workload.shape.name,
