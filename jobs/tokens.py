@@ -48,6 +48,8 @@ class Tally:
     answers: tuple[int, ...]
     are: str = COUNTED
     spread: float = 1.0
+    repeated: int = 0
+    """Conversations that stood there before, and count once, as the job takes them."""
 
     def trained(self, rows: int) -> "Tally":
         """So many of them, for a part that the job draws by lot: of all lengths, the longest among them.
@@ -73,7 +75,12 @@ def tally(path: Path, count: Count | None, *, most_bytes: int = COUNTED_BYTES) -
 
     `count` is the model's tokenizer, where there is one. Raises `WorkloadError` for a line that is no chat.
     """
-    chats = list(dict.fromkeys(_chats(path)))
+    every = list(_chats(path))
+    chats = list(dict.fromkeys(every))
+    return replace(_tally(chats, count, most_bytes), repeated=len(every) - len(chats))
+
+
+def _tally(chats: Sequence[Turns], count: Count | None, most_bytes: int) -> Tally:
     sizes = [sum(len(text.encode()) for _, text in chat) for chat in chats]
     if count is None:
         return _rows(chats, [_guessed(chat, 1 / BYTES_PER_TOKEN) for chat in chats], GUESSED, GUESS_SPREAD)
@@ -144,6 +151,7 @@ def _read_tally(path: Path) -> Tally | None:
             answers=tuple(int(one) for one in row["answers"]),
             are=str(row["are"]),
             spread=float(row["spread"]),
+            repeated=int(row["repeated"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

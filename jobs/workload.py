@@ -121,6 +121,8 @@ def remarks(workload: Workload) -> tuple[str, ...]:
             f"tokens: {workload.tokens_are}; in 80 % of cases the truth lies within a factor of "
             f"{workload.token_spread:g}"
         )
+    if workload.repeated_examples:
+        lines.append(f"data: {workload.repeated_examples:,} repeated conversations count once, as the job takes them")
     kept = shape.parameters - shape.embedding_parameters - shape.quantisable
     if workload.quantisation is not Quantisation.NONE and kept > shape.quantisable:
         lines.append(
@@ -196,6 +198,7 @@ def _workload(wanted: Settings, model: Model, rows: Mapping[str, Tally], shipped
         token_spread=train.spread,
         recipe=JOB_RECIPE,
         padded_tokens_per_epoch=padded_tokens(lengths, wanted.per_device_train_batch_size),
+        repeated_examples=train.repeated,
         save_steps=wanted.save_steps,
     )
 

@@ -55,6 +55,8 @@ class MemoryConstants:
 
 
 PUBLISHED = MemoryConstants()
+EVALUATION_ROWS = 50
+"""Rows that the job's evaluation answers at once (`jobs/qlora/evaluate.py`); where memory is short it halves them."""
 LOGIT_CHUNK_TOKENS = 256
 """The fused head makes logits for so many tokens at a time (assumed; only large vocabularies notice)."""
 
@@ -175,8 +177,33 @@ def fit(
         parts, more_gib = (*parts, ("program", CPU_PROGRAM_RAM_GIB)), CPU_PROGRAM_RAM_GIB
     usable = ram_gib * RAM_USABLE_SHARE if gpu is None else gpu.usable_gib
     whole = _sum(parts)
-    factor = max(1.0, (sure_gib(workload) + more_gib) / whole) if margin is None else margin
+    answering = _evaluation_gib(workload, 1) if workload.evaluated_examples else 0.0
+    sure = max(sure_gib(workload) if margin is None else whole * margin, answering) + more_gib
+    factor = margin if margin is not None and answering <= whole * margin else max(1.0, sure / whole)
     return Fit(needed_gib=whole, usable_gib=usable, margin=factor, parts=parts)
+
+
+def evaluation_rows(workload: Workload, gpu: Gpu) -> int:
+    """Rows that the evaluation can answer at once: `EVALUATION_ROWS`, halved as the job halves them; at least 1."""
+    rows = EVALUATION_ROWS
+    while rows > 1 and _evaluation_gib(workload, rows) > gpu.usable_gib:
+        rows //= 2
+    return rows
+
+
+def cache_bytes_per_token(workload: Workload) -> float:
+    """Keys and values of one token in all layers, in 16 bits."""
+    shape = workload.shape
+    return 2.0 * HALF_BYTES * shape.layers * shape.kv_heads * shape.hidden / shape.heads
+
+
+def _evaluation_gib(workload: Workload, rows: int) -> float:
+    """The weights, so many rows' keys and values, and one layer at a time over their prompts."""
+    shape, tokens = workload.shape, rows * _sequence(workload)
+    layer = tokens * (18.0 * shape.hidden + (9.0 if shape.gated else 5.0) * shape.intermediate)
+    cache = (tokens + rows * workload.evaluated_new_tokens) * cache_bytes_per_token(workload)
+    own = _parts(workload, PUBLISHED).known_gib + (layer + cache) / GIB
+    return own * (1 + PUBLISHED.allocator_share) + PUBLISHED.context_gib
 
 
 def largest_micro_batch(workload: Workload, gpu: Gpu, *, margin: float | None = None) -> int:

@@ -5,6 +5,7 @@ from math import ceil
 
 from pricing.gpus import Gpu
 from pricing.interval import Interval, around
+from pricing.memory import cache_bytes_per_token, evaluation_rows
 from pricing.workload import Attention, Quantisation, Workload
 
 BILLION = 1e9
@@ -52,7 +53,10 @@ CPU_BYTES_PER_SECOND = 8e9
 CPU_STEP_SECONDS = 0.02
 CPU_SPREAD = 3.0
 
-EVALUATION_BATCH = 8
+CPU_EVALUATION_ROWS = 8
+"""Rows that a CPU answers in the time of one: more take longer each (measured with the example on 2 cores)."""
+READINGS = 2
+"""Each row of the evaluation is read once for its answer, and once for the loss of the wanted one."""
 DECODE_LAYER_SECONDS = 0.0015
 """A 4-bit layer for one new token: a published 7B on an A100 makes 20 tokens/s unbatched, bound by launches."""
 CPU_DECODE_LAYER_SECONDS = 0.002
@@ -97,10 +101,12 @@ def generation_seconds(workload: Workload, gpu: Gpu | None) -> Interval:
     """One arm of the evaluation: prompts read, answers written greedily in batches, loading not counted."""
     if workload.evaluated_examples == 0:
         return Interval(low=0.0, expected=0.0, high=0.0)
-    batches = ceil(workload.evaluated_examples / EVALUATION_BATCH)
-    decode = batches * workload.evaluated_new_tokens * _decode_step_seconds(workload, gpu)
+    at_once = CPU_EVALUATION_ROWS if gpu is None else evaluation_rows(workload, gpu)
+    rows = min(at_once, workload.evaluated_examples)
+    batches = ceil(workload.evaluated_examples / rows)
+    decode = batches * workload.evaluated_new_tokens * _decode_step_seconds(workload, gpu, rows)
     prompt_tokens = workload.evaluated_examples * workload.tokens_per_epoch / max(workload.examples, 1)
-    prefill = prompt_tokens * PREFILL_SHARE / tokens_per_second(workload, gpu).expected
+    prefill = READINGS * prompt_tokens * PREFILL_SHARE / tokens_per_second(workload, gpu).expected
     return around(decode + prefill, CPU_SPREAD if gpu is None else EVALUATION_SPREAD)
 
 
@@ -167,8 +173,12 @@ def _stored_bytes(workload: Workload) -> float:
     return workload.shape.quantisable * per_weight + other * HALF_BYTES
 
 
-def _decode_step_seconds(workload: Workload, gpu: Gpu | None) -> float:
+def _decode_step_seconds(workload: Workload, gpu: Gpu | None, rows: int) -> float:
+    """One new token for each of so many rows: weights and what was kept of all tokens so far are read once."""
     shape, stored = workload.shape, _stored_bytes(workload)
     if gpu is None:
         return stored / CPU_BYTES_PER_SECOND + shape.layers * CPU_DECODE_LAYER_SECONDS
-    return stored / (gpu.bandwidth_gb_s * BILLION) + shape.layers * DECODE_LAYER_SECONDS
+    so_far = workload.tokens_per_epoch / max(workload.examples, 1) + workload.evaluated_new_tokens / 2
+    read = stored + rows * so_far * cache_bytes_per_token(workload)
+    products = rows * FORWARD_FLOPS * shape.active / (gpu.bf16_tflops * TRILLION * MATMUL_SHARE)
+    return read / (gpu.bandwidth_gb_s * BILLION) + products + shape.layers * DECODE_LAYER_SECONDS

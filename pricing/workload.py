@@ -140,6 +140,8 @@ class Workload:
     recipe: Recipe = Recipe()
     padded_tokens_per_epoch: int | None = None
     """With what rows are filled up to the longest of their batch, for batches drawn at random; None: nobody counted."""
+    repeated_examples: int = 0
+    """Conversations of the data that stood there before, and are left out."""
     save_steps: int = 50
     """A checkpoint is written after so many optimiser steps."""
 

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 from launcher import flow
@@ -15,7 +16,7 @@ from pricing import gpus
 from pricing.estimate import phase_seconds
 from pricing.offer import Market
 from pricing.plan import Choice
-from tests.fake_machine import fake_offer, fake_traits
+from tests.fake_machine import FEES, fake_offer, fake_traits
 from tests.fake_world import Stage, Work
 
 STEPS = 20
@@ -54,10 +55,11 @@ def bare_rate(choice: Choice) -> float:
 def aws_stage(folder: Path) -> Stage:
     """A stage with two cards, at a cloud that is called aws: runs come to be on either."""
     stage = Stage(folder)
-    a10g = replace(fake_offer("g5.xlarge", usd="0.49", zone="us-east-2a"), provider="aws", boot_seconds=9.0)
+    fees = replace(FEES, egress_usd_per_gib=Decimal(0))  # the fake machines' checkpoints weigh nothing
+    a10g = replace(fake_offer("g5.xlarge", usd="0.49", zone="us-east-2a"), provider="aws", boot_seconds=9.0, fees=fees)
     l4 = replace(
         fake_offer("g6.xlarge", usd="0.45", market=Market.ON_DEMAND, zone="us-east-1b"),
-        provider="aws", gpu=gpus.by_name("L4"), boot_seconds=9.0,
+        provider="aws", gpu=gpus.by_name("L4"), boot_seconds=9.0, fees=fees,
     )  # fmt: skip
     stage.provider.catalogue = ()
     stage.also("aws", a10g, l4, traits=fake_traits())

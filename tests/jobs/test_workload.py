@@ -162,7 +162,9 @@ def test_more_long_rows_than_the_job_tolerates_are_refused_before_anything_is_re
 
 def test_repeated_conversations_count_once_as_in_the_job(tmp_path: Path) -> None:
     data(tmp_path, lines=TEN + TEN)
-    assert job(tmp_path).examples == 10
+    measured = job(tmp_path)
+    assert (measured.examples, measured.repeated_examples) == (10, 10)
+    assert "data: 10 repeated conversations count once, as the job takes them" in remarks(measured)
 
 
 def test_test_rows_come_from_their_file_or_from_a_share_of_the_training_file(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pricing.memory import (
     SYSTEM_DISK_GIB,
     Fit,
     disk_gib,
+    evaluation_rows,
     fit,
     free_disk_gib,
     largest_micro_batch,
@@ -146,6 +147,20 @@ def test_a_fused_loss_that_was_read_in_the_source_is_believed_and_one_that_is_on
     assert named > sure + 2  # 8,192 tokens x 32,768 words x 14 bytes are 3.5 GiB, of which half, with a margin
     unfused = sure_gib(workload(longest_tokens=2048, recipe=Recipe(fused_loss=False)))
     assert named < unfused
+
+
+def test_a_card_too_small_to_answer_one_long_row_is_too_small_though_training_would_fit() -> None:
+    wide = dataclasses.replace(LARGE, kv_heads=LARGE.heads)
+    job = workload(shape=wide, longest_tokens=32_768, max_length=32_768, micro_batch=1)
+    untested = dataclasses.replace(job, evaluated_examples=0)
+    assert fit(job, by_name("A40"), margin=1.0).sure_gib > fit(untested, by_name("A40"), margin=1.0).sure_gib
+    assert fit(untested, by_name("A40")).needed_gib == fit(job, by_name("A40")).needed_gib
+
+
+def test_the_evaluation_answers_fewer_rows_at_once_where_their_keys_and_values_do_not_fit() -> None:
+    assert evaluation_rows(workload(longest_tokens=256), A10G[0]) == 50
+    assert 1 <= evaluation_rows(workload(longest_tokens=8192, max_length=8192), A10G[0]) < 25
+    assert evaluation_rows(workload(shape=LARGE, method=Method.LORA), A10G[0]) == 1
 
 
 def test_rows_of_one_length_leave_no_holes() -> None:

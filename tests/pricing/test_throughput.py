@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pricing.gpus import all_gpus, by_name
-from pricing.throughput import micro_step_seconds, padded_tokens, tokens_per_second
+from pricing.throughput import generation_seconds, micro_step_seconds, padded_tokens, tokens_per_second
 from pricing.workload import Attention, Method, Quantisation, Recipe, Workload
 from tests.pricing.samples import workload
 
@@ -61,6 +61,14 @@ def test_more_peak_or_bandwidth_is_never_slower(card: Any, more: float, tokens: 
 def test_more_tokens_in_a_step_are_never_faster_and_never_dearer_each(card: Any, tokens: float, more: float) -> None:
     before, after = micro_step_seconds(job(), card, tokens), micro_step_seconds(job(), card, tokens * more)
     assert before * (1 - 1e-12) <= after <= before * more * (1 + 1e-12)
+
+
+def test_an_evaluation_of_many_rows_takes_less_each_and_long_prompts_take_more() -> None:
+    card = by_name("A10G")
+    few, many = (generation_seconds(workload(evaluated_examples=rows), card).expected for rows in (10, 500))
+    assert few < many < 50 * few
+    longer = workload(tokens_per_epoch=3_100_000, longest_tokens=15_000, max_length=16_384)
+    assert generation_seconds(longer, card).expected > generation_seconds(workload(), card).expected
 
 
 def test_counted_padding_is_believed_and_assumed_padding_never_exceeds_the_longest_row() -> None:
