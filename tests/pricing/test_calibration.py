@@ -81,8 +81,8 @@ def test_one_absurd_run_does_not_move_the_factor_more_than_its_share(
     odd = learn(runs([*ratios, absurd], spread=spread)).of(A10G)
     assert sane is not None
     assert odd is not None
-    # Whatever it says, it pulls as one run that is `HUBER` standard deviations off; three times that, since by such a run
-    # the deviation itself is taken to be larger (of 6,000 made-up histories the worst came to 2.3).
+    # Whatever it says, it pulls as one run that is `HUBER` standard deviations off; three times that, since by such a
+    # run the deviation itself is taken to be larger (of 6,000 made-up histories the worst came to 2.3).
     most = 3 * HUBER * max(log(spread) / Z_80, 0.3) / (len(ratios) + 1)
     assert abs(log(odd.factor / sane.factor)) <= most
 
