@@ -125,7 +125,7 @@ def test_without_consent_the_cheaper_machines_that_do_not_end_themselves_are_lef
     said = three.run("--budget", "20", "--yes", "--json", "--job", "job")
     sound(three, said)
     assert {machine.cloud for machine in three.cloud.machines()} == {AWS}
-    plan = said.events[0]
+    plan = next(event for event in said.events if event["event"] == "plan")
     assert all(choice["offer"]["guarded"] for choice in plan["choices"])
 
 
