@@ -79,17 +79,17 @@ class Calls:
 
     def read(self, path: str) -> Any:
         """What stands under `data` in the answer to a GET."""
-        self._around.pause(self._pace.turn("any", most_seconds=LONGEST_WAIT_SECONDS))
+        self._wait_for_turn("any", most_seconds=LONGEST_WAIT_SECONDS)
         return self._data(Call(method="GET", path=path))
 
     def act(self, path: str, body: object, *, method: str = "POST") -> Any:
         """The same for a call that changes something; it is sent once."""
-        self._around.pause(self._pace.turn("any", most_seconds=LONGEST_WAIT_SECONDS))
+        self._wait_for_turn("any", most_seconds=LONGEST_WAIT_SECONDS)
         return self._data(Call(method=method, path=path, body=body, acts=True))
 
     def launch(self, body: object) -> Any:
         """The launch call. Raises `Throttled` where its turn, of one in 12 s, is not near: nothing was sent then."""
-        self._around.pause(self._pace.turn("any", "launch", most_seconds=NEAR_SECONDS))
+        self._wait_for_turn("any", "launch", most_seconds=NEAR_SECONDS)
         return self._data(Call(method="POST", path="/instance-operations/launch", body=body, acts=True))
 
     def key(self) -> str:
@@ -105,12 +105,19 @@ class Calls:
         environ = self._around.environ
         return key in (environ.get("LAMBDA_API_KEY", "").strip(), _filed(environ))
 
-    def _data(self, call: Call) -> Any:
+    def _wait_for_turn(self, *limits: str, most_seconds: float) -> None:
+        self._opened()  # who has no key learns it at once: that needs no turn
+        self._around.pause(self._pace.turn(*limits, most_seconds=most_seconds))
+
+    def _opened(self) -> Rest:
         if self._rest is None:
             headers = {"Authorization": f"Bearer {self.key()}"}
             self._rest = Rest("Lambda", self.base_url, headers, refusal)
+        return self._rest
+
+    def _data(self, call: Call) -> Any:
         try:
-            reply = self._rest.ask(call)
+            reply = self._opened().ask(call)
         except Throttled as error:
             self._pace.hold("launch" if call.path.endswith("/launch") else "any", error.wait_seconds)
             raise

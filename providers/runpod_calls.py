@@ -73,8 +73,9 @@ class Calls:
 
     def lines(self, path: str, **params: str) -> Iterator[str]:
         """The texts of a stream of log events, as far as they come within seconds."""
+        rest = self._opened()
         self._around.pause(self._pace.turn("rest", most_seconds=LONGEST_WAIT_SECONDS))
-        for line in self._opened().lines(Call(method="GET", path=f"/v2{path}", params=params), CONSOLE_SECONDS):
+        for line in rest.lines(Call(method="GET", path=f"/v2{path}", params=params), CONSOLE_SECONDS):
             if line.startswith("data:"):
                 yield _line(line.removeprefix("data:").strip())
 
