@@ -207,7 +207,12 @@ def nearest(plan: Plan) -> Nearest | None:
 
 
 _price, _worst, _finish_usd = attrgetter("usd_per_hour"), attrgetter("worst_usd_per_hour"), attrgetter("finish_usd")
-_by_code = attrgetter("code", "offer.provider", "offer.zone", "offer.region", "offer.instance_type", "offer.market")
+
+
+def _by_code(one: Rejected) -> str:
+    """By code, then by name; one text is compared faster than six."""
+    offer = one.offer
+    return f"{one.code}\0{offer.provider}\0{offer.zone}\0{offer.region}\0{offer.instance_type}\0{offer.market.value}"
 
 
 def _rank(choice: Choice) -> tuple[Decimal, float, int, Decimal, str, str, str, str]:
