@@ -87,7 +87,11 @@ class Hub:
                 self._check(response.status_code, response.headers.get("x-error-code", ""), path)
                 return self._bounded(response.iter_bytes(), most_bytes, until)
         except httpx.HTTPError as error:
-            raise Unreachable(f"the Hub could not be reached ({type(error).__name__})") from error
+            if isinstance(error, httpx.TimeoutException):
+                why = "it did not answer in time"
+            else:
+                why = "no connection" if isinstance(error, httpx.ConnectError) else "the line broke"
+            raise Unreachable(f"the Hub could not be reached: {why}") from error
 
     def _check(self, status: int, code: str, path: str) -> None:
         if status == OK:

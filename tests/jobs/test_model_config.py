@@ -103,7 +103,7 @@ def test_a_config_that_is_far_too_large_is_not_read_to_its_end(repository: Repos
 def test_without_a_network_the_built_in_table_stands_in_and_says_so() -> None:
     model = found(NOWHERE, None, name=MISTRAL.lower())
     assert model.name == MISTRAL
-    assert model.source.startswith("built-in table (the Hub could not be reached (Connect")
+    assert model.source.startswith("built-in table (the Hub could not be reached: no connection")
     with pytest.raises(HubError, match="could not be reached"):
         tokenizer(model, environ=NOWHERE, cache=None)
 
