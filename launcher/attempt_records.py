@@ -12,6 +12,7 @@ from typing import Any
 
 from launcher.measured import Measured
 from launcher.run import Attempt, Outcome, Run
+from launcher.transaction import transaction
 from pricing.estimate import PHASES
 from pricing.interval import Dollars, Interval
 from pricing.workload import Workload
@@ -112,24 +113,19 @@ class AttemptRecords:
 
     def keep(self, records: tuple[AttemptRecord, ...]) -> None:
         """Write them down, all or none; what is there of the same machine is replaced."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(self._db) as db:
             for one in records:
                 marks = ",".join("?" * len(COLUMNS))
                 values = [getattr(one, name) for name in COLUMNS]
-                self._db.execute(
+                db.execute(
                     f"INSERT OR REPLACE INTO attempt_records ({','.join(COLUMNS)}) VALUES ({marks})",  # noqa: S608 - names of our own
                     values,
                 )
                 marks = ",".join("?" * (len(PHASE_COLUMNS) + 2))
-                self._db.executemany(
+                db.executemany(
                     f"INSERT OR REPLACE INTO phase_records (run,attempt,{','.join(PHASE_COLUMNS)}) VALUES ({marks})",  # noqa: S608 - as above
                     [(one.run, one.attempt, *astuple(phase)) for phase in one.phases],
                 )
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def all(self, newest: int | None = None) -> tuple[AttemptRecord, ...]:
         """Every machine's record in order of time; of the `newest` runs alone where that is given."""

@@ -142,10 +142,10 @@ class PlainConsole:
         if told is not None and (event.at - told).total_seconds() < PROGRESS_SECONDS:
             return
         self._told_at = event.at
-        self._streams.talk.write(self._text(event))
-        if self._forecast is not None:
+        if self._forecast is not None:  # it is the older of the two
             self._streams.talk.write(self._text(self._forecast))
             self._forecast = None
+        self._streams.talk.write(self._text(event))
 
     def _text(self, event: Happened) -> str:
         return display.text(event, self._streams.now(), self._streams.width())

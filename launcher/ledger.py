@@ -6,8 +6,6 @@ WAL with `synchronous=FULL`: what was written before a call is on the disk when 
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -21,6 +19,7 @@ from launcher.records import RECORDS, RunRecord, pick, record
 from launcher.run import NEXT, Attempt, Ending, Run, State
 from launcher.schema import SCHEMA, TABLES
 from launcher.sightings import Sightings
+from launcher.transaction import transaction
 from pricing.plan import Choice
 
 
@@ -75,21 +74,11 @@ class Ledger:
         """Let go of the file."""
         self._db.close()
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._db
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-
     # The run
 
     def open_run(self, run: Run, *, request: str, plan: str) -> None:
         """Write a new run down."""
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.execute(
                 "INSERT INTO runs (id, name, created_at, budget_usd, deadline_at, out_dir, state, state_at, request,"
                 " plan) VALUES (?,?,?,?,?,?,?,?,?,?)",
@@ -111,13 +100,13 @@ class Ledger:
         """Step on; a step that `NEXT` does not know is a bug."""
         if state not in NEXT[run.state]:
             raise ValueError(f"{run.id}: {run.state} cannot become {state}")
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.execute("UPDATE runs SET state=?, state_at=? WHERE id=?", (state, _text(now), run.id))
         run.state = state
 
     def end(self, run: Run, ending: Ending, now: datetime) -> None:
         """Write down how the work ended, and leave through TERMINATING, in one step."""
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.execute(
                 "UPDATE runs SET state=?, state_at=?, outcome=?, ending=? WHERE id=?",
                 (State.TERMINATING, _text(now), ending.outcome, dump(ending), run.id),
@@ -126,13 +115,13 @@ class Ledger:
 
     def note_ending(self, run: Run, ending: Ending) -> None:
         """Keep how the job ended while its results are still being pulled."""
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.execute("UPDATE runs SET outcome=?, ending=? WHERE id=?", (ending.outcome, dump(ending), run.id))
         run.ending = ending
 
     def note_budget(self, run: Run, budget_usd: Decimal, deadline_at: datetime | None) -> None:
         """A new budget, by `launch resume`."""
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.execute(
                 "UPDATE runs SET budget_usd=?, deadline_at=?, receipt=NULL, stop_asked=NULL, outcome=NULL, ending=NULL"
                 " WHERE id=?",
@@ -142,17 +131,17 @@ class Ledger:
 
     def note_plan(self, run: Run, plan: str) -> None:
         """The choices as they are now, after a new look at the market."""
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.execute("UPDATE runs SET plan=? WHERE id=?", (plan, run.id))
 
     def note_spent(self, run: Run, spent_usd: Decimal) -> None:
         """What it has cost so far, for `ps`."""
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.execute("UPDATE runs SET spent_usd=? WHERE id=?", (str(spent_usd), run.id))
 
     def note_checkpoint(self, run: Run, name: str) -> None:
         """The last checkpoint that lies verified on this disk."""
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.execute("UPDATE runs SET checkpoint=? WHERE id=?", (name, run.id))
 
     def checkpoint(self, run_id: str) -> str | None:
@@ -162,12 +151,12 @@ class Ledger:
 
     def note_receipt(self, run: Run, document: str) -> None:
         """Keep the receipt."""
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.execute("UPDATE runs SET receipt=? WHERE id=?", (document, run.id))
 
     def ask_stop(self, run_id: str, how: str) -> None:
         """Ask whoever carries the run to stop it: "save" or "now"."""
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.execute("UPDATE runs SET stop_asked=? WHERE id=?", (how, run_id))
 
     def stop_asked(self, run_id: str) -> str | None:
@@ -188,7 +177,7 @@ class Ledger:
     def open_attempt(self, run: Run, attempt: Attempt, parameters_sha256: str) -> int:
         """Write an attempt and the intent of its create call, in one step; the intent's id."""
         offer = attempt.offer
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.execute(
                 "INSERT INTO attempts (run, number, provider, region, zone, instance_type, market, started_at, value)"
                 " VALUES (?,?,?,?,?,?,?,?,?)",
@@ -223,7 +212,7 @@ class Ledger:
 
     def close_intent(self, run_id: str, attempt: int, answer: str, now: datetime) -> None:
         """The call's answer is known: "created", "refused …", "absent", "terminated"."""
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.execute(
                 "UPDATE intents SET closed_at=?, answer=? WHERE run=? AND attempt=? AND closed_at IS NULL",
                 (_text(now), answer, run_id, attempt),
@@ -244,7 +233,7 @@ class Ledger:
     def save_attempt(self, run: Run, attempt: Attempt) -> None:
         """Write an attempt as it stands now."""
         instance = attempt.instance
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.execute(
                 "UPDATE attempts SET value=?, instance=?, instance_id=?, gone_at=? WHERE run=? AND number=?",
                 (
@@ -261,7 +250,7 @@ class Ledger:
 
     def note_refusal(self, pool: tuple[str, ...], until: datetime, reason: str) -> None:
         """Leave a pool alone for a while, in all our processes."""
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.execute("INSERT OR REPLACE INTO refusals VALUES (?,?,?)", (json.dumps(pool), _text(until), reason))
 
     def refused_until(self, pool: tuple[str, ...], now: datetime) -> datetime | None:
@@ -273,14 +262,14 @@ class Ledger:
     def note_prices(self, choices: tuple[Choice, ...]) -> None:
         """Keep the prices that a plan was made with."""
         rows = [(c.offer.id, str(c.offer.usd_per_hour), _text(c.offer.seen_at), c.offer.source) for c in choices]
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.executemany("INSERT OR IGNORE INTO prices VALUES (?,?,?,?)", rows)
 
     # Events
 
     def note_event(self, run_id: str, at: datetime, told: Told) -> None:
         """Append one event."""
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.execute(
                 "INSERT INTO events (run, at, event, document, text) VALUES (?,?,?,?,?)",
                 (run_id, _text(at), told.event, told.document, told.text),

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from launcher import offer_rows
 from launcher.codec import dump, load
+from launcher.transaction import transaction
 from pricing.offer import Offer
 from providers.base import Instance
 
@@ -37,15 +38,10 @@ class Sightings:
     def keep_offers(self, provider: str, offers: Iterable[Offer], *, whole: bool) -> None:
         """Keep them; `whole`: they are all that there are, what is not among them is forgotten."""
         rows = [(one.id, provider, offer_rows.dumped(one)) for one in offers]
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(self._db) as db:
             if whole:
-                self._db.execute("DELETE FROM offers WHERE provider=?", (provider,))
-            self._db.executemany("INSERT OR REPLACE INTO offers VALUES (?,?,?)", rows)
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+                db.execute("DELETE FROM offers WHERE provider=?", (provider,))
+            db.executemany("INSERT OR REPLACE INTO offers VALUES (?,?,?)", rows)
 
     def listing(self, provider: str, region: str) -> Listing | None:
         """What any of our processes last saw there."""
@@ -59,22 +55,17 @@ class Sightings:
 
     def claim(self, provider: str, region: str, now: datetime, fresh_seconds: float) -> bool:
         """Whether it is for us to ask now: nobody has asked so lately, and nobody is just asking."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            row = self._db.execute(
+        with transaction(self._db) as db:
+            row = db.execute(
                 "SELECT asked_at, seen_at FROM sightings WHERE provider=? AND region=?", (provider, region)
             ).fetchone()
             is_ours = row is None or _is_due(row, now, fresh_seconds)
             if is_ours:
-                self._db.execute(
+                db.execute(
                     "INSERT INTO sightings (provider, region, asked_at) VALUES (?,?,?)"
                     " ON CONFLICT (provider, region) DO UPDATE SET asked_at=excluded.asked_at",
                     (provider, region, now.isoformat()),
                 )
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
         return is_ours
 
     def ask_again(self, provider: str, region: str, now: datetime, fresh_seconds: float) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from pricing.gpus import Gpu, all_gpus
-from pricing.workload import Attention, Method, Optimizer, Quantisation, Workload
+from pricing.workload import Attention, Method, ModelShape, Optimizer, Quantisation, Workload
 
 GIB = 1024**3
 
@@ -191,6 +191,15 @@ def evaluation_rows(workload: Workload, gpu: Gpu) -> int:
     return rows
 
 
+def layer_bytes_per_token(shape: ModelShape) -> float:
+    """What one layer makes of a token in the forward pass, and keeps for the backward pass.
+
+    Norms in 32 bits, queries, keys, values and their rotated copies, inputs of the adapters, and four tensors of the
+    MLP, two where it has no gate (facts: qlora.md, section 5).
+    """
+    return 18.0 * shape.hidden + (9.0 if shape.gated else 5.0) * shape.intermediate
+
+
 def cache_bytes_per_token(workload: Workload) -> float:
     """Keys and values of one token in all layers, in 16 bits."""
     shape = workload.shape
@@ -200,7 +209,7 @@ def cache_bytes_per_token(workload: Workload) -> float:
 def _evaluation_gib(workload: Workload, rows: int) -> float:
     """The weights, so many rows' keys and values, and one layer at a time over their prompts."""
     shape, tokens = workload.shape, rows * _sequence(workload)
-    layer = tokens * (18.0 * shape.hidden + (9.0 if shape.gated else 5.0) * shape.intermediate)
+    layer = tokens * layer_bytes_per_token(shape)
     cache = (tokens + rows * workload.evaluated_new_tokens) * cache_bytes_per_token(workload)
     own = _parts(workload, PUBLISHED).known_gib + (layer + cache) / GIB
     return own * (1 + PUBLISHED.allocator_share) + PUBLISHED.context_gib
@@ -313,13 +322,9 @@ def _sequence(workload: Workload) -> int:
 
 
 def _activation_bytes_per_token(workload: Workload, constants: MemoryConstants) -> float:
-    """With checkpointing each layer's input in 16 bits, and all of one layer while it is done again; else all layers.
-
-    What one layer keeps of a token: norms in 32 bits, queries, keys, values and their rotated copies, inputs of the
-    adapters, and four tensors of the MLP, two where it has no gate (facts: qlora.md, section 5).
-    """
+    """With checkpointing each layer's input in 16 bits, and all of one layer while it is done again; else all."""
     shape = workload.shape
-    layer = 18.0 * shape.hidden + (9.0 if shape.gated else 5.0) * shape.intermediate
+    layer = layer_bytes_per_token(shape)
     if workload.quantisation in (Quantisation.NF4, Quantisation.NF4_DOUBLE):
         layer += constants.quantised_input_bytes * shape.hidden
     if workload.recipe.attention is Attention.EAGER:

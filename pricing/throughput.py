@@ -5,7 +5,7 @@ from math import ceil
 
 from pricing.gpus import Gpu
 from pricing.interval import Interval, around
-from pricing.memory import cache_bytes_per_token, evaluation_rows
+from pricing.memory import cache_bytes_per_token, evaluation_rows, layer_bytes_per_token
 from pricing.workload import Attention, Quantisation, Workload
 
 BILLION = 1e9
@@ -146,12 +146,11 @@ def _flops_per_token(workload: Workload) -> float:
 def _traffic_bytes_per_token(workload: Workload, constants: SpeedConstants) -> float:
     """Of everything between the matrix products; an eager attention moves its scores too."""
     shape = workload.shape
-    activations = 18.0 * shape.hidden + (9.0 if shape.gated else 5.0) * shape.intermediate
     share = _passes(workload) / 3
     scores = 0.0
     if workload.recipe.attention is Attention.EAGER:
         scores = 2 * _passes(workload) * 8.0 * shape.heads * min(workload.longest_tokens, workload.max_length)
-    return shape.layers * (activations * share * constants.traffic + scores)
+    return shape.layers * (layer_bytes_per_token(shape) * share * constants.traffic + scores)
 
 
 def _dequant_seconds(workload: Workload, gpu: Gpu, constants: SpeedConstants) -> float:

@@ -13,6 +13,7 @@ from jobs.qlora import train as training
 from jobs.shapes import Decoder, from_config, known
 from jobs.spec import load
 from jobs.workload import JOB_RECIPE, WorkloadError, measure, measure_spec, remarks
+from pricing.memory import EVALUATION_ROWS
 from pricing.workload import Method, Quantisation, Recipe, Workload
 
 MISTRAL = "mistralai/Mistral-7B-Instruct-v0.3"
@@ -339,3 +340,8 @@ def test_the_recipe_is_what_our_job_does(tmp_path: Path) -> None:
     assert job(tmp_path).recipe == JOB_RECIPE == Recipe()
     assert job(tmp_path).quantisation is Quantisation.NF4_DOUBLE
     assert job(tmp_path, train={"method": "lora"}).quantisation is Quantisation.NONE
+
+
+def test_the_evaluation_answers_as_many_rows_at_once_as_the_estimate_counts_on() -> None:
+    source = (Path(__file__).parents[2] / "jobs" / "qlora" / "evaluate.py").read_text(encoding="utf-8")
+    assert f"\nBATCH = {EVALUATION_ROWS}\n" in source

@@ -67,13 +67,15 @@ def test_away_from_a_terminal_progress_comes_at_most_every_half_minute() -> None
     assert said(paper.talk).count("step 142/233") == 3
 
 
-def test_a_forecast_is_told_with_the_next_progress() -> None:
+def test_a_forecast_is_told_before_the_progress_that_came_after_it() -> None:
     paper = streams()
     plain = PlainConsole(paper)
     plain.tell(values.forecast())
     assert said(paper.talk) == ""
     plain.tell(progressed(0))
-    assert said(paper.talk).count("forecast 0.79") == 1
+    told = said(paper.talk)
+    assert told.count("forecast 0.79") == 1
+    assert told.index("forecast 0.79") < told.index("step 142/233")
 
 
 def test_json_lines_on_stdout_and_the_same_for_people_on_stderr() -> None:
