@@ -19,6 +19,12 @@ def marks(db: sqlite3.Connection) -> list[str]:
     return [row[0] for row in db.execute("SELECT mark FROM marks")]
 
 
+def broken_off(db: sqlite3.Connection, error: type[BaseException]) -> None:
+    with transaction(db) as inside:
+        inside.execute("INSERT INTO marks VALUES ('a')")
+        raise error
+
+
 def test_what_went_well_is_written(db: sqlite3.Connection) -> None:
     with transaction(db) as inside:
         inside.execute("INSERT INTO marks VALUES ('a')")
@@ -30,9 +36,8 @@ def test_what_went_well_is_written(db: sqlite3.Connection) -> None:
 def test_whatever_is_raised_takes_all_of_it_back_and_lets_others_write(
     db: sqlite3.Connection, error: type[BaseException]
 ) -> None:
-    with pytest.raises(error), transaction(db) as inside:
-        inside.execute("INSERT INTO marks VALUES ('a')")
-        raise error
+    with pytest.raises(error):
+        broken_off(db, error)
     assert marks(db) == []
     with transaction(db) as inside:
         inside.execute("INSERT INTO marks VALUES ('b')")
