@@ -136,8 +136,9 @@ def _sources(loaded: "LoadedSpec", job_folder: Path) -> dict[str, Path]:
     """Names in the bundle to files here. Only what is named or has an allowed suffix comes in; no folder is walked."""
     from jobs import spec  # pydantic: who only wants the dead-man should not wait for it
 
-    found = {f"job/{path.name}": path for path in _files(job_folder) if path.suffix in _JOB_SUFFIXES}
+    found = {f"job/{path.relative_to(job_folder)}": path for path in _job_files(job_folder)}
     found |= {f"data/{part}.jsonl": path for part, path in spec.data_files(loaded).items()}
+    found |= {f"prompts/{name}.txt": path for name, path in spec.prompt_files(loaded).items() if name != "larger"}
     if loaded.model_folder is not None:
         allowed = (path for path in _files(loaded.model_folder) if _belongs_to_a_model(path))
         found |= {f"base/{path.name}": path for path in allowed}
@@ -146,6 +147,12 @@ def _sources(loaded: "LoadedSpec", job_folder: Path) -> dict[str, Path]:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def _job_files(folder: Path) -> list[Path]:
+    """The job's own files, and those of its one package of data code."""
+    every = [*_files(folder), *(_files(folder / "dataset") if (folder / "dataset").is_dir() else ())]
+    return [path for path in every if path.suffix in _JOB_SUFFIXES]
 
 
 def _belongs_to_a_model(path: Path) -> bool:

@@ -2,139 +2,40 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from jobs import yaml_lines
+from jobs.spec_data import PARTS, Columns, Data, Deduplicate, Split
+from jobs.spec_evaluate import GATED, Adjacent, Evaluate, Gate, Judge, Larger, Prompted, Rule
 from jobs.spec_mistakes import Said, SpecError, mistake
+from jobs.spec_parts import Part, Text
+from jobs.spec_train import Export, Train
 from jobs.yaml_lines import Lined, YamlError
 
-__all__ = ["FILE", "JobSpec", "LoadedSpec", "SpecError", "data_files", "load", "load_flags"]
+__all__ = [
+    "FILE",
+    "JobSpec",
+    "LoadedSpec",
+    "SpecError",
+    "data_files",
+    "hub_data",
+    "load",
+    "load_flags",
+    "prompt_files",
+    "with_parts",
+]
 
 FILE = "launch.yaml"
-PARTS = ("train", "validation", "test")
-SHARE = 0.1
-"""Of the rows, for validation and test each, where a job file names neither a test file nor a split (a habit)."""
+DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+_HUB_DATA = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w./-]+)?", re.ASCII)
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-Text = Annotated[str, Field(min_length=1, max_length=1000)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Split(_Part):
-    """Shares of the training file that are held out before anything else; rows with the same `group` stay together."""
-
-    validation: Share = 0.0
-    test: Share = 0.0
-    group: Text | None = None
-
-    @model_validator(mode="after")
-    def _leaves_rows(self) -> "Split":
-        if self.validation + self.test >= 1:
-            raise ValueError("validation and test together leave nothing to train on")
-        return self
-
-
-class Data(_Part):
-    """JSONL files of chat turns, from the job file's folder on; without a test file a share of `train` is held out."""
-
-    train: Text
-    validation: Text | None = None
-    test: Text | None = None
-    split: Split | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _held_out(cls, raw: object) -> object:
-        if isinstance(raw, dict) and raw.get("test") is None and raw.get("split") is None:
-            return {**raw, "split": {"test": SHARE, "validation": 0.0 if raw.get("validation") else SHARE}}
-        return raw
-
-    @model_validator(mode="after")
-    def _each_once(self) -> "Data":
-        shares = self.split or Split()
-        if (self.test is None) != (shares.test > 0):
-            raise ValueError("test rows come from a `test` file or from `split.test`: name one of the two")
-        if self.validation is not None and shares.validation > 0:
-            raise ValueError("validation rows come from a `validation` file or from `split.validation`, not from both")
-        return self
-
-
-class Train(_Part):
-    """How to tune, in the words of transformers, peft and TRL; the defaults suit a small QLoRA run on one card."""
-
-    method: Literal["qlora", "lora"] = "qlora"
-    r: Annotated[int, Field(ge=1, le=1024)] = 16
-    lora_alpha: Count = 32
-    lora_dropout: Share = 0.05
-    target_modules: Annotated[list[Text], Field(min_length=1)] | Literal["all-linear"] = ["q_proj", "v_proj"]
-    epochs: Annotated[float, Field(gt=0, le=1000)] = 3.0
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-4
-    max_length: Annotated[int, Field(ge=16, le=1 << 20)] = 2048
-    per_device_train_batch_size: Count = 4
-    gradient_accumulation_steps: Count = 4
-    max_steps: Count | None = None
-    save_steps: Count = 50
-    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 17
-
-
-class Prompted(_Part):
-    """The untuned model with a written prompt and examples: what tuning has to beat."""
-
-    system: Text
-    shots: Annotated[int, Field(ge=0)] = 0
-
-
-class Adjacent(_Part):
-    """A task that the model was not tuned for, and by how much it may get worse there."""
-
-    name: Text
-    data: Text
-    metric: Text
-    allow_drop: Share
-
-
-class Evaluate(_Part):
-    """What is measured on the test rows, before and after."""
-
-    metrics: Annotated[list[Literal["exact", "json_fields"]], Field(min_length=1)] = ["exact", "json_fields"]
-    max_new_tokens: Count | None = None
-    prompted: Prompted | None = None
-    adjacent: list[Adjacent] = []
-
-    @model_validator(mode="after")
-    def _not_yet(self) -> "Evaluate":
-        for key in ("prompted", "adjacent"):
-            if getattr(self, key):
-                raise ValueError(f"`{key}` is understood, but this version does not run that arm yet: take it out")
-        return self
-
-
-class Rule(_Part):
-    """What a metric of the tuned model must reach for the run to count as a success."""
-
-    at_least: float | None = None
-    better_than: Literal["base", "prompted"] | None = None
-
-    @model_validator(mode="after")
-    def _says_something(self) -> "Rule":
-        if self.better_than == "prompted":
-            raise ValueError("`better_than: prompted` needs the prompted arm, which this version does not run yet")
-        if self.at_least is None and self.better_than is None:
-            raise ValueError("a gate says `at_least` or `better_than`")
-        return self
-
-
-class JobSpec(_Part):
+class JobSpec(Part):
     """One job: CONTRACT.md's `launch.yaml`."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
@@ -143,11 +44,27 @@ class JobSpec(_Part):
     data: Data
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
-    gate: dict[Literal["exact", "partial", "loss"], Rule] = {}
+    gate: Gate = Gate()
+    export: Export = Export()
+    privacy: Literal["public", "private"] = "public"
+    """`private`: no private hosts, no judge or other outside model, no tracker sees the data."""
+
+    @model_validator(mode="after")
+    def _keeps_to_itself(self) -> "JobSpec":
+        asked = [name for name in ("judge", "larger") if getattr(self.evaluate, name) is not None]
+        if self.privacy == "private" and asked:
+            raise ValueError(f"`privacy: private` and `evaluate.{asked[0]}` exclude each other: it would see the data")
+        compared = {rule.better_than for rule in self.gate.rules().values()}
+        for arm in ("prompted", "larger"):
+            if arm in compared and getattr(self.evaluate, arm) is None:
+                raise ValueError(f"the gate says `better_than: {arm}`, but there is no `evaluate.{arm}`")
+        return self
 
     def settings(self) -> dict[str, object]:
         """As JSON takes it, all defaults spelled out: what job.json carries to the machine."""
-        return self.model_dump(mode="json")
+        made = self.model_dump(mode="json")
+        made["gate"] = self.gate.model_dump(mode="json", exclude_none=True)
+        return made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,12 +75,51 @@ class LoadedSpec:
     folder: Path
     file: Path
     model_folder: Path | None = None
+    parts: Mapping[str, Path] = field(default_factory=dict)
+    """The rows as they are shipped, by name as in `data_files`; empty until they were checked and parted."""
 
 
 def data_files(loaded: LoadedSpec) -> dict[str, Path]:
-    """The data files that there are, by "train", "validation", "test"."""
-    named = {part: getattr(loaded.spec.data, part) for part in PARTS}
-    return {part: _path(loaded.folder, name) for part, name in named.items() if name is not None}
+    """The data files here, by "train", "validation", "test" and "adjacent/<name>": the made parts, else as given."""
+    if loaded.parts:
+        return dict(loaded.parts)
+    here = {what: name for what, name in _data_names(loaded.spec).items() if not _is_hub_data(name, loaded.folder)}
+    return {what: _path(loaded.folder, name) for what, name in here.items()}
+
+
+def hub_data(loaded: LoadedSpec) -> dict[str, str]:
+    """The data sets of the Hub that the job names, as `owner/name` or `owner/name:path`, by the same names."""
+    return {what: name for what, name in _data_names(loaded.spec).items() if _is_hub_data(name, loaded.folder)}
+
+
+def prompt_files(loaded: LoadedSpec) -> dict[str, Path]:
+    """The system texts that the job names, by the name that they are shipped under."""
+    prompted, larger = loaded.spec.evaluate.prompted, loaded.spec.evaluate.larger
+    texts = [] if prompted is None else prompted.files
+    found = {f"system-{number}": _path(loaded.folder, name) for number, name in enumerate(texts)}
+    if larger is not None and larger.system is not None:
+        found["larger"] = _path(loaded.folder, larger.system)
+    return found
+
+
+def with_parts(loaded: LoadedSpec, parts: Mapping[str, Path]) -> LoadedSpec:
+    """The job with its rows made into parts: nothing is left to split, select or take out."""
+    off = Deduplicate(by="off")
+    done = {"split": None, "select": None, "deduplicate": off, "columns": None, "shape": "messages"}
+    data = loaded.spec.data.model_copy(update=done)
+    return replace(loaded, spec=loaded.spec.model_copy(update={"data": data}), parts=dict(parts))
+
+
+def _data_names(spec: JobSpec) -> dict[str, str]:
+    named: dict[str, str | None] = {part: getattr(spec.data, part) for part in PARTS}
+    named |= {f"adjacent/{one.name}": one.data for one in spec.evaluate.adjacent}
+    return {what: name for what, name in named.items() if name is not None}
+
+
+def _is_hub_data(name: str, folder: Path) -> bool:
+    """By its look; what lies here, or has the ending of a data file, is a file."""
+    here = name.startswith((".", "/", "~")) or name.endswith(DATA_SUFFIXES) or _path(folder, name).exists()
+    return bool(_HUB_DATA.fullmatch(name)) and (":" in name or not here)
 
 
 def load(path: Path, *, sets: Sequence[str] = (), model: str | None = None, data: str | None = None) -> LoadedSpec:
@@ -214,7 +170,7 @@ def _read(file: Path) -> Lined:
 
 def _data_of(path: Path) -> dict[str, object]:
     if not path.is_dir():
-        return {"train": str(path.resolve())}
+        return {"train": str(path) if _is_hub_data(str(path), Path()) else str(path.resolve())}
     found = {part: str((path / f"{part}.jsonl").resolve()) for part in PARTS if (path / f"{part}.jsonl").is_file()}
     if "train" not in found:
         raise SpecError(f"--data {path}: there is no train.jsonl in it", "name the training file itself")
@@ -232,13 +188,19 @@ _MODELS: Mapping[tuple[str, ...], type[BaseModel]] = {
     (): JobSpec,
     ("data",): Data,
     ("data", "split"): Split,
+    ("data", "columns"): Columns,
+    ("data", "deduplicate"): Deduplicate,
     ("train",): Train,
     ("evaluate",): Evaluate,
     ("evaluate", "prompted"): Prompted,
     ("evaluate", "adjacent"): Adjacent,
-    ("gate",): Rule,
+    ("evaluate", "judge"): Judge,
+    ("evaluate", "larger"): Larger,
+    ("export",): Export,
+    ("gate",): Gate,
+    **{("gate", metric): Rule for metric in GATED},
 }
-"""Which keys belong where; in `gate` the keys below a metric."""
+"""Which keys belong where."""
 
 
 def _path(folder: Path, name: str) -> Path:
@@ -266,7 +228,15 @@ def _model_folder(spec: JobSpec, folder: Path, said: Said) -> Path | None:
 
 
 def _need_files(loaded: LoadedSpec, said: Said) -> None:
-    for part, path in data_files(loaded).items():
-        if not path.is_file():
-            where = said.where(("data", part))
-            raise SpecError(f"{where}: data.{part}: there is no file {path}", "paths start at the job file's folder")
+    """Every file that is named lies there."""
+    for what, path in data_files(loaded).items():
+        keys: tuple[str, ...] = ("data", what) if what in PARTS else ("evaluate", "adjacent")
+        _need_file(path, said.where(keys), ".".join(keys))
+    for name, path in prompt_files(loaded).items():
+        keys = ("evaluate", "larger" if name == "larger" else "prompted", "system")
+        _need_file(path, said.where(keys), ".".join(keys))
+
+
+def _need_file(path: Path, where: str, key: str) -> None:
+    if not path.is_file():
+        raise SpecError(f"{where}: {key}: there is no file {path}", "paths start at the job file's folder")

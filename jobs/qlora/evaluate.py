@@ -14,6 +14,7 @@ import torch
 from .base import find_base, load_base, load_tokenizer
 from .job import Job, give_up, read_job, tell, write_json, write_text
 from .score import as_json, exact, partial
+from .template import Pair, ids_of
 
 BATCH = 50
 # An answer may be a little longer than the longest wanted one before it is cut.
@@ -21,7 +22,6 @@ SPARE_TOKENS = 16
 # Logits exist for so many tokens at a time: 256 of a vocabulary of 152,000 are 0.5 GB with their 32-bit copies.
 LOGIT_TOKENS = 256
 
-Pair = dict[str, list[dict[str, str]]]
 Row = tuple[int, list[int]]
 
 
@@ -60,14 +60,8 @@ def answers(model: Any, tokenizer: Any, prompts: list[str], longest: int) -> lis
 
 def loss_of(model: Any, tokenizer: Any, pairs: list[Pair]) -> list[tuple[float, int]]:
     """For each pair: the summed loss of the wanted answer's tokens, and how many they are."""
-    rows = [ids_of(tokenizer, pair) for pair in pairs]
+    rows = [(len(prompt), whole) for prompt, whole in (ids_of(tokenizer, pair) for pair in pairs)]
     return [found for some in few(rows) for found in losses_of(model, tokenizer.pad_token_id, some)]
-
-
-def ids_of(tokenizer: Any, pair: Pair) -> Row:
-    """How many tokens of the row are its prompt, and the row."""
-    prompt = tokenizer.apply_chat_template(pair["prompt"], add_generation_prompt=True, return_dict=False)
-    return len(prompt), tokenizer.apply_chat_template(pair["prompt"] + pair["completion"], return_dict=False)
 
 
 def few(rows: list[Row]) -> Iterator[list[Row]]:

@@ -26,13 +26,23 @@ class Train:
     lora_alpha: int = 32
     lora_dropout: float = 0.05
     target_modules: Any = ("q_proj", "v_proj")
+    use_dora: bool = False
+    use_rslora: bool = False
     epochs: float = 3
     learning_rate: float = 2e-4
+    lr_scheduler_type: str = "cosine"
+    warmup_ratio: float = 0.03
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    neftune_noise_alpha: float | None = None
     max_length: int = 2048
+    packing: bool = False
     per_device_train_batch_size: int = 4
     gradient_accumulation_steps: int = 4
     max_steps: int = -1
     save_steps: int = 50
+    eval_steps: int | None = None
+    early_stopping_patience: int | None = None
     seed: int = 17
 
     @property
@@ -51,6 +61,38 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Prompted:
+    """How many system texts were shipped (prompts/system-<n>.txt), and examples to try with each of them."""
+
+    system: Any = ()
+    shots: int = 0
+
+    @property
+    def texts(self) -> int:
+        """How many system texts there are."""
+        return 1 if isinstance(self.system, str) else len(self.system)
+
+
+@dataclass(frozen=True)
+class Adjacent:
+    """A task besides the one that is trained: rows in data/adjacent/<name>.jsonl, or a task of the lm-eval harness."""
+
+    name: str = ""
+    data: str | None = None
+    harness: str | None = None
+    limit: int | None = None
+    metric: str = "exact"
+
+
+@dataclass(frozen=True)
+class Export:
+    """What is made of the adapter besides."""
+
+    merged: bool = False
+    gguf_adapter: bool = False
+
+
+@dataclass(frozen=True)
 class Job:
     """The folders and the settings of this run."""
 
@@ -63,6 +105,14 @@ class Job:
     split: Split = field(default_factory=Split)
     train: Train = field(default_factory=Train)
     max_new_tokens: int | None = None
+    metrics: tuple[str, ...] = ("exact", "json_fields")
+    prompted: Prompted | None = None
+    adjacent: tuple[Adjacent, ...] = ()
+    export: Export = field(default_factory=Export)
+    private: bool = False
+    """Nobody outside this machine and its owner may see the data: no tracker."""
+    data: dict[str, Any] = field(default_factory=dict)
+    """The `data` block as it was given; `dataset` reads it where the rows were not made ready on a laptop."""
 
     @property
     def bundle(self) -> Path:
@@ -91,6 +141,8 @@ def read_job() -> Job:
     try:
         run = Path(os.environ["LAUNCH_RUN"])
         settings = json.loads(Path(os.environ["LAUNCH_JOB"]).read_text(encoding="utf-8"))["settings"]
+        evaluate = settings.get("evaluate") or {}
+        prompted = evaluate.get("prompted")
         return Job(
             run=run,
             out=Path(os.environ["LAUNCH_OUT"]),
@@ -100,7 +152,13 @@ def read_job() -> Job:
             revision=settings.get("revision"),
             split=known(Split, (settings.get("data") or {}).get("split")),
             train=known(Train, settings.get("train")),
-            max_new_tokens=(settings.get("evaluate") or {}).get("max_new_tokens"),
+            max_new_tokens=evaluate.get("max_new_tokens"),
+            metrics=tuple(evaluate.get("metrics") or ("exact", "json_fields")),
+            prompted=None if prompted is None else known(Prompted, prompted),
+            adjacent=tuple(known(Adjacent, one) for one in evaluate.get("adjacent") or ()),
+            export=known(Export, settings.get("export")),
+            private=settings.get("privacy") == "private",
+            data=settings.get("data") or {},
         )
     except KeyError as missing:
         give_up(f"{missing} is not set; README.md shows how to run a step by hand")

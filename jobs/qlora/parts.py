@@ -9,8 +9,6 @@ from pathlib import Path
 from .job import PARTS, Split
 from .rows import Row, RowError, read_rows
 
-Turn = dict[str, str]
-
 
 @dataclass
 class Parts:
@@ -94,13 +92,3 @@ def keep_apart(parts: Parts) -> None:
 def question(row: Row) -> tuple[tuple[str, str], ...]:
     """A row without its last answer: asking in training what the test asks is a leak, whatever the answer."""
     return row.messages[:-1]
-
-
-def pairs(row: Row) -> list[dict[str, list[Turn]]]:
-    """One prompt/completion pair for each assistant turn: no chat template needs to mark what is learned."""
-    turns = [{"role": role, "content": content} for role, content in row.messages]
-    if turns[0]["role"] == "system":
-        # Many templates know no system turn: its text opens the first user turn instead.
-        turns = [{"role": "user", "content": turns[0]["content"] + "\n\n" + turns[1]["content"]}, *turns[2:]]
-    ends = [at for at, turn in enumerate(turns) if turn["role"] == "assistant"]
-    return [{"prompt": turns[:at], "completion": [turns[at]]} for at in ends]

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from .base import find_base, load_tokenizer
 from .job import Job, give_up, read_job, sha256, tell, write_json, write_text
-from .parts import make_parts, pairs
+from .parts import make_parts
 from .rows import RowError, check_rows
+from .template import ids_of, pairs
 
 __all__ = ["check_rows", "main"]
 
 # A cut answer looks like a better loss and is a worse model: few are tolerated, and dropped whole.
 LONGEST_SHARE_TOO_LONG = 0.05
-
-
-def ids_of(tokenizer: Any, pair: Mapping[str, Any]) -> tuple[list[int], list[int]]:
-    """Token ids of the prompt as it is asked at inference, and of the whole row as it is trained."""
-    asked = tokenizer.apply_chat_template(pair["prompt"], add_generation_prompt=True, return_dict=False)
-    whole = tokenizer.apply_chat_template(pair["prompt"] + pair["completion"], return_dict=False)
-    return asked, whole
 
 
 def count(tokenizer: Any, rows: list[dict[str, Any]], part: str) -> list[tuple[int, int]]:
@@ -78,7 +71,7 @@ def prepare(job: Job, tokenizer: Any) -> dict[str, Any]:
     parts = make_parts(job.bundle / "data", job.split, job.train.seed)
     said: dict[str, Any] = {"removed": parts.removed, "rows": {part: len(rows) for part, rows in parts.rows.items()}}
     for part, rows in parts.rows.items():
-        made = [pair for row in rows for pair in pairs(row)]
+        made = [pair for row in rows for pair in pairs(row.messages)]
         lengths = count(tokenizer, made, part)
         said[part] = summary(lengths)
         if part == "train":

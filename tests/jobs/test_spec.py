@@ -7,6 +7,7 @@ import pytest
 
 from jobs import spec
 from jobs.spec import JobSpec, LoadedSpec, SpecError
+from jobs.spec_train import Train
 
 GOOD = "name: a\nmodel: o/m\ndata:\n  train: data/train.jsonl\n  test: data/test.jsonl\n"
 
@@ -55,7 +56,7 @@ def test_the_contract_s_example_is_read(job: Path) -> None:
     assert (found.name, found.revision) == ("support-json", "c170c708")
     assert found.data.split is not None
     assert found.data.split.group == "customer_id"
-    assert found.gate["exact"].at_least == 0.8
+    assert found.gate.rules()["exact"].at_least == 0.8
     assert found.settings()["gate"] == {"exact": {"at_least": 0.8, "better_than": "base"}}
 
 
@@ -117,14 +118,35 @@ MISTAKES = {
         "validation rows come from",
     ),
     "a split of everything": (GOOD + "  split: {test: 0.6, validation: 0.6}\n", "leave nothing to train on"),
-    "a prompted arm": (GOOD + "evaluate: {prompted: {system: a, shots: 3}}\n", "does not run that arm yet"),
-    "an adjacent arm": (
-        GOOD + "evaluate: {adjacent: [{name: s, data: b, metric: rouge_l, allow_drop: 0.02}]}\n",
-        "does not run that arm yet",
+    "a prompt that is not there": (
+        GOOD + "evaluate: {prompted: {system: a.txt, shots: 3}}\n",
+        "line 6: evaluate.prompted.system: there is no file",
     ),
-    "a gate on the prompted arm": (GOOD + "gate: {exact: {better_than: prompted}}\n", "does not run yet"),
-    "a gate that says nothing": (GOOD + "gate: {exact: {}}\n", "`at_least` or `better_than`"),
-    "a gate on no metric": (GOOD + "gate: {exakt: {at_least: 0.5}}\n", "`gate.exakt` should be one of"),
+    "adjacent rows that are not there": (
+        GOOD + "evaluate: {adjacent: [{name: s, data: b.jsonl, metric: rouge_l}]}\n",
+        "evaluate.adjacent: there is no file",
+    ),
+    "an adjacent task of nothing": (GOOD + "evaluate: {adjacent: [{name: s}]}\n", "name `data`"),
+    "an adjacent metric of its own": (
+        GOOD + "evaluate: {adjacent: [{name: s, data: data/test.jsonl, metric: bleu}]}\n",
+        "`metric` is one of exact",
+    ),
+    "two adjacent tasks of one name": (
+        GOOD + "evaluate: {adjacent: [{name: s, harness: a}, {name: S, harness: b}]}\n",
+        "the same name",
+    ),
+    "a gate on an arm that does not run": (GOOD + "gate: {exact: {better_than: prompted}}\n", "no `evaluate.prompted`"),
+    "a gate that says nothing": (GOOD + "gate: {exact: {}}\n", "`at_least`, `at_most` or `better_than`"),
+    "a gate on no metric": (
+        GOOD + "gate: {exakt: {at_least: 0.5}}\n",
+        "unknown key `exakt` in `gate`: did you mean `exact`?",
+    ),
+    "private data and a judge": (
+        GOOD + "privacy: private\nevaluate: {judge: {endpoint: 'https://h/v1', model: m}}\n",
+        "exclude each other",
+    ),
+    "an endpoint that is none": (GOOD + "evaluate: {judge: {endpoint: h, model: m}}\n", "is a URL"),
+    "columns that make no row": (GOOD + "  columns: {prompt: q}\n", "name `messages`, or both"),
     "a list": ("- a\n", "line 1: it should hold keys and values"),
     "a broken line": ("name: a\ndata: [\n", "line 3: "),
     "a key twice": ("name: a\nname: b\n", "line 2: found duplicate key"),
@@ -170,7 +192,7 @@ def test_set_lays_typed_values_over_the_file(job: Path) -> None:
     found = load(job, GOOD + "train: {r: 4, seed: 3}\n", sets=sets).spec
     assert (found.train.r, found.train.learning_rate, found.train.max_steps, found.train.seed) == (8, 1e-3, 3, 3)
     assert found.revision == "1e5"
-    assert found.gate["exact"].at_least == 0.5
+    assert found.gate.rules()["exact"].at_least == 0.5
     assert load(job, sets=["train.target_modules=[a, b]"]).spec.train.target_modules == ["a", "b"]
 
 
@@ -225,7 +247,7 @@ def test_a_job_without_a_file_is_model_and_data_with_every_default(tmp_path: Pat
     (tmp_path / "rows.jsonl").write_text("{}\n")
     loaded = spec.load_flags("me/Mine-7B", str(tmp_path / "rows.jsonl"), sets=["train.r=8"])
     assert (loaded.spec.name, loaded.spec.model, loaded.spec.train.r) == ("rows", "me/Mine-7B", 8)
-    assert loaded.spec.train.model_dump(exclude={"r"}) == spec.Train().model_dump(exclude={"r"})
+    assert loaded.spec.train.model_dump(exclude={"r"}) == Train().model_dump(exclude={"r"})
     assert spec.data_files(loaded) == {"train": tmp_path / "rows.jsonl"}
 
 

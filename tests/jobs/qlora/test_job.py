@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import spec
+from jobs import spec_data, spec_train
 from jobs.qlora.job import Split, Train, read_job, tell
 
 
@@ -22,9 +22,9 @@ def describe(monkeypatch: pytest.MonkeyPatch, run: Path, settings: dict[str, obj
 
 def test_the_defaults_are_those_of_launch_yaml() -> None:
     ours = {**asdict(Train()), "target_modules": list(Train().target_modules)}
-    theirs = spec.Train().model_dump()
+    theirs = spec_train.Train().model_dump()
     assert {**ours, "max_steps": None} == theirs
-    assert asdict(Split()) == spec.Split().model_dump() | {"validation": 0.0, "test": 0.0}
+    assert asdict(Split()) == spec_data.Split().model_dump() | {"validation": 0.0, "test": 0.0}
 
 
 def test_settings_are_read_and_null_means_the_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.qlora.job import Split
-from jobs.qlora.parts import Parts, make_parts, pairs, question
+from jobs.qlora.parts import Parts, make_parts, question
 from jobs.qlora.rows import Row, RowError
+from jobs.qlora.template import pairs
 
 
 def line(asked: str, answer: str = "a", **more: object) -> str:
@@ -110,7 +111,7 @@ def test_no_question_ever_stands_in_two_parts(
 
 def test_each_assistant_turn_becomes_one_pair() -> None:
     row = Row(messages=(("user", "1"), ("assistant", "2"), ("user", "3"), ("assistant", "4")), line=1)
-    assert pairs(row) == [
+    assert pairs(row.messages) == [
         {"prompt": [turn("user", "1")], "completion": [turn("assistant", "2")]},
         {
             "prompt": [turn("user", "1"), turn("assistant", "2"), turn("user", "3")],
@@ -121,4 +122,4 @@ def test_each_assistant_turn_becomes_one_pair() -> None:
 
 def test_a_system_turn_opens_the_first_user_turn() -> None:
     row = Row(messages=(("system", "s"), ("user", "u"), ("assistant", "a")), line=1)
-    assert pairs(row)[0]["prompt"] == [turn("user", "s\n\nu")]
+    assert pairs(row.messages)[0]["prompt"] == [turn("user", "s\n\nu")]
