@@ -1,16 +1,16 @@
 """The `evaluate` and `gate` blocks of `launch.yaml`: what is measured, against whom, and what must be reached."""
 
 import re
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from jobs.spec_parts import Count, LongText, Name, Part, Text, Variable
+from jobs.spec_parts import Count, LongText, Name, Part, Text, Usd, Variable
 
 Metric = Literal["exact", "json_fields", "classification", "rouge_l", "loss"]
 GATED = ("exact", "partial", "json_valid", "field_f1", "accuracy", "macro_f1", "rouge_l", "loss")
 """Figures that a gate can set a bar for."""
-Usd = Annotated[float, Field(ge=0, le=1_000_000)]
 _ENDPOINT = re.compile(r"https?://[\w.-]+(:\d+)?(/[\w./-]*)?", re.ASCII)
 
 
@@ -58,9 +58,9 @@ class Endpoint(Part):
     model: Text
     key: Variable | None = None
     """The environment variable that holds the key."""
-    input_usd_per_million: Usd = 0.0
-    output_usd_per_million: Usd = 0.0
-    cap_usd: Annotated[float, Field(gt=0, le=10_000)] = 1.0
+    input_usd_per_million: Usd = Decimal(0)
+    output_usd_per_million: Usd = Decimal(0)
+    cap_usd: Usd = Decimal(1)
     """The most that its calls may cost in one run, besides the run's budget."""
 
     @model_validator(mode="after")

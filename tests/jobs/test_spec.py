@@ -1,5 +1,6 @@
 """`launch.yaml`: what it may hold, and that every mistake is told with its place and the way out."""
 
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
@@ -257,3 +258,15 @@ def test_a_job_without_a_file_names_the_flag_that_is_wrong(tmp_path: Path) -> No
     (tmp_path / "rows.jsonl").write_text("{}\n")
     with pytest.raises(SpecError, match=r"--set train\.r=0: `train\.r` should be 1 or more"):
         spec.load_flags("me/mine", str(tmp_path / "rows.jsonl"), sets=["train.r=0"])
+
+
+def test_money_is_the_decimal_that_was_written(job: Path) -> None:
+    judge = "evaluate: {judge: {endpoint: 'https://h/v1', model: m, input_usd_per_million: 0.1, cap_usd: '0.30'}}\n"
+    found = load(job, GOOD + judge).spec
+    assert found.evaluate.judge is not None
+    assert (found.evaluate.judge.input_usd_per_million, found.evaluate.judge.cap_usd) == (
+        Decimal("0.1"),
+        Decimal("0.3"),
+    )
+    assert JobSpec.model_validate_json(found.model_dump_json()) == found
+    assert "`evaluate.judge.cap_usd`" in mistake(job, GOOD + judge.replace("'0.30'", "lots")).message
