@@ -12,7 +12,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 # Where well-known images keep the interpreter that has torch.
 IMAGES = ("/opt/pytorch/bin/python", "/opt/conda/bin/python", "/usr/bin/python3")
-NAMES = ("accelerate", "bitsandbytes", "datasets", "peft", "transformers", "trl")
+NAMES = ("accelerate", "bitsandbytes", "datasets", "gguf", "peft", "tensorboardx", "transformers", "trl")
 OLDEST, NEWEST = (3, 11), (3, 13)
 # What an interpreter says about itself: one JSON line.
 QUESTION = """
