@@ -37,6 +37,9 @@ class Hub:
 
     url: str = ""
     repositories: dict[str, Repository] = field(default_factory=dict)
+    datasets: dict[str, Repository] = field(default_factory=dict)
+    elsewhere: str = ""
+    """Where the contents of data files are fetched from instead, as a large file's are: another host."""
     asked: list[tuple[str, str]] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
 
@@ -75,6 +78,11 @@ class Desk(BaseHTTPRequestHandler):
                 if path.startswith(start):
                     serve(name, repository, path.removeprefix(start), token)
                     return
+        for name, repository in self.hub.datasets.items():
+            for start, serve in ((f"/api/datasets/{name}", self.api), (f"/datasets/{name}/resolve/", self.data)):
+                if path.startswith(start):
+                    serve(name, repository, path.removeprefix(start), token)
+                    return
         self.refuse(401, "RepoNotFound", "Repository Not Found")
 
     def api(self, name: str, repository: Repository, rest: str, _token: str) -> None:
@@ -86,7 +94,9 @@ class Desk(BaseHTTPRequestHandler):
         elif parts[0] == "tree":
             self.send(200, json.dumps([self.listed(repository, path) for path in repository.paths()]).encode())
         else:
-            files = [{"rfilename": path} for path in repository.paths()]
+            files = [
+                {"rfilename": path, "size": (repository.folder / path).stat().st_size} for path in repository.paths()
+            ]
             said = {"id": name, "modelId": name, "sha": repository.commit, "siblings": files, "private": False}
             self.send(200, json.dumps({**said, "gated": "manual" if repository.token else False, "tags": []}).encode())
 
@@ -95,6 +105,13 @@ class Desk(BaseHTTPRequestHandler):
         """One file as the tree lists it."""
         data = (repository.folder / path).read_bytes()
         return {"type": "file", "path": path, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
+
+    def data(self, name: str, repository: Repository, rest: str, token: str) -> None:
+        """One file of a data set, which may lie on another host."""
+        if self.hub.elsewhere:
+            self.send(302, b"", Location=f"{self.hub.elsewhere}{self.path}")
+        else:
+            self.file(name, repository, rest, token)
 
     def file(self, name: str, repository: Repository, rest: str, token: str) -> None:
         """One file's contents, to those who may have it."""
