@@ -125,7 +125,11 @@ class Judged(_Frozen):
     agreement: float
     """Share of pairs on which both orders agreed."""
     first_position: float
-    """Share of all answers that chose whoever stood first; 0.5 is without bias."""
+    """Of the answers that chose one: the share that chose whoever stood first; 0.5 is without bias."""
+    identical: int = 0
+    """Of the ties: answers that were the same, which nobody was asked about."""
+    unusable: int = 0
+    """Pairs that count for nothing: the judge gave no verdict on them, asked twice."""
 
 
 class Judging(_Frozen):
@@ -139,6 +143,9 @@ class Judging(_Frozen):
     cost_usd: str
     cap_usd: str
     unfinished: str = ""
+    endpoint: str = ""
+    counted_by_us: int = 0
+    """Calls whose tokens the endpoint told wrongly or not at all: counted at the worst case."""
 
 
 class Votes(_Frozen):
@@ -152,6 +159,13 @@ class Votes(_Frozen):
     share: Value
     distinguishable: bool
     voters: int
+    """Each item counts once: by the choice of most of them, a draw is a tie."""
+    agreement: float | None = None
+    """Of all pairs of voters on the same item, the share that chose the same; None with one voter."""
+    identical: int = 0
+    """Of the ties: answers that were the same, which nobody was asked about."""
+    skipped: int = 0
+    """Items that nobody chose on; they count for nothing."""
 
 
 class Serving(_Frozen):
