@@ -1,0 +1,90 @@
+"""What answering costs: measured seconds of a request times the machine's price; break-even with another arm."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
+
+from jobs.results.items import ArmItems
+from jobs.results.summary import Serving
+
+CENT_OF_A_CENT = Decimal("0.0001")
+MOST_USD = Decimal(1_000_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paid:
+    """What the run came to. `usd_per_hour`: of the machine that evaluated, all in; None where nobody bills it."""
+
+    training_usd: Decimal | None = None
+    usd_per_hour: Decimal | None = None
+    machine: str = ""
+
+
+def serving(arms: Sequence[ArmItems], paid: Paid) -> tuple[Serving, ...]:
+    """Each arm whose answers were timed or billed."""
+    found = (_endpoint(arm) if arm.arm == "larger" else _own(arm, paid) for arm in arms)
+    return tuple(one for one in found if one is not None)
+
+
+def _own(arm: ArmItems, paid: Paid) -> Serving | None:
+    """On the machine of this run: it is paid by the hour, so that a longer prompt and a longer answer cost more."""
+    told, n = arm.told, len(arm.items) or arm.told.n
+    if not told.seconds or not n:
+        return None
+    seconds = told.seconds / n
+    usd = None if paid.usd_per_hour is None else paid.usd_per_hour * Decimal(seconds) / 3600 * 1000
+    batch = f" in batches of {told.batch}" if told.batch else ""
+    where = paid.machine or "the machine of this run"
+    price = "whose electricity is not counted" if usd is None else f"at ${paid.usd_per_hour:.4f}/h, busy all the time"
+    return Serving(
+        arm=arm.arm,
+        seconds_per_request=seconds,
+        usd_per_1000=None if usd is None else _text(usd),
+        how=f"{n} requests{batch}, generation alone, measured on {where}, {price}",
+    )
+
+
+def _endpoint(arm: ArmItems) -> Serving | None:
+    """Behind an endpoint: what its tokens cost by the price list of the job file."""
+    cost_usd, n = _usd(arm.told.cost_usd), len(arm.items)
+    if not n:
+        return None
+    return Serving(
+        arm=arm.arm,
+        seconds_per_request=arm.told.seconds / n if arm.told.seconds else None,
+        usd_per_1000=None if cost_usd is None else _text(cost_usd / n * 1000),
+        how=f"{n} requests, by the prices per token in the job file",
+    )
+
+
+def _usd(told: str | float | None) -> Decimal | None:
+    try:
+        found = Decimal(str(told))
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() and 0 <= found <= MOST_USD else None
+
+
+def _text(usd: Decimal) -> str:
+    return f"{usd.quantize(CENT_OF_A_CENT):f}"
+
+
+def break_even(paid: Paid, ours: Serving | None, theirs: Serving | None) -> int | None:
+    """From how many requests on the training has paid for itself; None: never, or not known."""
+    if paid.training_usd is None or ours is None or theirs is None:
+        return None
+    if ours.usd_per_1000 is None or theirs.usd_per_1000 is None:
+        return None
+    saved_usd = (Decimal(theirs.usd_per_1000) - Decimal(ours.usd_per_1000)) / 1000
+    if saved_usd <= 0:
+        return None
+    return int((paid.training_usd / saved_usd).to_integral_value(rounding=ROUND_CEILING))
+
+
+def slower(ours: Serving | None, theirs: Serving | None) -> float | None:
+    """How many times as long the other arm takes for a request."""
+    if ours is None or theirs is None or not ours.seconds_per_request or not theirs.seconds_per_request:
+        return None
+    found = theirs.seconds_per_request / ours.seconds_per_request
+    return found if math.isfinite(found) else None
