@@ -3,6 +3,7 @@
 import queue
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -18,6 +19,8 @@ PAUSES_SECONDS = (1.0, 4.0, 16.0)
 AT_ONCE = 4
 """Questions on their way together: far below any endpoint's limit, and a laptop's model has no more slots (assumed)."""
 LOOK_SECONDS = 0.1
+LEAVE_SECONDS = 1.0
+"""What calls on their way still get when the asking is ended: most come home, and are paid for anyway."""
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -97,8 +100,8 @@ def each(
 ) -> Iterator[tuple[int, A]]:
     """What `ask` says to each question, as it comes, with the question's place; `AT_ONCE` are on their way together.
 
-    `tick` is called every moment with how many are done; what it raises ends the asking at once (calls on the way are
-    left to their threads, which end with the process). What `ask` raises ends it after those on the way came home.
+    `tick` is called every moment with how many are done; what it raises ends the asking (calls on the way get a moment,
+    and are then left to their threads, which end with the process). What `ask` raises ends it after those came home.
     """
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     for place in range(len(questions)):
@@ -129,6 +132,9 @@ def each(
         yield from _gathered(found, len(threads), tick)
     finally:
         stopping.set()
+        until = time.monotonic() + LEAVE_SECONDS
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
 
 
 def _gathered(found: Any, threads: int, tick: Callable[[int], None]) -> Iterator[Any]:

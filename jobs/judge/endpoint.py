@@ -10,6 +10,7 @@ so what one refuses by name is left out or renamed from then on (`_Dialect`).
 import ipaddress
 import json
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -115,6 +116,7 @@ class Client:
         self._key = _key(to, environ)
         self._dialect = _Dialect()
         self._client: Any = None
+        self._opening = threading.Lock()
 
     def ask(self, request: Request) -> Reply:
         """The answer to one question, sent once (again only where the server named a parameter it does not take).
@@ -194,9 +196,10 @@ class Client:
         """Redirects are not followed: the key goes to no other host."""
         import httpx  # start-up time
 
-        if self._client is None:
-            self._client = httpx.Client(follow_redirects=False)
-        return self._client
+        with self._opening:
+            if self._client is None:
+                self._client = httpx.Client(follow_redirects=False)
+            return self._client
 
     def _refusal(self, status: int, body: bytes, headers: Mapping[str, str]) -> EndpointError:
         """What a status other than 200 means."""
