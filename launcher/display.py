@@ -7,6 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from functools import singledispatch
 from textwrap import wrap
 
+from launcher import receipt_scores
 from launcher.errors import LaunchError
 from launcher.events import (
     Forecast,
@@ -21,7 +22,7 @@ from launcher.events import (
     StateChanged,
     Warned,
 )
-from launcher.receipt import Receipt, Results, Score, Terminated
+from launcher.receipt import Receipt, Results, Terminated
 from launcher.run import State
 from pricing.estimate import Dollars
 from pricing.offer import Market, Offer
@@ -322,8 +323,10 @@ def _forecast(event: Forecast, now: datetime) -> str:
 def receipt(paper: Receipt, *, width: int = 80, zone: tzinfo | None = UTC) -> str:
     """The end in a handful of lines: scores, machine, money, files, and the next command."""
     lines = [
-        folded(str(paper.outcome), _scores(paper.scores) or [paper.why or "no scores"], width),
+        folded(str(paper.outcome), receipt_scores.figures(paper) or [paper.why or "no scores"], width),
         folded("", [paper.why], width) if paper.why and paper.scores else "",
+        folded("verdict", [paper.verdict], width) if paper.verdict else "",
+        folded("adjacent", receipt_scores.regressions(paper), width) if receipt_scores.regressions(paper) else "",
         *(folded("gate", [one], width) for one in paper.gate),
         folded("machine", _machine_end(paper, zone), width),
         folded("cost", _cost(paper), width),
@@ -332,19 +335,6 @@ def receipt(paper: Receipt, *, width: int = 80, zone: tzinfo | None = UTC) -> st
         folded("next", [f"launch report {paper.run}"] if paper.results.files else [f"launch show {paper.run}"], width),
     ]
     return "\n".join(line for line in lines if line)
-
-
-def _scores(scores: Sequence[Score]) -> list[str]:
-    """Each metric over all arms, and what tuning gained, with the number of test rows."""
-    names = list(dict.fromkeys(name for score in scores for name, _ in score.metrics))
-    return [_metric(name, scores) for name in names]
-
-
-def _metric(name: str, scores: Sequence[Score]) -> str:
-    values = {score.arm: dict(score.metrics)[name] for score in scores if name in dict(score.metrics)}
-    arms = " · ".join(f"{arm} {value:.2f}" for arm, value in values.items())
-    gain = f"{values['tuned'] - values['base']:+.2f}, " if {"tuned", "base"} <= values.keys() else ""
-    return f"{name} {arms} ({gain}n={min(score.n for score in scores)})"
 
 
 def _machine_end(paper: Receipt, zone: tzinfo | None) -> list[str]:

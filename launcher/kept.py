@@ -1,13 +1,14 @@
 """A receipt as it was kept, read back from its JSON by hand: `launch receipt` must start fast, without pydantic."""
 
 import json
+from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 from launcher.errors import Exit, LaunchError
-from launcher.receipt import Receipt, ReceiptPhase, Results, Score, Terminated
+from launcher.receipt import Gain, Receipt, ReceiptPhase, Results, Score, Task, Terminated
 from launcher.run import Outcome
 from launcher.wire import Json
 from pricing.interval import Dollars
@@ -70,6 +71,10 @@ def _receipt(kept: dict[str, Any]) -> Receipt:
         results=_results(kept["results"]),
         scores=tuple(_score(one) for one in kept["scores"]),
         gate=tuple(kept["gate"]),
+        # Of what follows receipts of older versions know nothing.
+        gains=tuple(_gain(one) for one in kept.get("gains", ())),
+        adjacent=tuple(_task(one) for one in kept.get("adjacent", ())),
+        verdict=kept.get("verdict", ""),
     )
 
 
@@ -96,6 +101,14 @@ def _results(kept: dict[str, Any]) -> Results:
 
 def _score(kept: dict[str, Any]) -> Score:
     return Score(arm=kept["arm"], metrics=tuple(kept["metrics"].items()), n=kept["n"])
+
+
+def _gain(kept: dict[str, Any]) -> Gain:
+    return Gain(**{field.name: kept[field.name] for field in fields(Gain)})
+
+
+def _task(kept: dict[str, Any]) -> Task:
+    return Task(**{field.name: kept[field.name] for field in fields(Task)})
 
 
 def _instant(text: str) -> datetime:

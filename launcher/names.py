@@ -13,6 +13,8 @@ _DEEPEST = 6
 _PART_BYTES = 120
 _SIGNS = frozenset("._-+=@")
 _OURS = frozenset({"manifest.json", "receipt.json", "report.html", "try.json", "keys"})
+_OURS_WITHIN = ("eval/summary", "eval/judge", "eval/votes", "eval/larger", "eval/review")
+"""Beginnings of names that we write ourselves between the machine's: what it cannot write it cannot make up."""
 _DEVICES = frozenset({"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)})
 
 
@@ -35,7 +37,8 @@ class Names:
         return f"{printable(path)[:_PART_BYTES]!r}: {why}" if why else ""
 
     def _unwanted(self, parts: list[str]) -> str:
-        if parts[0].casefold() in self._reserved:
+        whole = "/".join(parts).casefold()
+        if parts[0].casefold() in self._reserved or (self._reserved and whole.startswith(_OURS_WITHIN)):
             return "this name is ours"
         suffix = parts[-1][parts[-1].rfind(".") :].lower() if "." in parts[-1] else ""
         if self._suffixes is not None and suffix not in self._suffixes:

@@ -42,11 +42,36 @@ class Results:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One arm of the evaluation: "base" or "tuned", metric name to value, over `n` test rows."""
+    """One arm of the evaluation ("base", "prompted", "tuned", "larger"): metric name to value, over `n` test rows."""
 
     arm: str
     metrics: tuple[tuple[str, float], ...]
     n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """Tuned minus another arm over the same `n` items, with its 95 % interval; `title` names the metric for people."""
+
+    metric: str
+    title: str
+    against: str
+    value: float
+    low: float
+    high: float
+    n: int
+    distinguishable: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A task that was not trained, before and after: "held", "improved", "may have dropped" or "dropped"."""
+
+    name: str
+    metric: str
+    base: float
+    tuned: float
+    state: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,3 +106,8 @@ class Receipt:
     scores: tuple[Score, ...]
     gate: tuple[str, ...] = ()
     """What the gate found wanting, in words; empty where it passed or there is none."""
+    gains: tuple[Gain, ...] = ()
+    """The metric that the verdict is about first; empty without per-item results, and in receipts of older versions."""
+    adjacent: tuple[Task, ...] = ()
+    verdict: str = ""
+    """Whether fine-tuning was worth it, in one sentence; "" where nothing was evaluated."""

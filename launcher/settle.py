@@ -5,22 +5,28 @@ from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jobs.report import ReportError, counted, read_scores
-from launcher import keys, wire
+from jobs.progress import clean
+from jobs.report import counted
+from launcher import keys, scoring, wire
 from launcher.books import attempt_usd, spent_usd
 from launcher.errors import Exit, LaunchError
 from launcher.events import Settled, Warned
 from launcher.gate import wanting
 from launcher.history import note_records
 from launcher.pulling import NOT_PULLED
-from launcher.receipt import Receipt, ReceiptPhase, Results, Score, Terminated
+from launcher.receipt import Receipt, ReceiptPhase, Results, Terminated
 from launcher.remote import Keys
 from launcher.run import Attempt, Ending, Outcome, Run
 from launcher.strays import end_late
 from launcher.teardown import sweep
 from launcher.world import World
 from pricing.estimate import PHASES
+
+if TYPE_CHECKING:  # numpy: the scoring is imported when it is needed
+    from jobs.results.serving import Paid
+    from jobs.results.summary import Summary
 
 EXIT_OF = {
     Outcome.SUCCEEDED: Exit.SUCCEEDED,
@@ -30,6 +36,8 @@ EXIT_OF = {
     Outcome.CANCELLED: Exit.INTERRUPTED,
     Outcome.LOST: Exit.STOPPED,
 }
+MOST_TOLD = 3
+"""Oddities of the results that are told one by one: a machine can make up any number of them."""
 REFUSED_CODES = ("no-capacity", "not-offered")
 
 
@@ -74,10 +82,10 @@ def never_started(run_id: str, ending: Ending) -> LaunchError:
 
 def _receipt(run: Run, had: list[Attempt], ending: Ending, left: tuple[str, ...], world: World) -> Receipt:
     now, last = world.now(), had[-1]
-    scores = _scores(run, world)
-    failed_gate = (
-        wanting(world.run_folder(run.id) / "settings.json", scores) if ending.outcome is Outcome.SUCCEEDED else ()
-    )
+    spent, phases = spent_usd(run, now).quantize(Decimal("0.0001")), _phases(had, now)
+    found = _scored(run, scoring.paid_for(spent, phases, f"{last.offer.provider} {last.offer.instance_type}"), world)
+    settings = scoring.settings_of(world.run_folder(run.id))
+    failed_gate = wanting(settings, found) if ending.outcome is Outcome.SUCCEEDED else ()
     exit_code = Exit(ending.exit_code) if ending.exit_code is not None else EXIT_OF[ending.outcome]
     instance = last.instance
     return Receipt(
@@ -96,11 +104,11 @@ def _receipt(run: Run, had: list[Attempt], ending: Ending, left: tuple[str, ...]
         attempts=len(had),
         budget_usd=run.budget_usd,
         planned_usd=run.attempts[0].choice.estimate.usd,
-        spent_usd=spent_usd(run, now).quantize(Decimal("0.0001")),
+        spent_usd=spent,
         spent_is=_spent_is(had),
         price_source=last.offer.source,
         price_seen_at=last.offer.seen_at,
-        phases=_phases(had, now),
+        phases=phases,
         terminated=Terminated(
             confirmed=all(one.gone_at is not None for one in had),
             at=max((one.gone_at for one in had if one.gone_at), default=None),
@@ -108,8 +116,11 @@ def _receipt(run: Run, had: list[Attempt], ending: Ending, left: tuple[str, ...]
         ),
         leftovers=left,
         results=_results(run, ending),
-        scores=scores,
+        scores=() if found is None else scoring.scores_of(found),
         gate=failed_gate,
+        gains=() if found is None else scoring.gains_of(found),
+        adjacent=() if found is None else scoring.tasks_of(found),
+        verdict="" if found is None else found.verdict.headline,
     )
 
 
@@ -154,14 +165,19 @@ def _results(run: Run, ending: Ending) -> Results:
     return Results(folder=run.out_dir, files=files, bytes=size, verified=whole)
 
 
-def _scores(run: Run, world: World) -> tuple[Score, ...]:
+def _scored(run: Run, paid: "Paid", world: World) -> "Summary | None":
+    """Scored from what came home. Whatever a machine sent, and whatever we make of it, the receipt must be written."""
     try:
-        return tuple(
-            Score(arm=one.arm, metrics=tuple(one.metrics.items()), n=one.n) for one in read_scores(run.out_dir)
-        )
-    except ReportError as error:
-        world.console.tell(Warned(run=run.id, at=world.now(), code="results", text=str(error)))
-        return ()
+        found = scoring.scored(run.out_dir, world.run_folder(run.id), paid)
+    except (OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        text = f"what came home could not be scored ({clean(repr(error))[:200]}); launch report {run.id} tries again"
+        world.console.tell(Warned(run=run.id, at=world.now(), code="results", text=text))
+        return None
+    odd = () if found is None else found.warnings
+    rest = (f"{len(odd) - MOST_TOLD} more about the results in eval/summary.json",) if len(odd) > MOST_TOLD else ()
+    for text in (*odd[:MOST_TOLD], *rest):
+        world.console.tell(Warned(run=run.id, at=world.now(), code="results", text=text))
+    return found
 
 
 def _write(folder: Path, document: str) -> None:

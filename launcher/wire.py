@@ -18,7 +18,7 @@ from launcher.events import (
     StateChanged,
     Warned,
 )
-from launcher.receipt import Receipt, ReceiptPhase, Score
+from launcher.receipt import Gain, Receipt, ReceiptPhase, Score, Task
 from launcher.records import RunRecord
 from pricing.estimate import Estimate, Phase
 from pricing.interval import Dollars, Interval
@@ -253,6 +253,9 @@ def receipt(paper: Receipt) -> dict[str, Json]:
         "results": _results(paper),
         "scores": [_score(one) for one in paper.scores],
         "gate": list(paper.gate),
+        "gains": [_gain(one) for one in paper.gains],
+        "adjacent": [_task(one) for one in paper.adjacent],
+        "verdict": paper.verdict,
     }
 
 
@@ -268,6 +271,17 @@ def _phase(phase: ReceiptPhase) -> dict[str, Json]:
 
 def _score(score: Score) -> dict[str, Json]:
     return {"arm": score.arm, "metrics": dict(score.metrics), "n": score.n}
+
+
+def _gain(gain: Gain) -> dict[str, Json]:
+    return {
+        "metric": gain.metric, "title": gain.title, "against": gain.against, "value": gain.value, "low": gain.low,
+        "high": gain.high, "n": gain.n, "distinguishable": gain.distinguishable,
+    }  # fmt: skip
+
+
+def _task(task: Task) -> dict[str, Json]:
+    return {"name": task.name, "metric": task.metric, "base": task.base, "tuned": task.tuned, "state": task.state}
 
 
 def plan(made: Plan) -> dict[str, Json]:

@@ -73,7 +73,8 @@ def compared(one: Measured, other: Measured, *, resamples: int = RESAMPLES) -> C
     p = mcnemar(gained, lost) if independent else found.p()
     low, high = _widened(one.kind, found)
     difference = Difference(
-        arm=one.arm.arm, against=other.arm.arm, value=rounded(found.value), low=rounded(low), high=rounded(high), n=len(both),
+        arm=one.arm.arm, against=other.arm.arm,
+        value=rounded(found.value), low=rounded(low), high=rounded(high), n=len(both),
         p=p if independent else None, distinguishable=_is_shown(low, high, p),
     )  # fmt: skip
     if independent:
