@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .attention import best_attention
 from .job import Job, give_up
 
 
@@ -67,7 +68,7 @@ def load_base(base: Base, *, quantise: bool) -> Any:
         base.path,
         quantization_config=quantised if quantise else None,
         dtype=dtype,
-        attn_implementation="sdpa",
+        attn_implementation=best_attention(),
         device_map={"": 0} if cuda else {"": "cpu"},
         use_safetensors=True,
     )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib import metadata
 
+from .attention import best_attention
 from .job import UNFIT, give_up, read_job, write_json
 
 PACKAGES = (
@@ -54,6 +55,7 @@ def environment() -> dict[str, object]:
         "cuda": torch.version.cuda,
         "driver": driver() if cuda else None,
         "compute_dtype": "bfloat16" if cuda else "float32",
+        "attention": best_attention(),
     }
 
 

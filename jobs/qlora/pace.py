@@ -43,8 +43,12 @@ class Probe:
         self._at = self.clock()
 
     def saved(self) -> None:
-        """A checkpoint was written since the last step."""
+        """A checkpoint was written since the last step; where the validation rows came before it, with their time."""
         self._saved, self.save_seconds = True, self.clock() - self._at
+
+    def paused(self) -> None:
+        """Something else than a step took its time since the last one."""
+        self._saved = True
 
     def step(self, tokens: float) -> dict[str, Any] | None:
         """One more step is over, with so many tokens; the figures of the probe when there are enough of them."""
@@ -85,8 +89,10 @@ def asked_last_step(run: Path) -> int | None:
     return int(text) if text.isdecimal() and len(text) <= 12 and int(text) > 0 else None
 
 
-def bent(*, factor: float, step: int, last: int, warm: int) -> Callable[[int], float]:
+def bent(*, factor: float, step: int, last: int, warm: int, shape: str = "cosine") -> Callable[[int], float]:
     """A learning rate, as a share of its peak, that goes on from `factor` at `step` and is 0 at `last`.
+
+    A constant one stays where it is: who asked for it does not want it to fall. A line falls as a line.
 
     A cosine is a point that moves evenly along half a circle. The point stays where it is and takes the rest of the way
     in fewer steps: nothing jumps, and whoever bends the same schedule again later, after a restart say, gets the same
@@ -99,14 +105,19 @@ def bent(*, factor: float, step: int, last: int, warm: int) -> Callable[[int], f
     def at(now: int) -> float:
         if now < anchor:
             return now / warm if warms else factor
+        top = 1.0 if warms else factor
+        if shape.startswith("constant"):
+            return top
         share = min(1.0, (now - anchor) / max(1, last - anchor)) if last > anchor else 1.0
+        if shape == "linear":
+            return top * (1 - share)
         return 0.5 * (1 + math.cos(angle + (math.pi - angle) * share))
 
     return at
 
 
-def bend(scheduler: Any, *, step: int, last: int, warm: int) -> None:
+def bend(scheduler: Any, *, step: int, last: int, warm: int, shape: str = "cosine") -> None:
     """Let torch's LambdaLR end at `last`; the rate of the next step stays what it is."""
     base = scheduler.base_lrs[0]
     now = scheduler.get_last_lr()[0] / base if base else 0.0
-    scheduler.lr_lambdas = [bent(factor=now, step=step, last=last, warm=warm)] * len(scheduler.base_lrs)
+    scheduler.lr_lambdas = [bent(factor=now, step=step, last=last, warm=warm, shape=shape)] * len(scheduler.base_lrs)
