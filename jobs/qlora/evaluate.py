@@ -1,196 +1,213 @@
-"""Ask one arm (the base, or the fine-tuned model) the whole test part, in batches, greedily, and score what it says."""
+"""Evaluate in one load: the base with the bare and with its best prompt, or the tuned model; then other tasks."""
 
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
-from collections.abc import Callable, Iterator
-from statistics import fmean
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-import torch
-
+from . import harness, parity
+from .answers import Answers, Questions, ask_all, longest_answer
+from .asking import Speaker
 from .base import find_base, load_base, load_tokenizer
-from .job import Job, give_up, read_job, tell, write_json, write_text
-from .score import as_json, exact, partial
-from .template import Pair, ids_of
+from .job import Adjacent, Job, give_up, read_job, sha256, tell, write_json, write_text
+from .prompted import BARE, Way
+from .score import metrics_of, misfit
+from .template import Pair
+from .tuning import Prompts, digest, read_pairs
 
-BATCH = 50
-# An answer may be a little longer than the longest wanted one before it is cut.
-SPARE_TOKENS = 16
-# Logits exist for so many tokens at a time: 256 of a vocabulary of 152,000 are 0.5 GB with their 32-bit copies.
-LOGIT_TOKENS = 256
-
-Row = tuple[int, list[int]]
-
-
-def read_pairs(job: Job) -> list[Pair]:
-    """The test part; where there is none, validation, and it is said."""
-    for part in ("test", "validation"):
-        lines = (job.prepared / f"{part}.jsonl").read_text(encoding="utf-8").splitlines()
-        if lines:
-            return [json.loads(line) for line in lines]
-        tell(job, "warning", code=f"no-{part}-rows", text=f"there are no {part} rows to evaluate on")
-    return []
+CUT_SHARE = 0.05
+"""More answers than that, cut at the most new tokens, are told: a score of cut answers says little (assumed)."""
+ADJACENT_METRICS = {"field_f1": "json_fields", "accuracy": "classification", "rouge_l": "rouge_l", "exact": "exact"}
+"""The metric of `evaluate.metrics` that brings an adjacent task's figure."""
 
 
-def load_arm(job: Job, arm: str) -> tuple[Any, Any]:
-    """Model and tokenizer of an arm, each arm in a process of its own: see the trap in README.md."""
-    base = find_base(job)
-    model, tokenizer = load_base(base, quantise=job.quantise), load_tokenizer(base)
-    tokenizer.padding_side = "left"
-    if arm == "tuned":
-        from peft import PeftModel  # late: the base arm does not need it
+@dataclass(frozen=True)
+class Arm:
+    """One set of rows for one model in one way. `told` is its name in events, `file` its place under out/eval."""
 
-        adapter = job.out / "adapter"
-        if not adapter.is_dir():
-            give_up("there is no adapter to evaluate: the train step has not finished")
-        model = PeftModel.from_pretrained(model, adapter)
-    return model.eval(), tokenizer
-
-
-def answers(model: Any, tokenizer: Any, prompts: list[str], longest: int) -> list[str]:
-    """What the model says to each prompt, greedily; the prompts come with the chat template applied."""
-    asked = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
-    asked.pop("token_type_ids", None)
-    said = model.generate(**asked, do_sample=False, max_new_tokens=longest, pad_token_id=tokenizer.pad_token_id)
-    return list(tokenizer.batch_decode(said[:, asked["input_ids"].shape[1] :], skip_special_tokens=True))
+    told: str
+    file: str
+    pairs: Sequence[Pair]
+    metrics: tuple[str, ...]
+    longest: int | None = None
+    way: Way = BARE
+    about: dict[str, Any] = field(default_factory=dict)
+    """What its figures' file says besides."""
 
 
-def loss_of(model: Any, tokenizer: Any, pairs: list[Pair]) -> list[tuple[float, int]]:
-    """For each pair: the summed loss of the wanted answer's tokens, and how many they are."""
-    rows = [(len(prompt), whole) for prompt, whole in (ids_of(tokenizer, pair) for pair in pairs)]
-    return [found for some in few(rows) for found in losses_of(model, tokenizer.pad_token_id, some)]
+class Loaded:
+    """The model of this process, loaded when the first question is put to it: a repeated step may have none."""
 
+    def __init__(self, job: Job, arm: str) -> None:
+        self.job, self.arm = job, arm
 
-def few(rows: list[Row]) -> Iterator[list[Row]]:
-    """Rows in their order, so many together that their logits stay small: of a large vocabulary they dwarf all else."""
-    some: list[Row] = []
-    for row in rows:
-        if some and (len(some) + 1) * kept([*some, row]) > LOGIT_TOKENS:
-            yield some
-            some = []
-        some.append(row)
-    yield some
+    @cached_property
+    def speaker(self) -> Speaker:
+        """Base or tuned model, each in a process of its own: see the trap in README.md."""
+        base = find_base(self.job)
+        model, tokenizer = load_base(base, quantise=self.job.quantise).eval(), load_tokenizer(base)
+        if self.arm == "tuned":
+            from peft import PeftModel  # late: the base arm does not need it
 
+            model = PeftModel.from_pretrained(model, self.job.out / "adapter").eval()
+            parity.check(self.job, model, tokenizer)
+        return Speaker(model, tokenizer, read_pairs(self.job, "train")[:8])
 
-def kept(rows: list[Row]) -> int:
-    """Of the padded rows the last positions, from the token before the first answer on."""
-    return max(len(whole) for _, whole in rows) - min(prompt for prompt, _ in rows) + 1
-
-
-def losses_of(model: Any, pad: int, rows: list[Row]) -> list[tuple[float, int]]:
-    """`loss_of` the rows in one pass."""
-    longest, last = max(len(whole) for _, whole in rows), kept(rows)
-    ids = torch.full((len(rows), longest), pad)
-    wanted = torch.full((len(rows), longest), -100)
-    for at, (prompt, whole) in enumerate(rows):
-        ids[at, : len(whole)] = torch.tensor(whole)
-        wanted[at, prompt : len(whole)] = torch.tensor(whole[prompt:])
-    # Padded on the right, so a causal model never sees the padding before the answer: no mask is needed.
-    logits = model(input_ids=ids.to(model.device), use_cache=False, **only_last(model, last)).logits[:, -last:-1]
-    target = wanted[:, 1 - last :].to(model.device)
-    losses = [answer_loss(row, of) for row, of in zip(logits, target, strict=True)]
-    return [(loss, int((of != -100).sum())) for loss, of in zip(losses, target, strict=True)]
-
-
-def only_last(model: Any, positions: int) -> dict[str, int]:
-    """What asks the model for no other logits, where it understands that."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return {"logits_to_keep": positions} if "logits_to_keep" in inspect.signature(inner.forward).parameters else {}
-
-
-def answer_loss(logits: Any, wanted: Any) -> float:
-    """Summed over one row's tokens, in 32 bits for a few of them at a time."""
-    parts = zip(logits.split(LOGIT_TOKENS), wanted.split(LOGIT_TOKENS), strict=True)
-    return sum(
-        float(torch.nn.functional.cross_entropy(some.float(), of, reduction="sum", ignore_index=-100))
-        for some, of in parts
-    )
-
-
-def longest_answer(tokenizer: Any, pairs: list[Pair]) -> int:
-    """Tokens of the longest wanted answer, and a few to spare."""
-    wanted = tokenizer([pair["completion"][0]["content"] for pair in pairs], add_special_tokens=False)["input_ids"]
-    return max(map(len, wanted)) + SPARE_TOKENS
-
-
-def score(pair: Pair, answer: str, loss: tuple[float, int]) -> dict[str, Any]:
-    """One item's record."""
-    wanted = pair["completion"][0]["content"]
-    return {
-        "prompt": pair["prompt"],
-        "wanted": wanted,
-        "answer": answer,
-        "exact": exact(answer, wanted),
-        "partial": round(partial(answer, wanted), 4),
-        "json": as_json(answer)[0],
-        "loss": round(loss[0] / max(loss[1], 1), 5),
-        "tokens": loss[1],
-    }
-
-
-def ask(job: Job, arm: str, pairs: list[Pair]) -> list[dict[str, Any]]:
-    """Every pair's record, told in batches."""
-    model, tokenizer = load_arm(job, arm)
-    longest = job.max_new_tokens or longest_answer(tokenizer, pairs)
-
-    def batch(some: list[Pair]) -> list[dict[str, Any]]:
-        prompts = [tokenizer.apply_chat_template(p["prompt"], add_generation_prompt=True, tokenize=False) for p in some]
-        said = answers(model, tokenizer, prompts, longest)
-        return [score(*item) for item in zip(some, said, loss_of(model, tokenizer, some), strict=True)]
-
-    records: list[dict[str, Any]] = []
-    with torch.inference_mode():
-        for found in batches(batch, pairs, min(BATCH, 8) if torch.cuda.is_available() else BATCH):
-            records += found
-            tell(job, "evaluated", arm=arm, done=len(records), of=len(pairs))
-    return records
-
-
-def batches(ask: Callable[[list[Pair]], list[Any]], pairs: list[Pair], rows: int) -> Iterator[list[Any]]:
-    """What `ask` answers, so many rows at a time; fewer from then on where the card's memory does not hold them.
-
-    The keys and values of eight long prompts can need more of it than training one row does.
-    """
-    start = 0
-    while start < len(pairs):
-        try:
-            found = ask(pairs[start : start + rows])
-        except torch.OutOfMemoryError:
-            if rows == 1:
-                raise
-            rows //= 2
-            continue
-        yield found
-        start += rows
-
-
-def metrics(records: list[dict[str, Any]]) -> dict[str, float]:
-    """The arm's figures; loss is per answer token."""
-    tokens = sum(record["tokens"] for record in records)
-    loss = sum(record["loss"] * record["tokens"] for record in records) / tokens
-    means = {name: fmean(float(record[name]) for record in records) for name in ("exact", "partial", "json")}
-    return {name: round(value, 4) for name, value in {**means, "loss": loss}.items()}
+    @cached_property
+    def mark(self) -> str:
+        """What the model is made of, as a hash: its base, whether in 4 bits, and the adapter's weights."""
+        made = [(self.job.run / "model.json").read_text(encoding="utf-8"), self.job.quantise]
+        if self.arm == "tuned":
+            weights = self.job.out / "adapter" / "adapter_model.safetensors"
+            if not weights.is_file():
+                give_up("there is no adapter to evaluate: the train step has not finished")
+            made.append(sha256(weights))
+        return digest(made)
 
 
 def main() -> None:
-    """Evaluate one arm."""
+    """Evaluate the base (bare, then prompted), or the tuned model; each on the test rows, then on adjacent tasks."""
     parser = argparse.ArgumentParser(prog="run.py evaluate", description=__doc__)
     parser.add_argument("--arm", choices=("base", "tuned"), required=True)
-    arm: str = parser.parse_args().arm
+    name: str = parser.parse_args().arm
     job = read_job()
-    pairs = read_pairs(job)
-    if not pairs:
-        print("nothing to evaluate on: no test rows and no validation rows")
+    evaluate(job, name, Loaded(job, name))
+
+
+def evaluate(job: Job, name: str, loaded: Loaded) -> None:
+    """All that is asked of one model."""
+    loaded.mark  # noqa: B018 - ends here, before any row is read, where there is no adapter
+    part, pairs = test_pairs(job)
+    warn_of_misfits(job, pairs)
+    if pairs:
+        answer(job, loaded, Arm(name, name, pairs, job.metrics, job.max_new_tokens))
+    if pairs and name == "base" and job.prompted is not None:
+        answer(job, loaded, prompted(job, loaded, pairs, validates=part == "test"))
+    for task in job.adjacent:
+        adjacent(job, loaded, task)
+
+
+def test_pairs(job: Job) -> tuple[str, list[Pair]]:
+    """The test part; where there is none, validation, and it is said."""
+    for part in ("test", "validation"):
+        if pairs := read_pairs(job, part):
+            return part, pairs
+        tell(job, "warning", code=f"no-{part}-rows", text=f"there are no {part} rows to evaluate on")
+    return "", []
+
+
+def warn_of_misfits(job: Job, pairs: Sequence[Pair]) -> None:
+    """A metric that says nothing about these rows was refused on the laptop; a job run by hand is told."""
+    for metric in job.metrics:
+        if why := misfit(metric, [pair["completion"][0]["content"] for pair in pairs]):
+            tell(job, "warning", code="metric-misfit", text=why)
+
+
+def prompted(job: Job, loaded: Loaded, pairs: Sequence[Pair], *, validates: bool) -> Arm:
+    """The base with the prompt that is best on the validation rows; the test rows are only put to the chosen one."""
+    prompts = Prompts(job, validates=validates)
+    way, prompt = prompts.kept() or prompts.choose(loaded.speaker)
+    return Arm("prompted", "prompted", pairs, job.metrics, job.max_new_tokens, way, {"prompt": prompt})
+
+
+def adjacent(job: Job, loaded: Loaded, task: Adjacent) -> None:
+    """A task that was not trained: rows as for training, or one of lm-evaluation-harness."""
+    about = {"arm": loaded.arm, "name": task.name}
+    told, file = f"{loaded.arm}/{task.name}", f"adjacent/{task.name}.{loaded.arm}"
+    if task.harness is not None:
+        by_harness(job, loaded, task, file)
         return
-    records = ask(job, arm, pairs)
-    figures = metrics(records)
-    write_text(job.out / "eval" / f"{arm}.jsonl", "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records))
-    write_json(job.out / "eval" / f"{arm}.json", {"arm": arm, "n": len(records), "metrics": figures})
-    tell(job, "result", arm=arm, metrics=figures, n=len(records))
-    print(f"{arm}: {figures} on {len(records)} rows")
+    pairs = read_pairs(job, f"adjacent/{task.name}")[: task.limit]
+    if not pairs:
+        tell(job, "warning", code="no-adjacent-rows", text=f"there are no rows of the adjacent task {task.name}")
+        return
+    metrics = tuple(dict.fromkeys(("exact", ADJACENT_METRICS.get(task.metric, "exact"))))
+    answer(job, loaded, Arm(told, file, pairs, metrics, about=about))
+
+
+def by_harness(job: Job, loaded: Loaded, task: Adjacent, file: str) -> None:
+    """A task of the harness: its figures, without items."""
+    mark = digest([loaded.mark, task.harness, task.limit, job.train.seed])
+    figures = finished(job, file, mark)
+    if figures is None:
+        figures = harness.measure(job, loaded.speaker, task, loaded.arm)
+        if figures is None:
+            return
+        write_json(job.out / "eval" / f"{file}.json", {**figures, "made_of": mark})
+    say(job, f"{loaded.arm}/{task.name}", figures)
+
+
+def answer(job: Job, loaded: Loaded, arm: Arm) -> None:
+    """One arm's items and figures, on disk and told; those of an earlier try of this step stand, if all is the same."""
+    mark = digest([loaded.mark, list(arm.pairs), arm.metrics, arm.longest, arm.way.system, arm.way.shots])
+    figures = finished(job, arm.file, mark)
+    if figures is None:
+        found = asked(job, loaded.speaker, arm)
+        figures = written(job, arm, mark, found)
+        warn_of_cuts(job, arm, found)
+    say(job, arm.told, figures)
+
+
+def say(job: Job, arm: str, figures: dict[str, Any]) -> None:
+    """Tell and print an arm's figures."""
+    tell(job, "result", arm=arm, metrics=figures["metrics"], n=figures["n"])
+    print(f"{arm}: {figures['metrics']} on {figures['n']} rows")
+
+
+def finished(job: Job, file: str, mark: str) -> dict[str, Any] | None:
+    """The figures that lie there, if they are of the same model, rows and way."""
+    try:
+        known = json.loads((job.out / "eval" / f"{file}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return known if isinstance(known, dict) and known.get("made_of") == mark else None
+
+
+def asked(job: Job, speaker: Speaker, arm: Arm) -> Answers:
+    """All rows answered, told on the way."""
+
+    def told(done: int) -> None:
+        tell(job, "evaluated", arm=arm.told, done=done, of=len(arm.pairs))
+
+    told(0)
+    longest = arm.longest or longest_answer(speaker.tokenizer, arm.pairs)
+    return ask_all(speaker, Questions(arm.pairs, longest, arm.way), told)
+
+
+def written(job: Job, arm: Arm, mark: str, found: Answers) -> dict[str, Any]:
+    """Write the items, then the figures; returns these. Old figures go first: they never stand beside other items."""
+    path = job.out / "eval" / f"{arm.file}.json"
+    figures = {
+        "arm": arm.told,
+        "n": len(found.items),
+        "metrics": metrics_of(found.items, arm.metrics),
+        "seconds": round(found.seconds, 3),
+        "new_tokens": found.new_tokens,
+        "prompt_tokens": found.prompt_tokens,
+        "batch": found.batch,
+        "cut": found.cut,
+        "made_of": mark,
+        **arm.about,
+    }
+    path.unlink(missing_ok=True)
+    lines = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in found.items)
+    write_text(path.with_name(f"{path.name}l"), lines)
+    write_json(path, figures)
+    return figures
+
+
+def warn_of_cuts(job: Job, arm: Arm, found: Answers) -> None:
+    """Say what makes an arm's figures worth less than they look."""
+    if found.cut > CUT_SHARE * len(found.items):
+        text = f"{arm.told}: {found.cut} of {len(found.items)} answers were cut at the most new tokens"
+        tell(job, "warning", code="cut-answers", text=f"{text}; evaluate.max_new_tokens sets how many there are")
+    if found.too_long:
+        text = f"{arm.told}: {found.too_long} of {len(found.items)} rows are longer than the model can see"
+        tell(job, "warning", code="too-long-prompts", text=text)
 
 
 if __name__ == "__main__":

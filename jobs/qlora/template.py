@@ -8,6 +8,8 @@ from typing import Any
 Turn = dict[str, str]
 Pair = dict[str, list[Turn]]
 """A prompt (the turns before an answer) and its completion (the answer, one assistant turn)."""
+CLOSING = 3
+"""Tokens that a template writes after an answer, at most: the end of the turn, and a newline or two."""
 
 
 def pairs(messages: Sequence[tuple[str, str]]) -> list[Pair]:
@@ -33,3 +35,20 @@ def ids_of(tokenizer: Any, pair: Mapping[str, list[Turn]]) -> tuple[list[int], l
     """Token ids of the prompt as it is asked at inference, and of the whole row as it is trained."""
     whole = tokenizer.apply_chat_template(pair["prompt"] + pair["completion"], return_dict=False)
     return prompt_ids(tokenizer, pair["prompt"]), list(whole)
+
+
+def answer_ids(tokenizer: Any, pair: Mapping[str, list[Turn]]) -> list[int]:
+    """Token ids of the answer with what ends its turn: what training learns, and what a loss is measured over."""
+    asked, whole = ids_of(tokenizer, pair)
+    return whole[len(asked) :]
+
+
+def end_ids(tokenizer: Any, answers: Sequence[list[int]]) -> list[int]:
+    """What ends an answer: the tokenizer's own end, and the special token with which the template closes these answers.
+
+    The two differ in models whose tokenizer was not made for their template: those would never stop talking.
+    """
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    special |= set(tokenizer.all_special_ids)
+    closing = {next((one for one in reversed(ids[-CLOSING:]) if one in special), None) for ids in answers}
+    return sorted({tokenizer.eos_token_id, *closing} - {None})
