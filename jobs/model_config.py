@@ -52,26 +52,29 @@ def find(name: str, revision: str, base: Path, *, environ: Mapping[str, str], ca
 
 def tokenizer(model: Model, *, environ: Mapping[str, str], cache: Path | None) -> bytes:
     """The model's tokenizer.json, fetched once where it does not lie here. Raises `HubError`: why there is none."""
-    here = model.folder / TOKENIZER if model.folder is not None else None
+    return model_file(model, TOKENIZER, environ=environ, cache=cache)
+
+
+def model_file(model: Model, name: str, *, environ: Mapping[str, str], cache: Path | None) -> bytes:
+    """One of the tokenizer's files, in the same way."""
+    here = model.folder / name if model.folder is not None else None
     if here is not None and here.is_file():
         return here.read_bytes()
     if model.is_local:
-        raise NoFile(f"{model.name} has no {TOKENIZER}")
-    return _fetched_tokenizer(model, Kept(folder=cache, hub=Hub.of(environ)))
+        raise NoFile(f"{model.name} has no {name}")
+    return _fetched(model, name, Kept(folder=cache, hub=Hub.of(environ)))
 
 
-def _fetched_tokenizer(model: Model, kept: Kept) -> bytes:
-    path, lacks = (kept.path(model.name, model.revision, one) for one in (f".{TOKENIZER}", ".lacks-tokenizer"))
+def _fetched(model: Model, name: str, kept: Kept) -> bytes:
+    path, lacks = (kept.path(model.name, model.revision, one) for one in (f".{name}", f".lacks-{name}"))
     if path is not None and path.is_file():
         return path.read_bytes()
     if lacks is not None and lacks.is_file():
-        raise NoFile(f"the model has no {TOKENIZER}")
+        raise NoFile(f"the model has no {name}")
     if model.unreachable:
         raise Unreachable(model.unreachable)
     try:
-        content = kept.hub.file(
-            model.name, model.revision, TOKENIZER, most_bytes=TOKENIZER_BYTES, seconds=TOKENIZER_SECONDS
-        )
+        content = kept.hub.file(model.name, model.revision, name, most_bytes=TOKENIZER_BYTES, seconds=TOKENIZER_SECONDS)
     except NoFile:
         kept.keep(lacks, b"")
         raise

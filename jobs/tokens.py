@@ -18,12 +18,14 @@ English prose and documentation, Python, pretty and compact JSON and our example
 (Mistral v1, v3 and Tekken of the wheel mistral-common 1.13.1, Llama 2 of wordllama 0.4.0; measured 2026-11-28).
 Chinese, Japanese, Korean and Russian come to 3.0 to 4.8 by bytes; by characters they would be off threefold."""
 TEMPLATE_TOKENS = 5
-"""What a chat template adds to a turn (ChatML and Llama 3 add 5, Mistral's [INST] ... [/INST] and end of turn 4 to 6);
-a system text that a template adds by itself is not seen."""
+"""What a chat template adds to a turn where it could not be read (ChatML and Llama 3 add 5, Mistral's [INST] with
+[/INST] and end of turn 4 to 6); a system text that a template adds by itself is not seen then."""
 COUNTED_BYTES = 300_000
 """So much text is counted whole: 0.2 to 0.4 s (measured with tokenizers 0.23 on two busy cores, 2026-11-28)."""
 LONGEST_COUNTED = 16
 """The longest conversations are always counted: they decide the memory."""
+MOST_TOO_LONG = 0.05
+"""The share of training rows over `max_length` that jobs/qlora/prepare.py leaves out; above, it gives up."""
 SEED = 17
 MOST_KEPT_ROWS = 100_000
 """Counts of more rows are made anew each time (about a megabyte of numbers)."""
@@ -35,6 +37,17 @@ Turns = tuple[tuple[str, str], ...]
 """One conversation, as (role, text)."""
 Count = Callable[[Sequence[str]], list[int]]
 """Texts to the number of tokens of each."""
+Lengths = list[tuple[int, int]]
+"""Of one conversation, for each answer of the assistant: tokens of the whole row, and of the answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """Counts conversations. `base` and `per_turn` are what is added to the texts: for those that are only guessed."""
+
+    count: Callable[[Sequence[Turns]], list[Lengths]]
+    base: float = 0.0
+    per_turn: float = TEMPLATE_TOKENS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,24 +88,47 @@ def tally(path: Path, count: Count | None, *, most_bytes: int = COUNTED_BYTES) -
 
     `count` is the model's tokenizer, where there is one. Raises `WorkloadError` for a line that is no chat.
     """
-    every = list(_chats(path))
+    return tally_of([turns for turns, _ in read_chats(path)], by_turns(count) if count else None, most_bytes)
+
+
+def tally_of(every: Sequence[Turns], measure: Measure | None, most_bytes: int = COUNTED_BYTES) -> Tally:
+    """The same for conversations that were read, however they are measured; None: guessed."""
     chats = list(dict.fromkeys(every))
-    return replace(_tally(chats, count, most_bytes), repeated=len(every) - len(chats))
+    return replace(_tally(chats, measure, most_bytes), repeated=len(every) - len(chats))
 
 
-def _tally(chats: Sequence[Turns], count: Count | None, most_bytes: int) -> Tally:
+def by_turns(count: Count) -> Measure:
+    """Each turn is counted by itself, and what a template adds to it is guessed."""
+    return Measure(count=lambda chats: [_answers(chat, one) for chat, one in _counted(chats, count)])
+
+
+def _tally(chats: Sequence[Turns], measure: Measure | None, most_bytes: int) -> Tally:
     sizes = [sum(len(text.encode()) for _, text in chat) for chat in chats]
-    if count is None:
-        return _rows(chats, [_guessed(chat, 1 / BYTES_PER_TOKEN) for chat in chats], GUESSED, GUESS_SPREAD)
+    if measure is None:
+        guess = Measure(count=lambda _: [])
+        return _rows([_guessed(chat, 1 / BYTES_PER_TOKEN, guess) for chat in chats], GUESSED, GUESS_SPREAD)
+    drawn, wanted = sample(sizes, most_bytes)
+    known = dict(zip(wanted, measure.count([chats[at] for at in wanted]), strict=True))
+    if len(wanted) == len(chats):
+        return _rows([known[at] for at in wanted], COUNTED, 1.0)
+    texts = [(_of_texts(chats[at], known[at], measure), sizes[at]) for at in drawn if known[at]]
+    ratio, spread = _ratio(texts, len(chats))
+    lengths = [known[at] if at in known else _guessed(chat, ratio, measure) for at, chat in enumerate(chats)]
+    return _rows(lengths, f"counted on a sample of {len(drawn):,} rows", spread)
+
+
+def sample(sizes: Sequence[int], most_bytes: int) -> tuple[list[int], list[int]]:
+    """Which conversations are counted: those drawn by lot, and they with the longest of all; of small data all."""
     if sum(sizes) <= most_bytes:
-        return _rows(chats, _counted(chats, count), COUNTED, 1.0)
+        return list(range(len(sizes))), list(range(len(sizes)))
     drawn = _drawn(sizes, most_bytes)
     longest = sorted(range(len(sizes)), key=lambda at: -sizes[at])[:LONGEST_COUNTED]
-    wanted = sorted({*drawn, *longest})
-    known = dict(zip(wanted, _counted([chats[at] for at in wanted], count), strict=True))
-    ratio, spread = _ratio([(sum(known[at]), sizes[at]) for at in drawn], len(chats))
-    tokens = [known[at] if at in known else _guessed(chat, ratio) for at, chat in enumerate(chats)]
-    return _rows(chats, tokens, f"counted on a sample of {len(drawn):,} rows", spread)
+    return drawn, sorted({*drawn, *longest})
+
+
+def _of_texts(chat: Turns, lengths: Lengths, measure: Measure) -> float:
+    """Tokens of the texts alone: of the whole without what was added to it."""
+    return max(1.0, lengths[-1][0] - measure.base - measure.per_turn * len(chat))
 
 
 def counter(tokenizer_json: bytes) -> Count | None:
@@ -170,14 +206,14 @@ def _drawn(sizes: Sequence[int], most_bytes: int) -> list[int]:
     return taken
 
 
-def _ratio(sample: Sequence[tuple[int, int]], population: int) -> tuple[float, float]:
+def _ratio(sample: Sequence[tuple[float, int]], population: int) -> tuple[float, float]:
     """Tokens to a byte in the sample of (tokens, bytes), and the factor around it that holds 80 %.
 
     The standard error of a ratio estimator: sqrt(sum (t - r b)^2 x n / (n - 1)) / sum t, with the correction for a
     finite population (Cochran, Sampling Techniques, 6.4). A sample of one conversation says nothing: as for a guess.
     """
     tokens, size = sum(one for one, _ in sample), sum(one for _, one in sample)
-    ratio, n = tokens / size, len(sample)
+    ratio, n = tokens / size if size else 1 / BYTES_PER_TOKEN, len(sample)
     if n < 2:
         return ratio, GUESS_SPREAD
     residual = sum((one - ratio * of) ** 2 for one, of in sample)
@@ -185,31 +221,38 @@ def _ratio(sample: Sequence[tuple[int, int]], population: int) -> tuple[float, f
     return ratio, 1 + Z_80 * error
 
 
-def _counted(chats: Sequence[Turns], count: Count) -> list[list[int]]:
-    """Tokens of each turn of each conversation."""
+def _counted(chats: Sequence[Turns], count: Count) -> Iterator[tuple[Turns, list[int]]]:
+    """Each conversation with the tokens of its turns."""
     flat = iter(count([text for chat in chats for _, text in chat]))
-    return [[next(flat) for _ in chat] for chat in chats]
+    for chat in chats:
+        yield chat, [next(flat) for _ in chat]
 
 
-def _guessed(chat: Turns, tokens_per_byte: float) -> list[int]:
-    return [max(1, round(len(text.encode()) * tokens_per_byte)) for _, text in chat]
+def _guessed(chat: Turns, tokens_per_byte: float, measure: Measure) -> Lengths:
+    return _answers(chat, [max(1, round(len(text.encode()) * tokens_per_byte)) for _, text in chat], measure)
 
 
-def _rows(chats: Sequence[Turns], tokens: Sequence[list[int]], are: str, spread: float) -> Tally:
+def _answers(chat: Turns, tokens: Sequence[int], measure: Measure | None = None) -> Lengths:
     """Each assistant turn is a row of its own: all turns before it are its prompt; the template adds to each."""
-    lengths, answers = [], []
-    for chat, counts in zip(chats, tokens, strict=True):
-        so_far = 0
-        for (role, _), tokens_of_turn in zip(chat, counts, strict=True):
-            so_far += tokens_of_turn + TEMPLATE_TOKENS
-            if role == "assistant":
-                lengths.append(so_far)
-                answers.append(tokens_of_turn + TEMPLATE_TOKENS)
-    return Tally(lengths=tuple(lengths), answers=tuple(answers), are=are, spread=spread)
+    base, per_turn = (0.0, TEMPLATE_TOKENS) if measure is None else (measure.base, measure.per_turn)
+    found: Lengths = []
+    so_far = base
+    for (role, _), of_turn in zip(chat, tokens, strict=True):
+        so_far += of_turn + per_turn
+        if role == "assistant":
+            found.append((round(so_far), round(of_turn + per_turn)))
+    return found
 
 
-def _chats(path: Path) -> Iterator[Turns]:
-    """The turns of each line, as (role, text)."""
+def _rows(lengths: Sequence[Lengths], are: str, spread: float) -> Tally:
+    flat = [one for of_chat in lengths for one in of_chat]
+    return Tally(
+        lengths=tuple(whole for whole, _ in flat), answers=tuple(answer for _, answer in flat), are=are, spread=spread
+    )
+
+
+def read_chats(path: Path) -> Iterator[tuple[Turns, str]]:
+    """The turns of each line, as (role, text), and where the row stood: `file:line` of its source where it says so."""
     try:
         with path.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
@@ -219,10 +262,12 @@ def _chats(path: Path) -> Iterator[Turns]:
         raise WorkloadError(f"cannot read {path}: {error}", hint="data files are JSON lines in UTF-8") from error
 
 
-def _turns(line: str, where: str) -> Turns:
+def _turns(line: str, where: str) -> tuple[Turns, str]:
     expected = '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}'
     try:
         row = json.loads(line)
-        return tuple((str(turn["role"]), str(turn["content"])) for turn in row["messages"])
-    except (ValueError, KeyError, TypeError) as error:
+        source = row.get("source")
+        stood = f"{source['file']}:{source['line']}" if isinstance(source, dict) else where
+        return tuple((str(turn["role"]), str(turn["content"])) for turn in row["messages"]), stood
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WorkloadError(f"{where}: this line is no chat", hint=f"each line is {expected}") from error

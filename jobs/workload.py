@@ -11,8 +11,7 @@ from jobs.hub import HubError
 from jobs.matrices import Kind, Matrix
 from jobs.model_config import TABLE, Model, find, tokenizer
 from jobs.padding import padded_tokens
-from jobs.qlora.prepare import LONGEST_SHARE_TOO_LONG
-from jobs.tokens import GUESSED, Tally, Tokenizer, tally
+from jobs.tokens import GUESSED, MOST_TOO_LONG, Tally, Tokenizer, tally
 from pricing.workload import Attention, Method, Optimizer, Quantisation, Recipe, Workload
 
 if TYPE_CHECKING:
@@ -210,10 +209,10 @@ def _fitting(train: Tally, wanted: Settings) -> list[int]:
     """
     kept = [length for length in train.lengths if length <= wanted.max_length]
     certain = sum(length / train.spread > wanted.max_length for length in train.lengths) / len(train.lengths)
-    if certain > LONGEST_SHARE_TOO_LONG or not kept:
+    if certain > MOST_TOO_LONG or not kept:
         raise WorkloadError(
             f"{1 - len(kept) / len(train.lengths):.0%} of the training rows are longer than max_length "
-            f"{wanted.max_length:,} and would be left out (at most {LONGEST_SHARE_TOO_LONG:.0%} may be); "
+            f"{wanted.max_length:,} and would be left out (at most {MOST_TOO_LONG:.0%} may be); "
             f"the longest has {max(train.lengths):,} tokens, {train.are}",
             hint=f"--set train.max_length={max(train.lengths)}     # or shorten the rows",
             code="data",

@@ -10,7 +10,7 @@ import pytest
 
 from jobs import tokens
 from jobs.config_values import WorkloadError
-from jobs.tokens import TEMPLATE_TOKENS, Tokenizer, counter, tally
+from jobs.tokens import LONGEST_COUNTED, TEMPLATE_TOKENS, Tokenizer, counter, tally
 
 BASE = Path(__file__).parents[2] / "examples" / "base" / "tokenizer.json"
 
@@ -67,7 +67,8 @@ def test_the_longest_rows_are_counted_even_where_the_sample_missed_them(tmp_path
 
 
 def test_a_sample_of_one_conversation_says_no_more_than_a_guess(tmp_path: Path) -> None:
-    counted = tally(rows(tmp_path / "a.jsonl", ["w " * 500, "v " * 500]), by_words, most_bytes=10)
+    texts = [f"{at} " * 500 for at in range(LONGEST_COUNTED + 4)]
+    counted = tally(rows(tmp_path / "a.jsonl", texts), by_words, most_bytes=10)
     assert (counted.are, counted.spread) == ("counted on a sample of 1 rows", tokens.GUESS_SPREAD)
 
 

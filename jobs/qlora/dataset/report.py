@@ -128,6 +128,23 @@ class PartSize:
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """One part in tokens of the model, by its own chat template: a row is one answer with all turns before it.
+
+    `supervised` are the answers' alone; `are`: how they were counted ("counted", or on a sample of so many rows).
+    """
+
+    part: str
+    rows: int
+    tokens: int
+    supervised: int
+    median: int
+    p95: int
+    longest: int
+    are: str
+
+
+@dataclass(frozen=True)
 class DataReport:
     """All of it. `pairs` and `conflicts` are the first of each here, and whole in dropped.jsonl and conflicts.jsonl."""
 
@@ -148,6 +165,10 @@ class DataReport:
     split_seed: int = 17
     private: bool = False
     notes: tuple[str, ...] = field(default_factory=tuple)
+    template: str = ""
+    """What the laptop says of the model's chat template: where it stands and how many rows it was checked on, or why
+    it was not; "" where nobody looked."""
+    tokens: tuple[Tokens, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """As JSON takes it."""
