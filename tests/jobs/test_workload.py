@@ -343,5 +343,5 @@ def test_the_recipe_is_what_our_job_does(tmp_path: Path) -> None:
 
 
 def test_the_evaluation_answers_as_many_rows_at_once_as_the_estimate_counts_on() -> None:
-    source = (Path(__file__).parents[2] / "jobs" / "qlora" / "evaluate.py").read_text(encoding="utf-8")
+    source = (Path(__file__).parents[2] / "jobs" / "qlora" / "asking.py").read_text(encoding="utf-8")
     assert f"\nBATCH = {EVALUATION_ROWS}\n" in source
