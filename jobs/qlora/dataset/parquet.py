@@ -30,7 +30,7 @@ def parquet_records(path: Path) -> Iterator[Record]:
                 for row in _rows(batch):
                     at += 1
                     yield Record(at, row) if isinstance(row, dict) else Record(at, bad=row)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         why = str(error).partition("\n")[0][:200]
         hint = "it was not written or copied whole: fetch it again"
         raise DataError(f"{path}: the Parquet file is damaged ({why})", hint) from error

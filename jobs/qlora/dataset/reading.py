@@ -118,11 +118,12 @@ def _shaper(named: Named, records: Iterator[Record], wanted: Wanted) -> tuple[Sh
     if wanted.shape != "auto":
         return Shaper(wanted.shape), records
     first = list(islice(records, DECIDED_ON))
-    values = [record.value for record in first if record.value is not None]
-    shape = next((shape for value in values if (shape := shape_of(value))), "")
-    if values and not shape:
-        what, hint = unknown_shape(values[0])
-        raise DataError(f"{named.path}:{first[0].line}: {what}", hint)
+    known = [(record.line, record.value) for record in first if record.value is not None]
+    shape = next((shape for _, value in known if (shape := shape_of(value))), "")
+    if known and not shape:
+        line, value = known[0]
+        what, hint = unknown_shape(value)
+        raise DataError(f"{named.path}:{line}: {what}", hint)
     return Shaper(shape or next(iter(KEYS))), chain(first, records)
 
 

@@ -154,7 +154,9 @@ def unknown_shape(record: Mapping[str, Any]) -> tuple[str, str]:
     """What to say of a file in none of the shapes, and the setting that would help."""
     names = [str(key) for key in record]
     if {"chosen", "rejected"} <= set(names):
-        return "the rows hold preferences (chosen, rejected); this job learns from one answer", "name the chosen one"
+        asked = "prompt" if "prompt" in names else "KEY"
+        hint = f"--set data.columns.prompt={asked} --set data.columns.completion=chosen"
+        return "the rows hold preferences (chosen, rejected); this job learns from one answer", hint
     if names in (["text"], ["", "text"]):
         return "the rows hold only running text; this job learns answers to prompts", "part it into prompt, completion"
     prompt = _likely(names, ("prompt", "question", "query", "instruction", "input", "text", "context"))

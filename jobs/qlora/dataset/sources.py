@@ -202,9 +202,11 @@ def _elements(path: Path, text: str, at: int) -> Iterator[Record]:
         if text[at : at + 1] != ",":
             break
         at = _blanks(text, at + 1)
-    if text[at : at + 1] != "]" or text[at + 1 :].strip():
-        line += text.count("\n", counted, at)
-        wrong = "the list is not closed: was it written whole?" if at >= len(text) else "expected , or the end"
+    closed = text[at : at + 1] == "]"
+    rest = _blanks(text, at + 1) if closed else at
+    if not closed or rest < len(text):
+        line += text.count("\n", counted, rest)
+        wrong = "the list is not closed: was it written whole?" if rest >= len(text) else "expected , or the end"
         raise DataError(f"{path}:{line}: not JSON ({wrong})", "write the file anew, or one object a line (.jsonl)")
 
 
