@@ -4,23 +4,24 @@ The machine is not trusted: nothing that it sends makes `parse` raise, and no te
 """
 
 import json
-import math
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NoReturn
 
 from jobs.lines import LINE_CAP_BYTES, Splitter
+from jobs.progress_fields import TEXT_CAP, Fields, OddError, clean
 
 __all__ = [
     "LINE_CAP_BYTES",
+    "TEXT_CAP",
     "Checkpoint",
     "Done",
     "Evaluated",
     "Event",
     "Heartbeat",
+    "MemoryHalved",
     "Notice",
     "PhaseChange",
     "Probed",
@@ -28,17 +29,20 @@ __all__ = [
     "Splitter",
     "Step",
     "Unknown",
+    "Validated",
     "Warned",
     "clean",
     "parse",
 ]
 
-TEXT_CAP = 600
-"""Characters of a free text that are kept."""
-MOST_METRICS = 32
 LEAST_STEP_SECONDS, MOST_STEP_SECONDS = 1e-6, 86_400.0
 """Of a probe: no step is quicker, and one of a day is no training that anybody rents by the hour."""
 MOST_SPREAD = 100.0
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+MOST_LOSS = 1e6
+MOST_ROWS_OF_A_STEP = 1 << 20
+"""Of a micro-batch, and of micro-batches a step: more is no training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +79,8 @@ class Step:
     tokens_per_second: float | None
     vram_gib: float | None
     epoch: float | None
+    eta_seconds: float | None = None
+    """To the last step, at the pace that the machine saw so far."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +107,26 @@ class Probed:
     def left(self) -> int:
         """Steps to go."""
         return self.of - self.step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validated:
+    """The loss per answer token over the validation rows after this step; `best`: lower than at any look before."""
+
+    at: datetime
+    step: int
+    loss: float
+    best: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryHalved:
+    """The machine's memory did not hold the micro-batch: it goes on with `micro_batch` rows, `accumulation` times."""
+
+    at: datetime
+    step: int
+    micro_batch: int
+    accumulation: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,31 +197,21 @@ class Unknown:
     text: str
 
 
-Event = PhaseChange | Heartbeat | Step | Probed | Evaluated | Checkpoint | Result | Warned | Notice | Done | Unknown
-
-
-class _OddError(ValueError):
-    """A field is not what the wire says."""
-
-
-_ESCAPES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
-    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|\x9c|$)"  # OSC, DCS, SOS, PM, APC up to their end
-    r"|\x9b[0-?]*[ -/]*[@-~]|\x9d.*?(?:\x07|\x9c|$)"  # the same, begun by one 8-bit character
-    r"|\x1b[ -/]*[0-~]?",
-    re.DOTALL,
+Event = (
+    PhaseChange
+    | Heartbeat
+    | Step
+    | Probed
+    | Validated
+    | MemoryHalved
+    | Evaluated
+    | Checkpoint
+    | Result
+    | Warned
+    | Notice
+    | Done
+    | Unknown
 )
-_SPACES = frozenset("\t\n\r\v\f\u2028\u2029\x85")
-_NEVER = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Control, format (bidirectional marks, invisible characters), lone surrogates, separators of lines."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-def clean(text: str) -> str:
-    """`text` on one line, without terminal escapes, control and invisible characters."""
-    bare = "".join(" " if one in _SPACES else one for one in _ESCAPES.sub("", text))
-    return "".join(one for one in bare if unicodedata.category(one) not in _NEVER)
 
 
 def parse(line: bytes) -> Event:
@@ -204,8 +220,8 @@ def parse(line: bytes) -> Event:
     if len(line) > LINE_CAP_BYTES:
         return _unknown(f"longer than {LINE_CAP_BYTES} bytes", line)
     try:
-        return _event(_Fields(_json_object(line)))
-    except _OddError as error:
+        return _event(Fields(_json_object(line)))
+    except OddError as error:
         return _unknown(str(error), line)
 
 
@@ -217,86 +233,29 @@ def _json_object(line: bytes) -> dict[str, object]:
     try:
         found = json.loads(line.decode("utf-8"), parse_constant=_no_such_number)
     except (ValueError, RecursionError) as error:
-        raise _OddError("not a line of JSON") from error
+        raise OddError("not a line of JSON") from error
     if not isinstance(found, dict):
-        raise _OddError("not a JSON object")
+        raise OddError("not a JSON object")
     return found
 
 
 def _no_such_number(word: str) -> NoReturn:
-    raise _OddError(f"{word} is no number here")
+    raise OddError(f"{word} is no number here")
 
 
-class _Fields:
-    """The fields of one line, each read with its type and bounds."""
-
-    def __init__(self, raw: Mapping[str, object]) -> None:
-        self._raw = raw
-
-    def text(self, key: str, *, cap: int = TEXT_CAP, default: str | None = None) -> str:
-        found = self._raw.get(key, default)
-        if not isinstance(found, str):
-            raise _OddError(f"{key} is not a text")
-        return clean(found[: 4 * cap])[:cap]
-
-    def matching(self, key: str, pattern: re.Pattern[str]) -> str:
-        found = self._raw.get(key)
-        if not isinstance(found, str) or not pattern.fullmatch(found):
-            raise _OddError(f"{key} is not as agreed")
-        return found
-
-    def whole(self, key: str, *, low: int = 0, high: int = 2**53) -> int:
-        found = self._raw.get(key)
-        if isinstance(found, bool) or not isinstance(found, int) or not low <= found <= high:
-            raise _OddError(f"{key} is not a whole number between {low} and {high}")
-        return found
-
-    def number(self, key: str) -> float | None:
-        return None if self._raw.get(key) is None else _real(key, self._raw[key])
-
-    def amount(self, key: str, *, low: float, high: float) -> float:
-        found = _real(key, self._raw.get(key))
-        if not low <= found <= high:
-            raise _OddError(f"{key} is not between {low:g} and {high:g}")
-        return found
-
-    def moment(self, key: str) -> datetime:
-        try:
-            found = datetime.fromisoformat(self.text(key, cap=64))
-            if found.tzinfo is None:
-                raise _OddError(f"{key} has no time zone")
-            return found.astimezone(UTC)
-        except (ValueError, OverflowError) as error:
-            raise _OddError(f"{key} is not a moment") from error
-
-    def metrics(self, key: str) -> dict[str, float]:
-        found = self._raw.get(key)
-        if not isinstance(found, dict) or len(found) > MOST_METRICS:
-            raise _OddError(f"{key} is not an object of at most {MOST_METRICS} numbers")
-        return {clean(str(name))[:64]: _real(key, value) for name, value in found.items()}
-
-
-def _real(key: str, found: object) -> float:
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        raise _OddError(f"{key} is not a number")
-    if abs(found) > 1e15 or not math.isfinite(found):
-        raise _OddError(f"{key} is out of bounds")
-    return float(found)
-
-
-def _event(fields: _Fields) -> Event:
+def _event(fields: Fields) -> Event:
     if fields.whole("schema") != 1:
-        raise _OddError("not schema 1")
+        raise OddError("not schema 1")
     read = _READERS.get(fields.text("event", cap=32))
     if read is None:
-        raise _OddError("an event of no known name")
+        raise OddError("an event of no known name")
     return read(fields, fields.moment("at"))
 
 
-def _phase(fields: _Fields, at: datetime) -> Event:
+def _phase(fields: Fields, at: datetime) -> Event:
     state = fields.text("state", cap=16)
     if state not in {"begin", "end"}:
-        raise _OddError("state is neither begin nor end")
+        raise OddError("state is neither begin nor end")
     return PhaseChange(
         at=at,
         phase=fields.text("phase", cap=64),
@@ -306,7 +265,7 @@ def _phase(fields: _Fields, at: datetime) -> Event:
     )
 
 
-def _heartbeat(fields: _Fields, at: datetime) -> Event:
+def _heartbeat(fields: Fields, at: datetime) -> Event:
     return Heartbeat(
         at=at,
         life_seconds=fields.number("life_seconds"),
@@ -315,7 +274,7 @@ def _heartbeat(fields: _Fields, at: datetime) -> Event:
     )
 
 
-def _step(fields: _Fields, at: datetime) -> Event:
+def _step(fields: Fields, at: datetime) -> Event:
     return Step(
         at=at,
         step=fields.whole("step"),
@@ -326,10 +285,11 @@ def _step(fields: _Fields, at: datetime) -> Event:
         tokens_per_second=fields.number("tokens_per_second"),
         vram_gib=fields.number("vram_gib"),
         epoch=fields.number("epoch"),
+        eta_seconds=fields.number("eta_seconds"),
     )
 
 
-def _probed(fields: _Fields, at: datetime) -> Event:
+def _probed(fields: Fields, at: datetime) -> Event:
     of = fields.whole("of", low=1)
     return Probed(
         at=at,
@@ -346,11 +306,29 @@ def _probed(fields: _Fields, at: datetime) -> Event:
     )
 
 
-def _evaluated(fields: _Fields, at: datetime) -> Event:
+def _validated(fields: Fields, at: datetime) -> Event:
+    return Validated(
+        at=at,
+        step=fields.whole("step"),
+        loss=fields.amount("loss", low=0, high=MOST_LOSS),
+        best=fields.truth("best"),
+    )
+
+
+def _memory(fields: Fields, at: datetime) -> Event:
+    return MemoryHalved(
+        at=at,
+        step=fields.whole("step"),
+        micro_batch=fields.whole("micro_batch", low=1, high=MOST_ROWS_OF_A_STEP),
+        accumulation=fields.whole("accumulation", low=1, high=MOST_ROWS_OF_A_STEP),
+    )
+
+
+def _evaluated(fields: Fields, at: datetime) -> Event:
     return Evaluated(at=at, arm=fields.text("arm", cap=32), done=fields.whole("done"), of=fields.whole("of"))
 
 
-def _checkpoint(fields: _Fields, at: datetime) -> Event:
+def _checkpoint(fields: Fields, at: datetime) -> Event:
     return Checkpoint(
         at=at,
         name=fields.matching("name", _NAME),
@@ -360,23 +338,23 @@ def _checkpoint(fields: _Fields, at: datetime) -> Event:
     )
 
 
-def _result(fields: _Fields, at: datetime) -> Event:
+def _result(fields: Fields, at: datetime) -> Event:
     return Result(at=at, arm=fields.text("arm", cap=32), metrics=fields.metrics("metrics"), n=fields.whole("n"))
 
 
-def _warned(fields: _Fields, at: datetime) -> Event:
+def _warned(fields: Fields, at: datetime) -> Event:
     return Warned(at=at, code=fields.text("code", cap=64), text=fields.text("text"))
 
 
-def _notice(fields: _Fields, at: datetime) -> Event:
+def _notice(fields: Fields, at: datetime) -> Event:
     has_time = fields.text("time", cap=64, default="") != ""
     return Notice(at=at, action=fields.text("action", cap=32), time=fields.moment("time") if has_time else None)
 
 
-def _done(fields: _Fields, at: datetime) -> Event:
+def _done(fields: Fields, at: datetime) -> Event:
     outcome = fields.text("outcome", cap=16)
     if outcome not in {"succeeded", "failed", "stopped"}:
-        raise _OddError("outcome is no known word")
+        raise OddError("outcome is no known word")
     return Done(
         at=at,
         outcome=outcome,
@@ -386,11 +364,13 @@ def _done(fields: _Fields, at: datetime) -> Event:
     )
 
 
-_READERS: Mapping[str, Callable[[_Fields, datetime], Event]] = {
+_READERS: Mapping[str, Callable[[Fields, datetime], Event]] = {
     "phase": _phase,
     "heartbeat": _heartbeat,
     "step": _step,
     "probe": _probed,
+    "validation": _validated,
+    "memory": _memory,
     "evaluated": _evaluated,
     "checkpoint": _checkpoint,
     "result": _result,

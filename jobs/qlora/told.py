@@ -81,11 +81,12 @@ class Told(TrainerCallback):  # type: ignore[misc]  # the base class has no type
         if why := self.guard.why(state.global_step, loss, gradient):
             give_up(why)
         tokens = float(logs.get("num_tokens", 0.0)) - self.tokens
+        measured = {"tokens_per_second": self.speed(logs), "vram_gib": peak_vram_gib()}
+        state.log_history[-1].update(measured)  # for out/logs/train_log.jsonl, across restarts too
         tell(
             self.job, "step", step=state.global_step, of=state.max_steps, loss=round(loss, 5),
-            learning_rate=logs.get("learning_rate"), grad_norm=round(gradient, 5),
-            tokens_per_second=self.speed(logs), vram_gib=peak_vram_gib(), epoch=logs.get("epoch"),
-            eta_seconds=self.eta_seconds(state),
+            learning_rate=logs.get("learning_rate"), grad_norm=round(gradient, 5), **measured,
+            epoch=logs.get("epoch"), eta_seconds=self.eta_seconds(state),
         )  # fmt: skip
         if figures := self.probe.step(tokens):
             left = state.max_steps - state.global_step

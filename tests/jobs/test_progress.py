@@ -15,6 +15,7 @@ from jobs.progress import (
     Evaluated,
     Event,
     Heartbeat,
+    MemoryHalved,
     Notice,
     PhaseChange,
     Probed,
@@ -22,6 +23,7 @@ from jobs.progress import (
     Splitter,
     Step,
     Unknown,
+    Validated,
     Warned,
     clean,
     parse,
@@ -50,7 +52,7 @@ UNDERSTOOD: list[tuple[bytes, Event]] = [
         Heartbeat(at=AT, life_seconds=7.1, lease_seconds=900.0, disk_free_gib=None),
     ),
     (
-        line("step", **STEP, tokens_per_second=1180.5, vram_gib=None),
+        line("step", **STEP, tokens_per_second=1180.5, vram_gib=None, eta_seconds=90.5),
         Step(
             at=AT,
             step=3,
@@ -61,6 +63,7 @@ UNDERSTOOD: list[tuple[bytes, Event]] = [
             tokens_per_second=1180.5,
             vram_gib=None,
             epoch=0.3,
+            eta_seconds=90.5,
         ),
     ),
     (
@@ -78,6 +81,11 @@ UNDERSTOOD: list[tuple[bytes, Event]] = [
             save_seconds=None,
             save_every=50,
         ),
+    ),
+    (line("validation", step=4, loss=0.412, best=True), Validated(at=AT, step=4, loss=0.412, best=True)),
+    (
+        line("memory", step=0, micro_batch=2, accumulation=8),
+        MemoryHalved(at=AT, step=0, micro_batch=2, accumulation=8),
     ),
     (line("evaluated", arm="base", done=5, of=100), Evaluated(at=AT, arm="base", done=5, of=100)),
     (
@@ -148,6 +156,11 @@ HOSTILE = {
     "a probe of steps that take for ever": line("probe", **{**PROBE, "step_seconds": 1e9}),
     "a probe without a speed": line("probe", **{**PROBE, "step_seconds": None}),
     "a probe of less than no spread": line("probe", **{**PROBE, "spread": -0.1}),
+    "a validation that is best in a word": line("validation", step=4, loss=0.4, best="yes"),
+    "a validation without a loss": line("validation", step=4, loss=None, best=True),
+    "a validation below nothing": line("validation", step=4, loss=-0.1, best=True),
+    "a micro-batch of none": line("memory", step=0, micro_batch=0, accumulation=8),
+    "a micro-batch of for ever": line("memory", step=0, micro_batch=1, accumulation=2**40),
     "a checkpoint that climbs": line("checkpoint", name="../../x", step=1, bytes=1, sha256="0" * 64),
     "a checkpoint that is hidden": line("checkpoint", name=".ssh", step=1, bytes=1, sha256="0" * 64),
     "a checkpoint with a newline": line("checkpoint", name="a\n", step=1, bytes=1, sha256="0" * 64),
