@@ -135,7 +135,7 @@ def _bounded_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 def _line_record(at: int, line: bytes) -> Record:
     try:
-        document = json.loads(line.decode("utf-8"), parse_constant=_no_number)
+        document = json.loads(line.rstrip().decode("utf-8"), parse_constant=_no_number)
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         return Record(at, bad=Bad("not-utf8", f"byte {error.start + 1} of the line (0x{byte:02x})"), raw=line)
