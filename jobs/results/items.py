@@ -212,7 +212,6 @@ def _why(error: Exception) -> str:
 def _lines(path: Path, warnings: list[str]) -> Iterator[tuple[int, _Line]]:
     """The sound lines with their places; the first of the others is told, with how many there are."""
     if not is_plain(path):
-        warnings.append("no per-item results came home")
         return
     if path.stat().st_size > MOST_FILE_BYTES:
         warnings.append(f"{path.stat().st_size:,} bytes of per-item results, at most {MOST_FILE_BYTES:,} are read")

@@ -103,11 +103,14 @@ def _arms(folder: Path, data: Path | None) -> tuple[dict[str, ArmItems], list[st
     ours = None
     if data is not None:
         ours = asked(data / "test.jsonl") or asked(data / "validation.jsonl")
-    if ours is None:
-        warnings.append("our own test rows are not here: whether the machine was asked these questions is not known")
     found = {arm: one for arm in ARMS if (one := read_arm(folder, arm, arm, ours)) is not None}
     for one in found.values():
         warnings += one.warnings
+    bare = [arm for arm, one in found.items() if not one.items]
+    if bare:
+        warnings.append(f"no sound per-item results of {', '.join(bare)}: the machine's own figures are all there is")
+    if ours is None and len(bare) < len(found):
+        warnings.append("our own test rows are not here: whether the machine was asked these questions is not known")
     return found, warnings
 
 
