@@ -93,17 +93,14 @@ def _of_harness(task: Mapping[str, Any], base: Told, tuned: Told, warnings: list
 
 
 def _figure(told: Told, metric: str) -> tuple[Value, float] | None:
-    """A harness's figure and its standard error: as it was told (`acc_stderr`), else that of a share."""
-    names = [name for name in (metric, f"{metric},none") if name in told.metrics]
-    if not names:
+    """A harness's figure and its standard error: as it was told, else that of a share."""
+    figure = told.metrics.get(metric)
+    if figure is None:
         return None
-    figure, n = told.metrics[names[0]], max(1, told.n)
-    error = next(
-        (told.metrics[one] for one in (f"{metric}_stderr", f"{metric}_stderr,none") if one in told.metrics), None
-    )
-    if error is None or error < 0:
+    error = told.stderr.get(metric, -1.0)
+    if error < 0:
         share = min(1.0, max(0.0, figure))
-        error = math.sqrt(share * (1 - share) / n)
+        error = math.sqrt(share * (1 - share) / max(1, told.n))
     half = NORMAL_95 * error
     return Value(value=figure, low=figure - half, high=figure + half, n=told.n), error
 

@@ -21,9 +21,6 @@ MOST_FIGURES_BYTES = 8 << 20
 """Of `<arm>.json`: the prompt that was chosen stands in it, with its examples."""
 MOST_SECONDS = 30 * 86_400.0
 
-WRITTEN = frozenset({"prompted", "larger"})
-"""Arms that are asked with a written prompt and examples around the question."""
-
 Text = Annotated[str, Field(max_length=MOST_SIGNS)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,\- ]{1,60}$")]
@@ -61,25 +58,24 @@ class Told(_Sent):
 
     n: Count = 0
     metrics: Annotated[dict[Name, float], Field(max_length=64)] = {}
+    stderr: Annotated[dict[Name, float], Field(max_length=64)] = {}
+    """Standard errors, which a harness tells."""
     seconds: Annotated[float, Field(ge=0, le=MOST_SECONDS)] | None = None
     new_tokens: Count | None = None
     batch: Count | None = None
     prompt: _Prompt | None = None
     cost_usd: Annotated[str | float | None, Field(union_mode="left_to_right")] = None
     """Only of an arm behind an endpoint, whose file we write ourselves."""
+    usd_per_request: Annotated[str, Field(max_length=40)] | None = None
     unfinished: Annotated[str, Field(max_length=2000)] = ""
     model: Annotated[str, Field(max_length=300)] = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """One item as we sent it. Items of one `cluster` (a conversation, or a group of rows) are not independent.
-
-    `question`: the last turn alone, without the row's own system text.
-    """
+    """One item as we sent it. Items of one `cluster` (a conversation, or a group of rows) are not independent."""
 
     prompt: str
-    question: str
     wanted: str
     cluster: int
 
@@ -131,12 +127,8 @@ def asked(file: Path, limit: int | None = None) -> tuple[Asked, ...] | None:
 
 
 def _asked(row: Mapping[str, Any], cluster: int) -> Iterator[Asked]:
-    turns = [(turn["role"], turn["content"]) for turn in row["messages"]]
-    own = f"{turns[0][1]}\n\n" if turns[0][0] == "system" else ""
-    for pair in pairs(turns):
-        prompt, wanted = pair["prompt"], pair["completion"][0]["content"]
-        question = prompt[-1]["content"].removeprefix(own)
-        yield Asked(prompt=_joined(prompt), question=question, wanted=wanted, cluster=cluster)
+    for pair in pairs([(turn["role"], turn["content"]) for turn in row["messages"]]):
+        yield Asked(prompt=_joined(pair["prompt"]), wanted=pair["completion"][0]["content"], cluster=cluster)
 
 
 def _clusters(rows: list[Any]) -> list[int]:
@@ -161,11 +153,7 @@ def read_arm(folder: Path, stem: str, arm: str, ours: tuple[Asked, ...] | None) 
     warnings: list[str] = []
     told = _told(figures, warnings)
     found = _numbered(_lines(lines, warnings), warnings)
-    written = told.prompt.system if told.prompt and arm in WRITTEN else ""
-    questions = {
-        number: _questions(line, written) if arm in WRITTEN else [_whole(line)] for number, line in found.items()
-    }
-    items = _without_ours(found) if ours is None else _held_against(found, questions, ours, warnings)
+    items = _without_ours(found) if ours is None else _held_against(found, ours, warnings)
     return ArmItems(
         arm=arm,
         items=tuple(sorted(items, key=lambda item: item.number)),
@@ -177,12 +165,6 @@ def read_arm(folder: Path, stem: str, arm: str, ours: tuple[Asked, ...] | None) 
 
 def _whole(line: _Line) -> str:
     return _joined([turn.model_dump() for turn in line.prompt])
-
-
-def _questions(line: _Line, written: str) -> list[str]:
-    """What an arm with a written prompt may have been asked: all of it, its last turn, and that without the text."""
-    last = line.prompt[-1].content if line.prompt else ""
-    return [_whole(line), last, last.removeprefix(f"{written}\n\n")]
 
 
 def is_plain(path: Path) -> bool:
@@ -248,27 +230,19 @@ def _without_ours(found: Mapping[int, _Line]) -> list[Item]:
     return [_item(number, line, cluster=number, prompt=_whole(line)) for number, line in found.items()]
 
 
-def _held_against(
-    found: Mapping[int, _Line],
-    questions: Mapping[int, list[str]],
-    ours: tuple[Asked, ...],
-    warnings: list[str],
-) -> list[Item]:
+def _held_against(found: Mapping[int, _Line], ours: tuple[Asked, ...], warnings: list[str]) -> list[Item]:
     """Those that we sent, under our own numbers: each may be claimed once, whatever number the machine gave it."""
     places: dict[tuple[str, str], list[int]] = {}
     for at, one in enumerate(ours):
-        for text in {one.prompt, one.question}:
-            places.setdefault((text, one.wanted), []).append(at)
+        places.setdefault((one.prompt, one.wanted), []).append(at)
     items: list[Item] = []
     foreign: list[int] = []
-    free = set(range(len(ours)))
     for number, line in sorted(found.items()):
-        fit = [at for text in questions[number] for at in places.get((text, line.wanted), ()) if at in free]
-        if not fit:
+        free = places.get((_whole(line), line.wanted))
+        if not free:
             foreign.append(number)
             continue
-        at = number if number in fit else fit[0]
-        free.discard(at)
+        at = free.pop(free.index(number) if number in free else 0)
         items.append(_item(at, line, cluster=ours[at].cluster, prompt=ours[at].prompt))
     if foreign:
         warnings.append(
@@ -296,12 +270,7 @@ def common(one: ArmItems, other: ArmItems) -> tuple[list[int], str]:
     """The numbers of the items that both arms have, the same question with the same wanted answer; and what is odd."""
     mine, theirs = one.by_number, other.by_number
     both = [number for number in sorted(mine) if number in theirs]
-    by_prompt = one.of is None and not {one.arm, other.arm} & WRITTEN  # our own rows would have said so already
-    same = [
-        at
-        for at in both
-        if mine[at].wanted == theirs[at].wanted and (not by_prompt or mine[at].prompt == theirs[at].prompt)
-    ]
+    same = [at for at in both if (mine[at].wanted, mine[at].prompt) == (theirs[at].wanted, theirs[at].prompt)]
     if len(same) == max(len(mine), len(theirs)):
         return same, ""
     text = f"{one.arm} ({len(mine)} items) and {other.arm} ({len(theirs)}) are compared over the {len(same)} in common"

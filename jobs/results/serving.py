@@ -47,13 +47,15 @@ def _own(arm: ArmItems, paid: Paid) -> Serving | None:
 
 def _endpoint(arm: ArmItems) -> Serving | None:
     """Behind an endpoint: what its tokens cost by the price list of the job file."""
-    cost_usd, n = _usd(arm.told.cost_usd), len(arm.items)
+    n = len(arm.items)
     if not n:
         return None
+    cost_usd = _usd(arm.told.cost_usd)
+    each_usd = _usd(arm.told.usd_per_request) or (None if cost_usd is None else cost_usd / n)
     return Serving(
         arm=arm.arm,
         seconds_per_request=arm.told.seconds / n if arm.told.seconds else None,
-        usd_per_1000=None if cost_usd is None else _text(cost_usd / n * 1000),
+        usd_per_1000=None if each_usd is None else _text(each_usd * 1000),
         how=f"{n} requests, by the prices per token in the job file",
     )
 
