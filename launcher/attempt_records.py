@@ -6,7 +6,7 @@ programs of another version write and read those while this is only ever added t
 
 import json
 import sqlite3
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +15,7 @@ from launcher.run import Attempt, Outcome, Run
 from launcher.transaction import transaction
 from pricing.estimate import PHASES
 from pricing.interval import Dollars, Interval
+from pricing.memory import fit
 from pricing.workload import Workload
 
 LEAST_SHARE = 0.25
@@ -46,8 +47,10 @@ class PhaseRecord:
 class AttemptRecord:
     """One machine: what was planned of it, and what came of it. VRAM is torch's peak, tokens a second are training's.
 
-    `finished`: the job succeeded on it. Of the `steps` of the whole training `first_step` to `last_step` ran
-    here. `offer` and `workload` are JSON, so that today's estimator can say again what it thinks of them.
+    `micro_batch` is the planned one; where the machine's memory did not hold it, `workload` has the one that ran, and
+    the planned memory is of that. `finished`: the job succeeded on it. Of the `steps` of the whole training
+    `first_step` to `last_step` ran here. `offer` and `workload` are JSON, so that today's estimator can say again what
+    it thinks of them.
     """
 
     run: str
@@ -164,23 +167,30 @@ def _record(row: sqlite3.Row, phases: list[PhaseRecord]) -> AttemptRecord:
 
 def records(run: Run, plan: str, billed_usd: dict[int, Decimal]) -> tuple[AttemptRecord, ...]:
     """What each machine of a settled run came to. `plan` as the ledger has it; `billed_usd` by number of attempt."""
-    from launcher.codec import dump, load  # pydantic: here for start-up time, reading needs none
+    from launcher.codec import load  # pydantic: here for start-up time, reading needs none
 
     workload = load(Workload, json.dumps(json.loads(plan)["workload"]))  # whatever else that plan holds
     last = max((one.number for one in run.attempts if not one.never_was), default=0)
     succeeded = run.ending is not None and run.ending.outcome is Outcome.SUCCEEDED
     return tuple(
-        _of(run.id, one, (workload, dump(workload)), billed_usd[one.number], finished=succeeded and one.number == last)
+        _of(run.id, one, workload, billed_usd[one.number], finished=succeeded and one.number == last)
         for one in run.attempts
     )
 
 
-def _of(
-    run: str, attempt: Attempt, workload: tuple[Workload, str], billed_usd: Decimal, *, finished: bool
-) -> AttemptRecord:
+def as_it_ran(load: Workload, measured: Measured | None) -> Workload:
+    """The workload with the micro-batch that the machine's memory held."""
+    if measured is None or measured.micro_batch is None or measured.accumulation is None:
+        return load
+    return replace(load, micro_batch=measured.micro_batch, accumulation=measured.accumulation)
+
+
+def _of(run: str, attempt: Attempt, load: Workload, billed_usd: Decimal, *, finished: bool) -> AttemptRecord:
     from launcher.codec import dump  # as above
 
-    offer, forecast, measured, (load, text) = attempt.offer, attempt.choice.estimate, attempt.measured, workload
+    offer, forecast, measured = attempt.offer, attempt.choice.estimate, attempt.measured
+    ran = as_it_ran(load, measured)
+    parts = forecast.fit.parts if ran == load or offer.gpu is None else fit(ran, offer.gpu).parts
     return AttemptRecord(
         run=run,
         attempt=attempt.number,
@@ -208,14 +218,14 @@ def _of(
         planned_tokens_per_second=forecast.tokens_per_second.expected,
         planned_high_tokens_per_second=forecast.tokens_per_second.high,
         tokens_per_second=measured.tokens_per_second if measured else None,
-        planned_vram_gib=sum(gib for part, gib in forecast.fit.parts if part not in NOT_TORCHS),
+        planned_vram_gib=sum(gib for part, gib in parts if part not in NOT_TORCHS),
         vram_gib=measured.vram_gib if measured else None,
         steps=measured.of if measured else None,
         first_step=measured.first_step if measured else None,
         last_step=measured.last_step if measured else None,
         step_seconds=measured.step_seconds if measured else None,
         offer=dump(offer),
-        workload=text,
+        workload=dump(ran),
         phases=() if attempt.never_was else _phases(attempt, finished=finished),
     )
 

@@ -302,6 +302,9 @@ def _measured(snapshot: Snapshot) -> list[str]:
     facts = []
     if snapshot.loss is not None:
         facts.append(f"loss {snapshot.loss:.3f}{' ↓' if snapshot.loss_falls else ''}")
+    if snapshot.validation is not None:
+        step, loss, is_best = snapshot.validation
+        facts.append(f"validation {loss:.3f} at step {step}{' (best)' if is_best else ''}")
     if snapshot.tokens_per_second is not None:
         facts.append(f"{snapshot.tokens_per_second:,.0f} tok/s")
     if snapshot.vram_gib is not None:

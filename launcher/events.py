@@ -71,6 +71,8 @@ class Snapshot:
     loss_falls: bool = False
     tokens_per_second: float | None = None
     vram_gib: float | None = None
+    validation: tuple[int, float, bool] | None = None
+    """The latest look at the validation rows: its step, the loss per answer token, whether it is the best so far."""
     evaluated: int = 0
     evaluate_of: int = 0
     arm: str = ""

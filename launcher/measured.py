@@ -1,9 +1,9 @@
 """What the training steps of one machine came to, kept with its attempt: later estimates learn from it. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from jobs.progress import Step
+from jobs.progress import MemoryHalved, Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,7 +11,9 @@ class Measured:
     """Steps `first_step` to `last_step` were seen on this machine; `of` so many before anybody shortened the schedule.
 
     `paced_steps` of them followed one another, and took `paced_seconds` by the machine's own clock.
-    `tokens_per_second` is over all steps that told it, `vram_gib` the peak; None where no step did.
+    `tokens_per_second` is over all steps that told it, `vram_gib` the peak; None where no step did. `micro_batch` and
+    `accumulation` are those that the machine went on with after its memory did not hold the planned ones, and both
+    figures are then of the steps since; None where the planned ones ran.
     """
 
     first_step: int
@@ -23,6 +25,8 @@ class Measured:
     told_steps: int = 0
     tokens_per_second: float | None = None
     vram_gib: float | None = None
+    micro_batch: int | None = None
+    accumulation: int | None = None
 
     @property
     def step_seconds(self) -> float | None:
@@ -67,4 +71,21 @@ def after(before: Measured | None, step: Step, at: datetime) -> Measured:
         told_steps=steps + (told > 0),
         tokens_per_second=rate,
         vram_gib=max((one for one in (before.vram_gib, step.vram_gib) if one is not None), default=None),
+        micro_batch=before.micro_batch,
+        accumulation=before.accumulation,
+    )
+
+
+def halved(before: Measured, event: MemoryHalved) -> Measured:
+    """With a smaller micro-batch from here on: speed and memory of the larger one are no longer of interest."""
+    same = (before.micro_batch, before.accumulation) == (event.micro_batch, event.accumulation)
+    if same:
+        return before
+    return replace(
+        before,
+        told_steps=0,
+        tokens_per_second=None,
+        vram_gib=None,
+        micro_batch=event.micro_batch,
+        accumulation=event.accumulation,
     )

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import jobs
 from jobs.spec import LoadedSpec
-from launcher import codec, freshness, market
+from launcher import codec, freshness, market, short_memory
 from launcher.books import spent_usd
 from launcher.display import age
 from launcher.errors import Exit, LaunchError
 from launcher.fitting import figure, fitted_note, shortened
-from launcher.history import corrections
+from launcher.history import NEWEST_RUNS, corrections
 from launcher.market import Market
 from launcher.mistakes import from_provider
 from launcher.refusals import nothing_fits
@@ -76,7 +76,14 @@ def price(request: Request, world: World, *, from_snapshot: bool = False) -> Pri
         title=_title(loaded, plan),
         workload=plan.workload,
         loaded=loaded if fitted is None or not fitted.is_less else shortened(loaded, fitted.steps),
-        notes=(*notes, *remarks, *told, *old, *([] if fitted is None else [fitted_note(fitted, plan.terms)])),
+        notes=(
+            *notes,
+            *remarks,
+            *short_memory.remarks(plan, world.ledger.records.all(newest=NEWEST_RUNS)),
+            *told,
+            *old,
+            *([] if fitted is None else [fitted_note(fitted, plan.terms)]),
+        ),
         notice=max(world.provider(choice.offer.provider).traits.notice for choice in _kept(plan.choices)),
     )
 

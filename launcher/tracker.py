@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from jobs import progress
 from launcher.events import Snapshot
-from launcher.measured import Measured, after
+from launcher.measured import Measured, after, halved
 
 SMOOTHING = 0.9
 """How slowly the shown loss follows the last one, to tell falling from noise."""
@@ -27,6 +27,9 @@ class Tracker:
     moments: list[tuple[int, datetime]] = field(default_factory=list)
     """The latest steps, and when each was over."""
     probe: progress.Probed | None = None
+    validation: progress.Validated | None = None
+    memory: progress.MemoryHalved | None = None
+    """The micro-batch that the machine went on with after it ran out of memory."""
     arms: set[str] = field(default_factory=set)
     """Of the evaluation, of which the scores are told."""
     smooth_loss: float | None = None
@@ -48,6 +51,10 @@ class Tracker:
                 self._step(event, now)
             case progress.Probed():
                 self.probe = event
+            case progress.Validated():
+                self.validation = event
+            case progress.MemoryHalved():
+                self.memory = event
             case progress.Evaluated():
                 self.evaluated = event
             case progress.Result() if len(self.arms) < MOST_ARMS:
@@ -80,6 +87,8 @@ class Tracker:
             self.loss_falls = self.smooth_loss < before
         self.last_step = event
         self.measured = after(self.measured, event, at)
+        if self.memory is not None:
+            self.measured = halved(self.measured, self.memory)
 
     def seconds_by_phase(self, now: datetime) -> dict[str, float]:
         """What each phase of the machine's has taken so far."""
@@ -90,7 +99,7 @@ class Tracker:
 
     def snapshot(self, earlier: dict[str, float], spent_usd: Decimal, now: datetime) -> Snapshot:
         """For the display; `earlier` are the phases before the job (boot, ship)."""
-        step, evaluated = self.last_step, self.evaluated
+        step, evaluated, looked = self.last_step, self.evaluated, self.validation
         return Snapshot(
             phases=tuple({**earlier, **self.seconds_by_phase(now)}.items()),
             step=step.step if step else 0,
@@ -99,6 +108,7 @@ class Tracker:
             loss_falls=self.loss_falls,
             tokens_per_second=step.tokens_per_second if step else None,
             vram_gib=step.vram_gib if step else None,
+            validation=None if looked is None else (looked.step, looked.loss, looked.best),
             evaluated=evaluated.done if evaluated else 0,
             evaluate_of=evaluated.of if evaluated else 0,
             arm=evaluated.arm if evaluated else "",

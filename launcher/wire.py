@@ -176,7 +176,7 @@ def _(event: StateChanged) -> tuple[str, dict[str, Json]]:
 
 @_fields.register
 def _(event: Progressed) -> tuple[str, dict[str, Json]]:
-    now = event.snapshot
+    now, looked = event.snapshot, event.snapshot.validation
     phases: list[Json] = [{"name": name, "seconds": round(seconds, 1)} for name, seconds in now.phases]
     return "progress", {
         "phases": phases,
@@ -186,6 +186,7 @@ def _(event: Progressed) -> tuple[str, dict[str, Json]]:
         "loss_falls": now.loss_falls,
         "tokens_per_second": now.tokens_per_second,
         "vram_gib": now.vram_gib,
+        "validation": None if looked is None else {"step": looked[0], "loss": looked[1], "best": looked[2]},
         "arm": now.arm,
         "evaluated": now.evaluated,
         "evaluate_of": now.evaluate_of,
