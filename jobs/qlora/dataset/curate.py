@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from .reading import Named, Read, Wanted, read_all
 from .report import Conflict, DataReport, Diversity, Dropped
 from .rows import DataError, Row
 from .select import selected
+from .shapes import KEYS
 from .split import parted
 from .telling import forget, tell_all, write_parts
 
@@ -40,7 +41,7 @@ class Asked:
         same = data.get("deduplicate") or {}
         return cls(
             split=known(Split, data.get("split")),
-            by=same.get("by") or "near",
+            by=_one_of(("near", "exact", "off"), same.get("by"), "deduplicate.by"),
             embedder=same.get("embedder") or "static",
             threshold=same.get("threshold"),
             select=data.get("select"),
@@ -103,6 +104,13 @@ def curate(files: Mapping[str, Path], data: Mapping[str, Any], *, into: Path, se
     return tell_all(into, work, made, private=private)
 
 
+def _one_of(words: Sequence[str], said: object, key: str) -> str:
+    """A word of a list, the first by default: a job file was checked, what is written by hand was not."""
+    if said is not None and said not in words:
+        raise DataError(f"data.{key}: {said!r} is none of {', '.join(words)}", f"--set data.{key}={words[0]}")
+    return words[0] if said is None else str(said)
+
+
 def named(files: Mapping[str, Path], data: Mapping[str, Any]) -> list[Named]:
     """The files with the names that rows and report carry: as the user wrote them, and no path of this computer."""
     order = [*PARTS, *sorted(part for part in files if part not in PARTS)]
@@ -117,9 +125,9 @@ def _name(path: Path, said: object) -> str:
 
 def _wanted(data: Mapping[str, Any], split: Split) -> Wanted:
     return Wanted(
-        shape=data.get("shape") or "auto",
+        shape=_one_of(("auto", *KEYS), data.get("shape"), "shape"),
         columns={key: value for key, value in (data.get("columns") or {}).items() if value},
-        drop=data.get("on_bad_row") == "drop",
+        drop=_one_of(("stop", "drop"), data.get("on_bad_row"), "on_bad_row") == "drop",
         group=split.group,
         split=bool(split.validation or split.test),
     )

@@ -15,7 +15,7 @@ TEXT_CAP = 200
 
 @dataclass(frozen=True)
 class Place:
-    """A row as people find it: the file as it was named, the line (of a table: the row, the head being 1)."""
+    """A row as people find it: the file as it was named, the line where it begins (of Parquet: the row, from 1)."""
 
     file: str
     line: int

@@ -224,7 +224,8 @@ def _text(record: Mapping[str, Any], key: str) -> str:
     value = record.get(key)
     if isinstance(value, str):
         return value
-    raise BadRow("wrong-type", f"{key}: expected text, got {kind(value)}")
+    way_out = "; named in data.columns it would become text" if isinstance(value, int | float | dict | list) else ""
+    raise BadRow("wrong-type", f"{key}: expected text, got {kind(value)}{way_out}")
 
 
 def _maybe_text(record: Mapping[str, Any], key: str) -> str:

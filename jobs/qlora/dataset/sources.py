@@ -29,6 +29,8 @@ _FOREIGN = (
 )
 """How files begin that were taken for data, and what is to be done about them."""
 _PARQUET = b"PAR1"
+MOST_LIST_BYTES = 2 << 30
+"""Of a JSON list, which is read whole: Python takes some five times that while it is parsed (assumed)."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,9 @@ def _no_number(name: str) -> Any:
 
 def _list_records(path: Path) -> Iterator[Record]:
     """The objects of a JSON list, each with the line on which it begins."""
+    if path.stat().st_size > MOST_LIST_BYTES:
+        hint = f"jq -c '.[]' {shlex.quote(str(path))} > rows.jsonl"
+        raise DataError(f"{path}: a JSON list of more than {MOST_LIST_BYTES >> 30} GiB is not read", hint)
     with readable(path) as file:
         content = file.read().removeprefix(codecs.BOM_UTF8)
     try:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from jobs.qlora.dataset.records import MOST_LINE_BYTES
 from jobs.qlora.dataset.rows import DataError
-from jobs.qlora.dataset.sources import opened
+from jobs.qlora.dataset.sources import MOST_LIST_BYTES, opened
 from tests.jobs.qlora.dataset.files import GOOD, chat, found, read
 
 PAIRS = [{"prompt": "a,b", "completion": 'he said "yes"'}, {"prompt": "two\nlines", "completion": "é"}]
@@ -60,6 +60,15 @@ def test_the_line_is_the_one_on_which_a_row_begins(tmp_path: Path) -> None:
     assert lines(file(tmp_path, "a.csv", 'p,c\n"1\n2\n3",x\n\n"4",y\n')) == [2, 6]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(PAIRS), tmp_path / "a.parquet")
     assert lines(tmp_path / "a.parquet") == [1, 2]
+
+
+def test_a_list_that_would_fill_the_memory_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = file(tmp_path, "rows.json", "[")
+    with path.open("r+b") as sparse:
+        sparse.truncate(MOST_LIST_BYTES + 1)
+    with pytest.raises(DataError, match="more than 2 GiB is not read") as error:
+        read(path)
+    assert error.value.hint.startswith("jq -c '.[]'")
 
 
 def test_a_json_file_of_one_object_a_line_is_read_as_such(tmp_path: Path) -> None:
