@@ -134,12 +134,17 @@ def batches(ask: Callable[[list[Any]], Any], items: list[Any], rows: int) -> Ite
         try:
             found = ask(some)
         except RuntimeError as error:
-            if len(some) == 1 or not should_reduce_batch_size(error):
+            if len(some) == 1 or not is_out_of_memory(error):
                 raise
             rows = len(some) // 2
             continue
         yield some, found
         start += len(some)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether the card's (or this computer's) memory was too small, in any of the words that torch has for it."""
+    return isinstance(error, torch.OutOfMemoryError) or should_reduce_batch_size(error)
 
 
 def loss_of(model: Any, tokenizer: Any, pairs: Sequence[Pair]) -> list[tuple[float, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,8 @@ from .tuning import Prompts, digest, read_pairs
 
 CUT_SHARE = 0.05
 """More answers than that, cut at the most new tokens, are told: a score of cut answers says little (assumed)."""
+END_ROWS = 8
+"""Training rows in which it is looked for what ends a turn: one is enough where all end alike."""
 ADJACENT_METRICS = {"field_f1": "json_fields", "accuracy": "classification", "rouge_l": "rouge_l", "exact": "exact"}
 """The metric of `evaluate.metrics` that brings an adjacent task's figure."""
 
@@ -39,23 +41,28 @@ class Arm:
     """What its figures' file says besides."""
 
 
+def load(job: Job, arm: str) -> Speaker:
+    """Base or tuned model, each in a process of its own (see the trap in README.md); the tuned one proved to be it."""
+    base = find_base(job)
+    model, tokenizer = load_base(base, quantise=job.quantise).eval(), load_tokenizer(base)
+    if arm == "tuned":
+        from peft import PeftModel  # late: the base arm does not need it
+
+        model = PeftModel.from_pretrained(model, job.out / "adapter").eval()
+        parity.check(job, model, tokenizer)
+    return Speaker(model, tokenizer, read_pairs(job, "train")[:END_ROWS])
+
+
 class Loaded:
     """The model of this process, loaded when the first question is put to it: a repeated step may have none."""
 
-    def __init__(self, job: Job, arm: str) -> None:
-        self.job, self.arm = job, arm
+    def __init__(self, job: Job, arm: str, load: Callable[[Job, str], Speaker] = load) -> None:
+        self.job, self.arm, self.load = job, arm, load
 
     @cached_property
     def speaker(self) -> Speaker:
-        """Base or tuned model, each in a process of its own: see the trap in README.md."""
-        base = find_base(self.job)
-        model, tokenizer = load_base(base, quantise=self.job.quantise).eval(), load_tokenizer(base)
-        if self.arm == "tuned":
-            from peft import PeftModel  # late: the base arm does not need it
-
-            model = PeftModel.from_pretrained(model, self.job.out / "adapter").eval()
-            parity.check(self.job, model, tokenizer)
-        return Speaker(model, tokenizer, read_pairs(self.job, "train")[:8])
+        """The model, ready to be asked."""
+        return self.load(self.job, self.arm)
 
     @cached_property
     def mark(self) -> str:
@@ -78,8 +85,8 @@ def main() -> None:
     evaluate(job, name, Loaded(job, name))
 
 
-def evaluate(job: Job, name: str, loaded: Loaded) -> None:
-    """All that is asked of one model."""
+def evaluate(job: Job, name: str, loaded: Loaded, run: harness.Harness = harness.run) -> None:
+    """All that is asked of one model; `run` runs a task of the harness."""
     loaded.mark  # noqa: B018 - ends here, before any row is read, where there is no adapter
     part, pairs = test_pairs(job)
     warn_of_misfits(job, pairs)
@@ -88,7 +95,7 @@ def evaluate(job: Job, name: str, loaded: Loaded) -> None:
     if pairs and name == "base" and job.prompted is not None:
         answer(job, loaded, prompted(job, loaded, pairs, validates=part == "test"))
     for task in job.adjacent:
-        adjacent(job, loaded, task)
+        adjacent(job, loaded, task, run)
 
 
 def test_pairs(job: Job) -> tuple[str, list[Pair]]:
@@ -114,12 +121,12 @@ def prompted(job: Job, loaded: Loaded, pairs: Sequence[Pair], *, validates: bool
     return Arm("prompted", "prompted", pairs, job.metrics, job.max_new_tokens, way, {"prompt": prompt})
 
 
-def adjacent(job: Job, loaded: Loaded, task: Adjacent) -> None:
+def adjacent(job: Job, loaded: Loaded, task: Adjacent, run: harness.Harness) -> None:
     """A task that was not trained: rows as for training, or one of lm-evaluation-harness."""
     about = {"arm": loaded.arm, "name": task.name}
     told, file = f"{loaded.arm}/{task.name}", f"adjacent/{task.name}.{loaded.arm}"
     if task.harness is not None:
-        by_harness(job, loaded, task, file)
+        by_harness(job, loaded, task, file, run)
         return
     pairs = read_pairs(job, f"adjacent/{task.name}")[: task.limit]
     if not pairs:
@@ -129,12 +136,12 @@ def adjacent(job: Job, loaded: Loaded, task: Adjacent) -> None:
     answer(job, loaded, Arm(told, file, pairs, metrics, about=about))
 
 
-def by_harness(job: Job, loaded: Loaded, task: Adjacent, file: str) -> None:
+def by_harness(job: Job, loaded: Loaded, task: Adjacent, file: str, run: harness.Harness) -> None:
     """A task of the harness: its figures, without items."""
     mark = digest([loaded.mark, task.harness, task.limit, job.train.seed])
     figures = finished(job, file, mark)
     if figures is None:
-        figures = harness.measure(job, loaded.speaker, task, loaded.arm)
+        figures = harness.measure(job, loaded.speaker, task, loaded.arm, harness=run)
         if figures is None:
             return
         write_json(job.out / "eval" / f"{file}.json", {**figures, "made_of": mark})

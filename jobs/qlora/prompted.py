@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 from .rouge import words
 from .score import FIGURES, LOWER_IS_BETTER, misfit
@@ -18,8 +20,8 @@ DRAWS = 2
 """Of examples, for each system text: one draw may be lucky or not."""
 POOL = 400
 """Training pairs, drawn by their hash, among which examples are looked for."""
-SHORT_SHARE = 0.75
-"""Examples are no longer than so many of the training pairs: they are read again with every request."""
+LONG = 2
+"""Examples are no longer than so many times the median training pair: they are read again with every request."""
 
 
 @dataclass(frozen=True)
@@ -79,20 +81,24 @@ def ways_of(texts: Sequence[str], train: Sequence[Pair], shots: int, seed: int) 
 def examples(train: Sequence[Pair], shots: int, seed: int, draw: int) -> list[Pair]:
     """So many training pairs, short and as different from each other as they can be; the same for the same seed.
 
-    Of the pairs (those of a single question where there are any), the longest quarter is left out; POOL of the rest are
-    drawn by their hash. The first is taken, then always the one that is farthest from those taken: half by the words of
-    the question, half by those of the answer, so that of few labels each comes once before one comes twice.
+    Of the pairs (those of a single question where there are any), those of more than LONG times the median length are
+    left out; POOL of the rest are drawn by their hash. The first is taken, then always one whose answer was taken least
+    often, of these the one that is farthest from those taken: half by the words of the question, half by those of the
+    answer. So of few labels each comes once before one comes twice.
     """
     single = [pair for pair in train if len(pair["prompt"]) == 1] or list(train)
-    longest = sorted(map(length, single))[max(0, int(SHORT_SHARE * len(single)) - 1)]
+    longest = LONG * median(map(length, single))
     short = [pair for pair in single if length(pair) <= longest]
     pool = sorted(short, key=lambda pair: lot(pair, seed, draw))[:POOL]
-    bags = [bag(pair) for pair in pool]
+    bags, answers = [bag(pair) for pair in pool], [pair["completion"][0]["content"] for pair in pool]
     taken: list[int] = []
-    away = [2.0] * len(pool)
+    given = Counter[str]()
+    away = [1.0] * len(pool)
     while len(taken) < min(shots, len(pool)):
-        at = max((at for at in range(len(pool)) if at not in taken), key=lambda at: (away[at], -at))
+        left = (at for at in range(len(pool)) if at not in taken)
+        at = max(left, key=lambda at: (-given[answers[at]], away[at], -at))
         taken.append(at)
+        given[answers[at]] += 1
         away = [min(known, distance(bags[at], other)) for known, other in zip(away, bags, strict=True)]
     return [pool[at] for at in taken]
 
