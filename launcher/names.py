@@ -5,9 +5,10 @@ import unicodedata
 from launcher.answers import printable
 
 RESULT_SUFFIXES = frozenset(
-    {".safetensors", ".json", ".jsonl", ".txt", ".log", ".md", ".jinja", ".model", ".csv"}
-)  # fmt: skip
-"""What a result may be. No format among them runs code when it is opened; pickles do, and are not."""
+    {".safetensors", ".gguf", ".json", ".jsonl", ".txt", ".log", ".md", ".jinja", ".model", ".csv", ".tfevents"}
+)
+"""What a result may be. No format among them runs code when it is opened; pickles do, and are not. GGUF holds tensors
+and key-value pairs; tfevents, TensorBoard's, are protocol buffers of figures."""
 
 _DEEPEST = 6
 _PART_BYTES = 120

@@ -131,6 +131,8 @@ MAY_CATCH_ALL = {
     "launcher/teardown.py": None,
     # The last net of the program: a person gets a message and an exit code, never a traceback.
     "launcher/cli.py": "main",
+    # A tracker of somebody else's, with errors of its own making, must not end a training that is paid for.
+    "jobs/qlora/trackers.py": "safely",
 }
 
 

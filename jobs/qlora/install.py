@@ -9,6 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .job import Job, read_job, tell
+from .trackers import FOLDER, asked
+
 HERE = Path(__file__).resolve().parent
 # Where well-known images keep the interpreter that has torch.
 IMAGES = ("/opt/pytorch/bin/python", "/opt/conda/bin/python", "/usr/bin/python3")
@@ -102,10 +105,25 @@ def choose(candidates: list[str], folder: Path) -> str:
     return ready.path if ready else make(found, folder)
 
 
+def add_trackers(python: str, job: Job) -> None:
+    """The locked packages of the trackers that were asked for, beside the interpreter's own, which stay as they are.
+
+    Their locks hold what requirements.lock does not. A tracker that cannot be had is said, and is no reason to stop.
+    """
+    for name in asked(os.environ, private=job.private):
+        target = ["--target", str(job.run / FOLDER), "--no-deps", "--require-hashes", "--no-input", "-q"]
+        command = [python, "-m", "pip", "install", *target, "-r", str(HERE / (name + ".lock"))]
+        print("+ " + " ".join(command), flush=True)
+        if subprocess.run(command, check=False).returncode:
+            tell(job, "warning", code="tracker", text=name + " could not be installed: the job's log says why")
+
+
 def main() -> None:
     """Choose, and leave the absolute path where the supervisor reads it."""
-    run_folder = Path(os.environ["LAUNCH_RUN"])
+    job = read_job()
+    run_folder = job.run
     chosen = choose([sys.executable, str(run_folder / "venv" / "bin" / "python"), *IMAGES], run_folder / "venv")
+    add_trackers(chosen, job)
     aside = run_folder / "python.tmp"
     aside.write_text(chosen, encoding="utf-8")
     aside.replace(run_folder / "python")

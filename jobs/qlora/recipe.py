@@ -29,11 +29,11 @@ def adapter(train: Train) -> LoraConfig:
     )
 
 
-def settings(job: Job, aside: Path, report_to: list[str]) -> SFTConfig:
+def settings(job: Job, aside: Path) -> SFTConfig:
     """The trainer's settings; everything that is random has a seed.
 
     The loss runs through TRL's fused head, which never holds the logits of a whole batch. `eval_strategy` is "no", for
-    `Told` says when it is time to look at the validation rows.
+    `Told` says when it is time to look at the validation rows; `report_to` is "none", for `trackers` makes its own.
     """
     train, cuda = job.train, torch.cuda.is_available()
     on_card: dict[str, Any] = {
@@ -69,7 +69,7 @@ def settings(job: Job, aside: Path, report_to: list[str]) -> SFTConfig:
         save_steps=train.save_steps,
         eval_strategy="no",
         prediction_loss_only=True,
-        report_to=report_to or "none",
+        report_to="none",
         disable_tqdm=True,
         **on_card,
     )

@@ -18,7 +18,7 @@ from . import memory, trackers
 from .attention import with_packing
 from .base import Base, find_base, load_base, load_tokenizer
 from .checkpoint import newest
-from .job import SAVED_AND_STOPPED, UNFIT, Job, give_up, read_job, tell, write_json, write_text
+from .job import SAVED_AND_STOPPED, UNFIT, Job, give_up, read_job, write_json, write_text
 from .looks import looks_of
 from .parity import note_parity
 from .recipe import adapter, settings
@@ -65,18 +65,15 @@ def make_trainer(job: Job, base: Base, told: Told) -> Trainer:
     shutil.rmtree(aside, ignore_errors=True)
     model = load_base(base, quantise=job.quantise)
     told.job = job = with_packing(job, model)
-    report_to, left_out = trackers.chosen(os.environ, private=job.private, has=trackers.is_installed)
-    for name, why in left_out.items():
-        tell(job, "warning", code="tracker", text=f"{name} is not told of this training: {why}")
     trainer = Trainer(
         stopping=lambda: told.asked,
         model=model,
-        args=settings(job, aside, report_to),
+        args=settings(job, aside),
         train_dataset=rows_of(job, "train"),
         eval_dataset=rows_of(job, "validation"),
         processing_class=load_tokenizer(base),
         peft_config=adapter(job.train),
-        callbacks=[told, trackers.tensorboard(job.out / "logs" / "tensorboard")],
+        callbacks=[told, *trackers.callbacks(job, os.environ)],
     )
     keep_precise(trainer.model)
     return trainer
@@ -160,7 +157,7 @@ def record(trainer: Trainer, told: Told) -> dict[str, Any]:
         "attention": trainer.model.config._attn_implementation,
         "trainable_parameters": trainable,
         "parameters": every,
-        "trackers": ["tensorboard", *(one for one in trainer.args.report_to if one != "none")],
+        "trackers": ["tensorboard", *trackers.asked(os.environ, private=told.job.private)],
     }
 
 

@@ -78,7 +78,7 @@ def test_a_machine_without_a_python_that_suits_is_told_so(tmp_path: Path) -> Non
 
 
 def test_the_install_step_can_be_read_by_python_3_9() -> None:
-    for name in ("run.py", "install.py", "__init__.py"):
+    for name in ("run.py", "install.py", "job.py", "trackers.py", "__init__.py"):
         ast.parse((JOB / name).read_text(), feature_version=(3, 9))
     assert set(NAMES) <= set(pins("requirements.lock"))
 
