@@ -10,6 +10,7 @@ import click
 from launcher import options
 from launcher.carrying import carried, settled
 from launcher.errors import Exit, LaunchError
+from launcher.judging_commands import judge, review, score
 from launcher.options import Session, pass_session
 from launcher.run_commands import attach, history, logs, ps, pull, receipt, report, resume, show, ssh, stop
 
@@ -260,4 +261,7 @@ def init(session: Session, /, yes: bool, out: Path, **given: str | None) -> int:
     return 0
 
 
-ALL = (estimate, offers, ps, show, logs, attach, ssh, pull, stop, resume, receipt, history, report, reap, doctor, init)
+ALL = (
+    *(estimate, offers, ps, show, logs, attach, ssh, pull, stop, resume, receipt, history),
+    *(report, judge, review, score, reap, doctor, init),
+)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from jobs import package
+from jobs import package, spec
 from launcher import codec
 from launcher.books import spent_usd
 from launcher.boot import boot, ship
@@ -17,6 +17,7 @@ from launcher.creating import COOL_DOWN_SECONDS
 from launcher.errors import Exit, LaunchError
 from launcher.events import PlanMade, Warned
 from launcher.interrupt import Interrupted
+from launcher.judging import judged
 from launcher.lock import HeldElsewhere, is_carried, sole_writer
 from launcher.pace_policy import SLOW_HOST
 from launcher.price import Priced, kept, plan_again, price
@@ -166,7 +167,9 @@ def _pack(run: Run, request: Request, priced: Priced, world: World) -> None:
     bundle = package.pack(priced.loaded, order, into=folder, job_folder=world.job_folder, environ=world.environ)
     (folder / "bundle.sha256").write_text(bundle.sha256)
     base = priced.loaded.model_folder
-    settings = {**bundle.settings, "model_folder": None if base is None else str(base.resolve())}
+    prompts = {name: path.read_text(encoding="utf-8") for name, path in spec.prompt_files(priced.loaded).items()}
+    folder_of_model = None if base is None else str(base.resolve())
+    settings = {**bundle.settings, "model_folder": folder_of_model, "prompts": prompts}
     (folder / "settings.json").write_text(json.dumps(settings))
 
 
@@ -176,12 +179,13 @@ def carry(run: Run, world: World, *, ending: Ending | None = None) -> Receipt:
     With `ending` it only ends: nothing more is worked, nothing more is rented. Where the run is, the ledger says once
     the run is held: another process may have carried it on since `run` was read.
     """
-    with _held(run.id, world):
+    with held(run.id, world):
         return _carry(world.ledger.load(run.id), world, ending)
 
 
 @contextmanager
-def _held(run_id: str, world: World) -> Iterator[None]:
+def held(run_id: str, world: World) -> Iterator[None]:
+    """Hold the run for the length of a block. Raises `LaunchError` where another process does."""
     try:
         with sole_writer(world.run_folder(run_id)):
             yield
@@ -201,7 +205,7 @@ def _carry(run: Run, world: World, ending: Ending | None = None) -> Receipt:
                 _work(run, world)
             tear_down(run, world)
             _go_on_or_close(run, world)
-        return settle(run, world)
+        return settle(run, world, opinions=judged)
 
 
 def _work(run: Run, world: World) -> None:
@@ -280,7 +284,7 @@ def attach(run_id: str, world: World) -> Receipt:
 
 def resume(run_id: str, budget_usd: Decimal, world: World) -> Receipt:
     """Go on with a run that ended, from its last verified checkpoint, under a new total budget."""
-    with _held(run_id, world):
+    with held(run_id, world):
         run = world.ledger.load(run_id)
         _must_be_resumable(run, budget_usd, world)
         run.budget_usd, run.deadline_at = budget_usd, None

@@ -216,7 +216,7 @@ def receipt(session: Session, reference: str | None, billed: bool) -> int:
     from launcher import display, kept
 
     record = session.world().ledger.find(reference)
-    document = _receipt_of(record)
+    document = receipt_of(record)
     zone = session.now().tzinfo
     text = display.receipt(kept.receipt(document), width=session.width(), zone=zone)
     if not billed:
@@ -230,7 +230,8 @@ def receipt(session: Session, reference: str | None, billed: bool) -> int:
     return 0
 
 
-def _receipt_of(record: "RunRecord") -> str:
+def receipt_of(record: "RunRecord") -> str:
+    """The receipt as it was kept. Raises `LaunchError` where the run has not ended."""
     if record.receipt_json is not None:
         return record.receipt_json
     raise LaunchError(
@@ -284,7 +285,7 @@ def report(session: Session, reference: str | None) -> int:
 
     record = session.world().ledger.find(reference)
     with mistaken():
-        pages = write(record.out_dir, kept.parsed(_receipt_of(record)), look.base_of(record.id, session.world()))
+        pages = write(record.out_dir, kept.parsed(receipt_of(record)), look.base_of(record.id, session.world()))
     text = "\n".join(f"{page}" for page in pages)
     head = wire.head("report", session.world().now(), record.id)
     session.say(text, lambda: {**head, "files": [str(page) for page in pages]})

@@ -25,6 +25,8 @@ from launcher.world import World
 from pricing.estimate import PHASES
 
 if TYPE_CHECKING:  # numpy: the scoring is imported when it is needed
+    from collections.abc import Callable
+
     from jobs.results.serving import Paid
     from jobs.results.summary import Summary
 
@@ -41,8 +43,12 @@ MOST_TOLD = 3
 REFUSED_CODES = ("no-capacity", "not-offered")
 
 
-def settle(run: Run, world: World) -> Receipt:
-    """The receipt of a run whose machines are proven gone. Raises `LaunchError` where no machine was ever had."""
+def settle(run: Run, world: World, *, opinions: "Callable[[Run, World], None] | None" = None) -> Receipt:
+    """The receipt of a run whose machines are proven gone. Raises `LaunchError` where no machine was ever had.
+
+    `opinions`: asks whoever else has a say about the answers of a run that succeeded, now that nothing is billed; the
+    gate may need it.
+    """
     ending = run.ending or Ending(outcome=Outcome.LOST, why="nobody knows how it ended")
     end_late(world, run.id)
     run.attempts = world.ledger.load(run.id).attempts
@@ -50,6 +56,8 @@ def settle(run: Run, world: World) -> Receipt:
     left = sweep(run, world)
     if not had:
         raise never_started(run.id, ending)
+    if opinions is not None and ending.outcome is Outcome.SUCCEEDED:
+        opinions(run, world)
     receipt = _receipt(run, had, ending, left, world)
     world.ledger.note_spent(run, receipt.spent_usd)
     document = wire.text(wire.document(Settled(run=run.id, at=receipt.at, receipt=receipt)))

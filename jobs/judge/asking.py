@@ -55,6 +55,11 @@ class Asker:
                     raise
             self._sleep(pause)
 
+    def close(self) -> None:
+        """Nothing more is asked."""
+        self.stopping.set()
+        self._client.close()
+
     def _once(self, request: Request, key: str) -> Answer:
         """Set aside, written down, sent, written down, settled: in this order, and settled whatever comes."""
         call, worst_usd = secrets.token_hex(8), request.worst_usd(self.to)

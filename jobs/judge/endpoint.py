@@ -248,12 +248,12 @@ def _key(to: Endpoint, environ: Mapping[str, str]) -> str:
         raise failures.NoKey(f"the environment variable {to.key} is not set", f"export {to.key}=...")
     if not re.fullmatch(r"[!-~]+", key):
         raise failures.NoKey(f"{to.key} holds what no key is: spaces, or letters beyond ASCII", f"export {to.key}=...")
-    if urlsplit(to.endpoint).scheme != "https" and not _is_near(urlsplit(to.endpoint).hostname or ""):
+    if urlsplit(to.endpoint).scheme != "https" and not is_near(urlsplit(to.endpoint).hostname or ""):
         raise failures.OpenKey(f"{to.endpoint} is not encrypted: {to.key} is not sent there", "an https:// endpoint")
     return key
 
 
-def _is_near(host: str) -> bool:
+def is_near(host: str) -> bool:
     """This computer, or a network of one's own."""
     if host == "localhost":
         return True

@@ -1,8 +1,10 @@
 """The test items with what each arm answered, in an order that is the same every time; what judge and people see."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from jobs.qlora.score import exact
 from jobs.results.items import ArmItems
@@ -35,6 +37,16 @@ class Exchange:
         """Whether both answered the same, as exact match sees it: there is nothing to choose."""
         mine, theirs = self.answers[arm], self.answers[other]
         return mine.strip() == theirs.strip() or (exact(mine, theirs) and exact(theirs, mine))
+
+
+def asked_turns(file: Path) -> tuple[Turns, ...] | None:
+    """The prompts of our own rows as conversations, each assistant turn's, numbered as items are; None without them."""
+    try:
+        rows = [json.loads(line)["messages"] for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        turns = [tuple((str(turn["role"]), str(turn["content"])) for turn in row) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return tuple(row[:at] for row in turns for at, (role, _) in enumerate(row) if role == "assistant")
 
 
 def exchanges(arms: Iterable[ArmItems], asked: Sequence[Turns] | None) -> list[Exchange]:

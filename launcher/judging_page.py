@@ -1,0 +1,121 @@
+"""What a judge, a larger model and people said of a run, as text for a person and as JSON."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from launcher.judging import Ran, Said
+from launcher.wire import Json
+
+if TYPE_CHECKING:  # for start-up time
+    from jobs.results.summary import Judged, Judging, Votes
+    from launcher.reviewing import Made
+
+COLUMN = 14
+
+
+def answers(said: Said) -> str:
+    """What judge and larger model came to."""
+    rows = [*_larger(said), *([] if said.judging is None else _judging(said.judging)), _cost(said)]
+    return "\n".join(_row(name, text) for name, text in rows)
+
+
+def votes(found: "Iterable[Votes]") -> str:
+    """What people came to, each pair of arms."""
+    return "\n".join(_row(name, text) for one in found for name, text in _votes(one))
+
+
+def made(page: "Made", of: Ran) -> str:
+    """A page that waits for people."""
+    left = f"; {page.identical} more had the same answer twice, and count as ties" if page.identical else ""
+    return "\n".join(
+        (
+            _row("page", str(page.file)),
+            _row("compares", f"tuned against {page.against}, {page.items} items, blind{left}"),
+            "",
+            f"next  open it, vote, save; then  launch score {of.id} votes-*.json",
+        )
+    )
+
+
+def document(said: Said) -> dict[str, Json]:
+    """The same as JSON."""
+    judging = None if said.judging is None else said.judging.model_dump(mode="json")
+    failure = said.failure
+    return {
+        "larger": said.larger,
+        "judging": judging,
+        "unfinished": "" if failure is None else failure.message,
+        "cost_usd": f"{_usd(said):f}",
+    }
+
+
+def _row(name: str, text: str) -> str:
+    return f"{name:<{COLUMN}}{text}".rstrip()
+
+
+def _larger(said: Said) -> list[tuple[str, str]]:
+    found = said.larger
+    if found is None:
+        return []
+    figures = ", ".join(f"{name} {value:.3f}" for name, value in found["metrics"].items())
+    price = found["usd_per_request"]
+    each = "" if price is None else f"; ${Decimal(price):.6f} a request"
+    told = f"{found['model']}: {found['n']} items, {figures or 'not scored'}{each}"
+    rest = [("", f"not finished: {found['unfinished']}")] if found["unfinished"] else []
+    return [("larger model", told), *rest]
+
+
+def _judging(found: "Judging") -> list[tuple[str, str]]:
+    rows = [("judge", f"{found.model}: {found.items} of {found.of} items, every pair in both orders")]
+    for pair in found.pairs:
+        rows += _pair(pair)
+    if found.counted_by_us:
+        rows.append(("", f"tokens of {found.counted_by_us} answers were not told truly: counted at the worst case"))
+    if found.unfinished:
+        rows.append(("", f"not finished: {found.unfinished}"))
+    return rows
+
+
+def _pair(pair: "Judged") -> list[tuple[str, str]]:
+    rows = [("", f"tuned against {pair.against}: {_share(pair)}")]
+    if pair.wins + pair.ties + pair.losses > pair.identical:
+        orders = f"both orders agreed on {pair.agreement:.0%}"
+        rows.append(("", f"  {orders}; the first place was chosen in {pair.first_position:.0%}"))
+    if pair.unusable:
+        rows.append(("", f"  {pair.unusable} more got no verdict, and count for nothing"))
+    return rows
+
+
+def _votes(one: "Votes") -> list[tuple[str, str]]:
+    people = "1 person" if one.voters == 1 else f"{one.voters} people"
+    rows = [("votes", f"tuned against {one.against}, {people}: {_share(one)}")]
+    if one.agreement is not None:
+        rows.append(("", f"two of them chose the same on {one.agreement:.0%} of what both saw"))
+    if one.skipped:
+        rows.append(("", f"{one.skipped} items that nobody chose on count for nothing"))
+    return rows
+
+
+def _share(one: "Judged | Votes") -> str:
+    share = one.share
+    between = "" if share.low is None or share.high is None else f" (95 %: {share.low:.2f} to {share.high:.2f})"
+    apart = "not distinguishable" if not one.distinguishable else "better" if share.value > 0.5 else "worse"
+    return (
+        f"{one.wins} won, {one.ties} tied, {one.losses} lost; "
+        f"wins and half the ties {share.value:.2f}{between}, {apart}"
+    )
+
+
+def _usd(said: Said) -> Decimal:
+    larger = Decimal(0) if said.larger is None else Decimal(said.larger["cost_usd"])
+    return larger + (Decimal(0) if said.judging is None else Decimal(said.judging.cost_usd))
+
+
+def _cost(said: Said) -> tuple[str, str]:
+    caps = []
+    if said.larger is not None:
+        caps.append(f"${Decimal(said.larger['cost_usd']):.4f} of ${said.larger['cap_usd']} (larger model)")
+    if said.judging is not None:
+        caps.append(f"${Decimal(said.judging.cost_usd):.4f} of ${said.judging.cap_usd} (judge)")
+    return ("cost", f"{', '.join(caps) or '$0'}; besides the run's budget")
