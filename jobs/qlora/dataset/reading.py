@@ -150,7 +150,7 @@ def _row(record: Record, shaper: Shaper, log: Log, named: Named, wanted: Wanted)
 def _group_fault(group: Any, named: Named, wanted: Wanted) -> Iterator[Bad]:
     """Only the file that is split needs the group of each row."""
     if wanted.group and wanted.split and named.part == "train" and (group == "" or not isinstance(group, str | int)):
-        yield Bad("missing-group", f"no text or number under {wanted.group!r}")
+        yield Bad("missing-group", f"no text or whole number under {wanted.group!r}")
 
 
 def _stops(unreadable: Sequence[DataError], broken: Sequence[Read], wanted: Wanted) -> DataError:

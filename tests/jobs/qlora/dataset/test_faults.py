@@ -35,7 +35,7 @@ BROKEN: dict[str, tuple[object, str]] = {
     "last-turn": (row(USER, ANSWER, USER), "messages[2] is the user's"),
     "lone-surrogate": (row({"role": "user", "content": "\ud83d"}, ANSWER), "messages[0]: user turn"),
     "nul": (row(USER, {**ANSWER, "content": "a\0b"}), "messages[1]: character 2"),
-    "missing-group": (GOOD, "no text or number under 'customer'"),
+    "missing-group": (GOOD, "no text or whole number under 'customer'"),
 }
 ELSEWHERE = {"cut-line", "huge-line", "wrong-width"}
 """Of files, not of rows: tests/jobs/qlora/dataset/test_sources.py."""

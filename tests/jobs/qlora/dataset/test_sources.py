@@ -47,7 +47,8 @@ def test_the_same_rows_come_out_of_every_format(tmp_path: Path) -> None:
     for format_, path in files.items():
         assert opened(path).format == format_
         assert values(path) == PAIRS
-    assert values(file(tmp_path, "bom.csv", b"\xef\xbb\xbf" + csv.encode())) == PAIRS
+    for format_ in ("csv", "json", "jsonl"):
+        assert values(file(tmp_path, f"bom.{format_}", b"\xef\xbb\xbf" + files[format_].read_bytes())) == PAIRS
     assert values(file(tmp_path, "excel.csv", csv.replace("a,b", "a.b").replace(",", ";"))) == [
         {**PAIRS[0], "prompt": "a.b"},
         PAIRS[1],
@@ -176,12 +177,12 @@ def test_a_huge_line_is_passed_over_without_filling_the_memory(tmp_path: Path) -
 
 
 def test_faults_of_csv_rows_are_told_by_row(tmp_path: Path) -> None:
-    content = b'prompt,completion\n"two\nlines",ok\none\n"caf\xe9\n",x\na,b,c\nq,a\n'
+    content = b'prompt,completion\n"two\nlines",ok\none\n"caf\xe9\n",x\na,b,c\nq,a\nr,\xff\n'
     got = read(file(tmp_path, "a.csv", content))
     assert [row.line for row in got.rows] == [2, 8]
-    assert found(got) == {"not-utf8": 1, "wrong-width": 2}
-    odd = next(fault for fault in got.faults if fault.code == "not-utf8").examples[0]
-    assert (odd.place.line, odd.detail) == (5, "line 5, byte 5 (0xe9)")
+    assert found(got) == {"not-utf8": 2, "wrong-width": 2}
+    odd = next(fault for fault in got.faults if fault.code == "not-utf8").examples
+    assert [(one.place.line, one.detail) for one in odd] == [(5, "line 5, byte 5 (0xe9)"), (9, "line 9, byte 3 (0xff)")]
 
 
 def test_parquet_rows_whose_text_is_no_utf8_are_told_apart_from_their_neighbours(tmp_path: Path) -> None:
