@@ -1,0 +1,106 @@
+"""What a judge model and people said of the answers, and what answering costs."""
+
+from markupsafe import Markup
+
+from jobs.report import charts
+from jobs.report.markup import folded, note, number, section, table, text, with_code
+from jobs.results.summary import Judged, Judging, Serving, Summary, Votes
+
+_KEYS = Markup(
+    '<span class="key"><i class="win"></i>wins</span><span class="key"><i class="tie"></i>ties</span>'
+    '<span class="key"><i class="loss"></i>losses</span>'
+)
+
+
+def judge(summary: Summary | None) -> Markup:
+    """Pairs of answers, each shown to the judge in both orders."""
+    judging = None if summary is None else summary.judging
+    if judging is None:
+        return Markup("")
+    rows = [
+        [*_counts(one), f"{100 * one.agreement:.0f} %", f"{100 * one.first_position:.0f} %", _share_reading(one)]
+        for one in judging.pairs
+    ]
+    heads = (*_COUNT_HEADS, ("orders agree", "n"), ("first chosen", "n"), "reading")
+    return section(
+        "judge",
+        "Judge model",
+        note(text(_how(judging))),
+        _alarm(judging.unfinished),
+        Markup('<p class="sub">{}</p>').format(_KEYS),
+        table(heads, rows, "Judge"),
+        note(
+            "Share: wins and half the ties. Where the two orders disagree, the pair is a tie. “First chosen” is 50 % "
+            "for a judge that does not care who stands first."
+        ),
+        folded("Rubric", Markup("<pre>{}</pre>").format(text(judging.rubric, 8_000))),
+    )
+
+
+_COUNT_HEADS = (
+    "arms",
+    ("", "plot"),
+    ("wins", "n"),
+    ("ties", "n"),
+    ("losses", "n"),
+    ("share", "n"),
+    ("95 % interval", "n"),
+)
+
+
+def _how(judging: Judging) -> str:
+    cost = f"${judging.cost_usd} of at most ${judging.cap_usd}"
+    return f"{judging.model} compared {judging.items:,} of {judging.of:,} items, every pair in both orders; {cost}."
+
+
+def _alarm(unfinished: str) -> Markup:
+    return Markup('<div class="alarm"><p>{}</p></div>').format(text(unfinished)) if unfinished else Markup("")
+
+
+def _counts(one: Judged | Votes) -> list[object]:
+    bar = charts.stack([(one.wins, "win", "wins"), (one.ties, "tie", "ties"), (one.losses, "loss", "losses")])
+    low, high = one.share.low, one.share.high
+    interval = "–" if low is None or high is None else f"{number(low, 2)} to {number(high, 2)}"
+    counts = [f"{count:,}" for count in (one.wins, one.ties, one.losses)]
+    return [f"{one.arm} against {one.against}", bar, *counts, number(one.share.value, 2), interval]
+
+
+def _share_reading(one: Judged | Votes) -> Markup:
+    if not one.distinguishable:
+        return Markup('<span class="warn tick">not distinguishable</span>')
+    won = one.share.value > 0.5
+    return Markup('<span class="{}">{}</span>').format(
+        "good" if won else "bad", "preferred" if won else "not preferred"
+    )
+
+
+def votes(summary: Summary | None) -> Markup:
+    """People on the blind page."""
+    found = () if summary is None else summary.votes
+    rows = [[*_counts(one), f"{one.voters:,}", _share_reading(one)] for one in found]
+    made = table((*_COUNT_HEADS, ("voters", "n"), "reading"), rows, "Votes")
+    said = "People chose on the blind page of `launch review`, without knowing which arm had answered."
+    return (
+        section("votes", "People", note(with_code(said)), Markup('<p class="sub">{}</p>').format(_KEYS), made)
+        if made
+        else made
+    )
+
+
+def serving(summary: Summary | None) -> Markup:
+    """Seconds and dollars of answering, as it was measured in the test."""
+    found = () if summary is None else summary.serving
+    rows = [_served(one) for one in found]
+    made = table(
+        ("arm", ("seconds a request", "n"), ("$ per 1,000", "n"), ("how it is known", "long")), rows, "Serving"
+    )
+    if summary is None or not made:
+        return Markup("")
+    requests = summary.verdict.break_even_requests
+    said = "" if requests is None else f"From {requests:,} requests on, tuning is cheaper than the larger model."
+    return section("serving", "Serving", made, note(said))
+
+
+def _served(one: Serving) -> list[object]:
+    price = "–" if one.usd_per_1000 is None else f"${one.usd_per_1000}"
+    return [one.arm, number(one.seconds_per_request, 2), price, text(one.how, 600)]
