@@ -121,7 +121,7 @@ def asked(file: Path, limit: int | None = None) -> tuple[Asked, ...] | None:
     try:
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
         found = [one for row, cluster in zip(rows, _clusters(rows), strict=True) for one in _asked(row, cluster)]
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None
     return tuple(found[:limit])
 
@@ -133,8 +133,9 @@ def _asked(row: Mapping[str, Any], cluster: int) -> Iterator[Asked]:
 
 def _clusters(rows: list[Any]) -> list[int]:
     """A number for each row: rows of the same group have the same one."""
-    known: dict[object, int] = {}
-    return [known.setdefault((row.get("group"), None if "group" in row else at), at) for at, row in enumerate(rows)]
+    known: dict[tuple[str, object], int] = {}
+    keys = [("row", at) if row.get("group") is None else ("group", row["group"]) for at, row in enumerate(rows)]
+    return [known.setdefault(key, at) for at, key in enumerate(keys)]
 
 
 def _joined(turns: list[dict[str, str]]) -> str:

@@ -1,0 +1,124 @@
+"""Arms compared item by item: signs, intervals, what can be told apart, and what the test set could have shown."""
+
+import random
+
+import pytest
+
+from jobs.results.compare import Comparison, family, of_figures, value
+from jobs.results.summary import Value
+from tests.jobs.results.home import arm, measured, pitted, right
+
+
+def exact(one: list[str], other: list[str], clusters: list[int] | None = None, resamples: int = 10_000) -> Comparison:
+    new, old = (
+        arm(name, said, ["yes"] * len(said), clusters=clusters or ())
+        for name, said in (("tuned", one), ("base", other))
+    )
+    return pitted("exact", new, old, resamples)
+
+
+def test_a_large_gain_is_told_with_its_sign_its_n_and_mcnemars_p() -> None:
+    found = exact(right(90, 100), right(60, 100)).difference
+    assert (found.arm, found.against, found.n) == ("tuned", "base", 100)
+    assert found.value == pytest.approx(0.3)
+    assert 0.2 < found.low < 0.3 < found.high < 0.4
+    assert found.p == pytest.approx(2 * 0.5**30)
+    assert found.distinguishable
+
+
+def test_the_same_figures_from_other_items_are_no_gain() -> None:
+    found = exact(right(50, 100, start=50), right(50, 100)).difference
+    assert (found.value, found.distinguishable) == (0.0, False)
+    assert found.low < -0.15
+    assert found.high > 0.15
+
+
+def test_arms_that_answer_alike_may_still_differ_by_what_no_item_showed() -> None:
+    found = exact(right(100, 100), right(100, 100))
+    assert (found.difference.low, found.difference.high) == (-0.03, 0.03)  # 3/n
+    assert not found.difference.distinguishable
+    assert 0 < found.shown < 0.1
+
+
+def test_five_of_five_is_not_enough() -> None:
+    found = exact(right(5, 5), right(0, 5)).difference
+    assert found.value == 1.0
+    assert not found.distinguishable
+    assert found.low < 0
+
+
+def test_what_the_test_set_could_show_follows_from_the_items_that_differ() -> None:
+    few, many = exact(right(55, 100), right(50, 100)), exact(right(50, 100, start=40), right(50, 100))
+    assert few.shown == pytest.approx(0.0626, abs=1e-3)  # 2.80 x sqrt(0.05 / 100)
+    assert many.shown > few.shown
+
+
+def test_items_of_one_group_are_not_counted_one_by_one() -> None:
+    apart = exact(right(60, 100), right(40, 100))
+    together = exact(right(60, 100), right(40, 100), clusters=[at // 20 for at in range(100)])
+    assert apart.difference.distinguishable
+    assert together.difference.p is None
+    assert not together.difference.distinguishable
+    assert together.shown > apart.shown
+
+
+def test_no_effect_is_called_so_about_95_times_in_100() -> None:
+    told = 0
+    for draw in range(300):
+        lot = random.Random(draw)
+        one, other = ([lot.choice(("yes", "no")) for _ in range(80)] for _ in range(2))
+        told += exact(one, other, resamples=600).difference.distinguishable
+    # McNemar's exact test is a little shy: never more than 5 in 100, seldom less than 2.
+    assert 3 <= told <= 17
+
+
+def test_four_in_five_differences_of_the_stated_size_are_shown() -> None:
+    shown = 0
+    for draw in range(300):
+        lot = random.Random(draw)
+        # 30 % of 100 items differ: such a set shows 2.80 x sqrt(0.30 / 100) = 0.153, so that gap is drawn.
+        moves = [1 if (u := lot.random()) < 0.2265 else -1 if u < 0.30 else 0 for _ in range(100)]
+        new = ["yes" if move >= 0 else "no" for move in moves]
+        old = ["yes" if move <= 0 else "no" for move in moves]
+        shown += exact(new, old, resamples=600).difference.distinguishable
+    assert 0.70 <= shown / 300 <= 0.88
+
+
+def test_loss_is_weighed_by_tokens_and_compared_in_pairs() -> None:
+    wanted = ["a"] * 50
+    low = arm("tuned", wanted, wanted, losses=[0.4 + at / 100 for at in range(50)])
+    found = pitted("loss", low, arm("base", wanted, wanted, losses=[0.9 + at / 100 for at in range(50)]))
+    assert found.difference.value == pytest.approx(-0.5)
+    assert found.difference.p is None
+    assert found.difference.distinguishable
+
+
+def test_a_family_of_tests_is_corrected_for_being_read_together() -> None:
+    weak = exact(right(56, 100, start=0), right(50, 100))  # 6 gained, none lost: p = 0.03
+    assert weak.difference.distinguishable
+    alone, together = family([weak]), family([weak, weak, weak])
+    assert [one.distinguishable for one in alone] == [True]
+    assert [one.distinguishable for one in together] == [False] * 3
+
+
+def test_only_the_items_that_both_arms_have_are_compared_and_that_is_said() -> None:
+    wanted = ["yes"] * 10
+    whole, part = arm("tuned", right(10, 10), wanted), arm("base", right(0, 6), wanted[:6])
+    found = pitted("exact", whole, part)
+    assert found.difference.n == 6
+    assert "over the 6 in common" in found.note
+
+
+def test_a_share_has_wilsons_interval_and_a_mean_the_bootstraps() -> None:
+    found = value(measured("exact", arm("tuned", right(20, 20), ["yes"] * 20)))
+    assert (found.value, found.high, found.n) == (1.0, 1.0, 20)
+    assert found.low == pytest.approx(0.8389, abs=1e-4)
+
+
+def test_two_figures_of_a_harness_are_compared_as_two_samples() -> None:
+    before, after = Value(value=0.60, n=400), Value(value=0.50, n=400)
+    found = of_figures(after, before, (0.025, 0.0245), ("tuned", "base"))
+    assert found.difference.value == pytest.approx(-0.1)
+    assert found.difference.low == pytest.approx(-0.1 - 1.96 * 0.035, abs=1e-3)
+    assert found.difference.distinguishable
+    assert not of_figures(after, before, (0.0, 0.0), ("tuned", "base")).difference.distinguishable
