@@ -61,9 +61,10 @@ class ChatTemplate:
         import jinja2  # start-up time
 
         try:
-            return _environment().from_string(self.text)
+            compiled: Template = _environment().from_string(self.text)
         except jinja2.TemplateError as broken:
             raise TemplateRefused(f"{self.source} cannot be read: {broken.message}") from broken
+        return compiled
 
 
 def find(read: ReadFile) -> ChatTemplate | None:
@@ -160,7 +161,8 @@ def _environment() -> Any:
 def _repeats(left: object, right: object) -> int:
     """Items of the sequence that a multiplication would make."""
     sizes = [len(one) if isinstance(one, str | list | tuple) else one for one in (left, right)]
-    return int(sizes[0]) * int(sizes[1]) if all(isinstance(one, int) for one in sizes) else 0
+    whole = [size for size in sizes if isinstance(size, int)]
+    return whole[0] * whole[1] if len(whole) == 2 else 0
 
 
 def _to_json(

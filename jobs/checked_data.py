@@ -10,7 +10,7 @@ from jobs.curated import PAPERS, REPORT, Curate, Curated, curated, papers
 from jobs.hub import HubError
 from jobs.model_config import Model, find
 from jobs.qlora.dataset.report import DataReport, Fault, Tokens
-from jobs.template_check import STOPPING, Examined, examiner
+from jobs.template_check import STOPPING, TEMPLATE_CODE, Examined, examiner
 from jobs.tokens import MOST_TOO_LONG
 
 NOT_CHECKED = "not checked with the model's chat template"
@@ -63,7 +63,7 @@ def refuse(found: Checked) -> None:
     raise WorkloadError(
         message + (f"\n... and {more:,} more" if more > 0 else ""),
         hint="launch data     # all that was found; then mend the rows, or name another model",
-        code="chat-template",
+        code=TEMPLATE_CODE,
     )
 
 

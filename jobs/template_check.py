@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from jobs.tokens import COUNTED_BYTES, Lengths, Measure, Tally, Turns, read_chat
 RULES = 1
 """Of what is looked for below: what was found by other rules is looked for anew."""
 MOST_KEPT_ROWS = 100_000
+TEMPLATE_CODE = "chat-template"
+"""Of the error for a model without a template that can be used."""
 REFUSED, NOT_A_PREFIX, NO_TARGET, LEAKED, NO_END = (
     "template-refuses", "prompt-not-prefix", "no-target", "leaked-token", "no-end-of-turn"
 )  # fmt: skip
@@ -60,6 +63,11 @@ class Examiner:
     template: ChatTemplate
     tokenizer_json: bytes | None
     folder: Path | None = None
+
+    @cached_property
+    def counts(self) -> bool:
+        """Whether its tokenizer is understood, so that lengths are counted and not guessed."""
+        return _tokenizer(self.tokenizer_json) is not None
 
     def examine(self, path: Path, part: str) -> Examined:
         """The rows of a made part. Raises `WorkloadError` for a file that cannot be read."""
@@ -108,7 +116,7 @@ def examiner(model: Model, *, environ: Mapping[str, str], cache: Path | None) ->
 
 def _unusable(message: str) -> WorkloadError:
     hint = "name its instruction-tuned variant; or, for a folder, put a chat_template.jinja into it"
-    return WorkloadError(message, hint=hint, code="chat-template")
+    return WorkloadError(message, hint=hint, code=TEMPLATE_CODE)
 
 
 def _read(path: Path) -> Examined | None:

@@ -62,7 +62,7 @@ class Tally:
     are: str = COUNTED
     spread: float = 1.0
     repeated: int = 0
-    """Conversations that stood there before, and count once, as the job takes them."""
+    """Conversations that stood there before: they are trained on as often as they stand there."""
 
     def trained(self, rows: int) -> "Tally":
         """So many of them, for a part that the job draws by lot: of all lengths, the longest among them.
@@ -84,7 +84,7 @@ class Tally:
 
 
 def tally(path: Path, count: Count | None, *, most_bytes: int = COUNTED_BYTES) -> Tally:
-    """The rows of a JSONL file of chat turns, repeated ones once, as the job takes them.
+    """The rows of a JSONL file of chat turns, as the job takes them.
 
     `count` is the model's tokenizer, where there is one. Raises `WorkloadError` for a line that is no chat.
     """
@@ -92,9 +92,12 @@ def tally(path: Path, count: Count | None, *, most_bytes: int = COUNTED_BYTES) -
 
 
 def tally_of(every: Sequence[Turns], measure: Measure | None, most_bytes: int = COUNTED_BYTES) -> Tally:
-    """The same for conversations that were read, however they are measured; None: guessed."""
-    chats = list(dict.fromkeys(every))
-    return replace(_tally(chats, measure, most_bytes), repeated=len(every) - len(chats))
+    """The same for conversations that were read, however they are measured (once each); None: guessed."""
+    first = {chat: at for at, chat in reversed(list(enumerate(every)))}
+    chats = sorted(first, key=lambda chat: first[chat])
+    lengths, are, spread = _measured(chats, measure, most_bytes)
+    of = dict(zip(chats, lengths, strict=True))
+    return replace(_rows([of[chat] for chat in every], are, spread), repeated=len(every) - len(chats))
 
 
 def by_turns(count: Count) -> Measure:
@@ -102,19 +105,20 @@ def by_turns(count: Count) -> Measure:
     return Measure(count=lambda chats: [_answers(chat, one) for chat, one in _counted(chats, count)])
 
 
-def _tally(chats: Sequence[Turns], measure: Measure | None, most_bytes: int) -> Tally:
+def _measured(chats: Sequence[Turns], measure: Measure | None, most_bytes: int) -> tuple[Sequence[Lengths], str, float]:
+    """The lengths of each conversation, how they were counted, and the factor around their sum."""
     sizes = [sum(len(text.encode()) for _, text in chat) for chat in chats]
     if measure is None:
         guess = Measure(count=lambda _: [])
-        return _rows([_guessed(chat, 1 / BYTES_PER_TOKEN, guess) for chat in chats], GUESSED, GUESS_SPREAD)
+        return [_guessed(chat, 1 / BYTES_PER_TOKEN, guess) for chat in chats], GUESSED, GUESS_SPREAD
     drawn, wanted = sample(sizes, most_bytes)
     known = dict(zip(wanted, measure.count([chats[at] for at in wanted]), strict=True))
     if len(wanted) == len(chats):
-        return _rows([known[at] for at in wanted], COUNTED, 1.0)
+        return [known[at] for at in wanted], COUNTED, 1.0
     texts = [(_of_texts(chats[at], known[at], measure), sizes[at]) for at in drawn if known[at]]
     ratio, spread = _ratio(texts, len(chats))
     lengths = [known[at] if at in known else _guessed(chat, ratio, measure) for at, chat in enumerate(chats)]
-    return _rows(lengths, f"counted on a sample of {len(drawn):,} rows", spread)
+    return lengths, f"counted on a sample of {len(drawn):,} rows", spread
 
 
 def sample(sizes: Sequence[int], most_bytes: int) -> tuple[list[int], list[int]]:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.config_values import WorkloadError
+from jobs.evaluation_work import Prompts, Rows, asked
 from jobs.hub import HubError
 from jobs.matrices import Kind, Matrix
 from jobs.model_config import TABLE, Model, find, tokenizer
-from jobs.padding import padded_tokens
+from jobs.padding import packed, padded_tokens
+from jobs.template_check import TEMPLATE_CODE, examiner
 from jobs.tokens import GUESSED, MOST_TOO_LONG, Tally, Tokenizer, tally
 from pricing.workload import Attention, Method, Optimizer, Quantisation, Recipe, Workload
 
@@ -24,9 +26,10 @@ ADAPTER_BYTES = 4
 """An adapter's parameter as it is saved."""
 OTHER_RESULTS_BYTES = 12_000_000
 """Tokenizer, evaluation, logs."""
+HALF_BYTES = 2
+PROMPTS, SYSTEM_TEXT = "prompts/", "prompts/system-"
 JOB_BYTES = 1_000_000
 """Our own programs, packed."""
-NEW_TOKENS_SLACK = 16
 DEFAULT_MAX_LENGTH = 2048
 """Of jobs/spec.py. Where nobody chose it, a model of fewer positions is no mistake as long as the rows are short."""
 DEFAULT_SAVE_STEPS = 50
@@ -60,8 +63,11 @@ class Settings:
     per_device_train_batch_size: int
     gradient_accumulation_steps: int
     save_steps: int
+    eval_steps: int
+    packing: bool
+    use_dora: bool
     max_new_tokens: int
-    arms: int
+    merged: bool
     validation: float
     test: float
 
@@ -79,9 +85,10 @@ class Settings:
 
 def measure_spec(loaded: "LoadedSpec", *, environ: Mapping[str, str], cache: Path | None) -> Workload:
     """`measure` for a `launch.yaml` that `jobs.spec` has read."""
-    from jobs.spec import data_files  # pydantic: start-up time
+    from jobs.spec import data_files, prompt_files  # pydantic: start-up time
 
-    return measure(loaded.spec.settings(), loaded.folder, data_files(loaded), environ=environ, cache=cache)
+    data = {**data_files(loaded), **{f"prompts/{name}": path for name, path in prompt_files(loaded).items()}}
+    return measure(loaded.spec.settings(), loaded.folder, data, environ=environ, cache=cache)
 
 
 def measure(
@@ -92,22 +99,37 @@ def measure(
     environ: Mapping[str, str],
     cache: Path | None,
 ) -> Workload:
-    """What the job asks of a machine. `data` names its files: "train", and "validation" and "test" where there are any.
+    """What the job asks of a machine.
 
+    `data` names its files: "train", and where there are any "validation", "test", "adjacent/<name>", and
+    "prompts/system-<n>" for the texts of the prompted arm.
     Raises `WorkloadError`: unknown model (nearest names), no causal language model, rows that are no chat turns.
     """
     wanted = _settings(settings)
     model = find(wanted.model, wanted.revision, folder, environ=environ, cache=cache)
     _check(wanted, model)
     wanted = replace(wanted, max_length=min(wanted.max_length, model.decoder.positions or wanted.max_length))
-    wanted_parts = {name: path for name, path in data.items() if name in {"train", "test"}}
-    rows, why = _counted(model, wanted_parts, environ, cache)
+    texts = [path for name, path in sorted(data.items()) if name.startswith(SYSTEM_TEXT)]
+    parts = {name: path for name, path in data.items() if not name.startswith(PROMPTS)}
+    rows, why = _counted(model, parts, environ, cache)
     if "train" not in rows or not rows["train"].lengths:
         raise WorkloadError(
             "there are no training rows", hint="data.train must name a JSONL file with chat turns", code="data"
         )
     shipped = JOB_BYTES + sum(path.stat().st_size for path in data.values())
-    return _workload(wanted, model, rows, shipped, why)
+    evaluate = _part(settings, "evaluate")
+    return _workload(wanted, model, _Counted(rows, why, shipped, evaluate, Prompts.of(evaluate, texts)))
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What was read of the job's files: rows by part, why they are guessed if they are, bytes to ship, what to ask."""
+
+    rows: Mapping[str, Tally]
+    why: str
+    shipped: int
+    evaluate: Mapping[str, object]
+    prompts: Prompts
 
 
 def remarks(workload: Workload) -> tuple[str, ...]:
@@ -121,7 +143,7 @@ def remarks(workload: Workload) -> tuple[str, ...]:
             f"{workload.token_spread:g}"
         )
     if workload.repeated_examples:
-        lines.append(f"data: {workload.repeated_examples:,} repeated conversations count once, as the job takes them")
+        lines.append(f"data: {workload.repeated_examples:,} conversations are repeats, and are trained on all the same")
     kept = shape.parameters - shape.embedding_parameters - shape.quantisable
     if workload.quantisation is not Quantisation.NONE and kept > shape.quantisable:
         lines.append(
@@ -168,13 +190,15 @@ def _check_rank(rank: int, matrices: Sequence[Matrix]) -> None:
     )
 
 
-def _workload(wanted: Settings, model: Model, rows: Mapping[str, Tally], shipped: int, why: str) -> Workload:
-    train, test = _split(wanted, rows)
-    decoder = model.decoder
+def _workload(wanted: Settings, model: Model, counted: _Counted) -> Workload:
+    train, test, validation = _split(wanted, counted.rows)
+    decoder, why = model.decoder, counted.why
     lora_parameters = decoder.lora_parameters(wanted.r, wanted.target_modules)
     model_bytes = decoder.parameters * decoder.bytes_per_parameter
     is_shipped = model.is_local and model.folder is not None
     lengths = _fitting(train, wanted)
+    sequences = packed(lengths, wanted.max_length) if wanted.packing else lengths
+    ask = Rows(parts=counted.rows, test=test, validation=validation, max_new_tokens=wanted.max_new_tokens)
     return Workload(
         shape=decoder.shape(model.name, model.source),
         method=wanted.method,
@@ -182,23 +206,28 @@ def _workload(wanted: Settings, model: Model, rows: Mapping[str, Tally], shipped
         lora_parameters=lora_parameters,
         examples=len(lengths),
         tokens_per_epoch=sum(lengths),
-        longest_tokens=max(lengths),
-        epochs=_epochs(wanted, len(lengths)),
+        longest_tokens=max(sequences),
+        epochs=_epochs(wanted, len(sequences)),
         max_length=wanted.max_length,
         micro_batch=wanted.per_device_train_batch_size,
         accumulation=wanted.gradient_accumulation_steps,
         evaluated_examples=len(test.lengths),
-        evaluated_new_tokens=wanted.max_new_tokens or max(test.answers, default=0) + NEW_TOKENS_SLACK,
-        arms=wanted.arms,
+        evaluated_new_tokens=ask.new_tokens(test),
+        arms=3 if counted.prompts.texts else 2,
         download_gib=0.0 if is_shipped else model_bytes / GIB,
-        shipped_gib=(shipped + (_folder_bytes(model.folder) if is_shipped else 0)) / GIB,
+        shipped_gib=(counted.shipped + (_folder_bytes(model.folder) if is_shipped else 0)) / GIB,
         result_gib=(lora_parameters * ADAPTER_BYTES + OTHER_RESULTS_BYTES) / GIB,
         tokens_are=f"{train.are} ({why})" if why else train.are,
         token_spread=train.spread,
-        recipe=JOB_RECIPE,
-        padded_tokens_per_epoch=padded_tokens(lengths, wanted.per_device_train_batch_size),
+        recipe=replace(JOB_RECIPE, packed=wanted.packing, dora=wanted.use_dora),
+        padded_tokens_per_epoch=padded_tokens(sequences, wanted.per_device_train_batch_size),
         repeated_examples=train.repeated,
         save_steps=wanted.save_steps,
+        packed_examples=len(sequences) if wanted.packing else None,
+        asked=asked(counted.evaluate, counted.prompts, ask),
+        validation_tokens=0 if validation is None else sum(validation.lengths),
+        validation_steps=wanted.eval_steps or wanted.save_steps,
+        merged_gib=decoder.parameters * HALF_BYTES / GIB if wanted.merged else 0.0,
     )
 
 
@@ -228,12 +257,15 @@ def _epochs(wanted: Settings, examples: int) -> float:
     return wanted.max_steps / steps_per_epoch
 
 
-def _split(wanted: Settings, rows: Mapping[str, Tally]) -> tuple[Tally, Tally]:
-    """Training and test rows; where they are shares of one file, the job draws them by lot."""
-    train = rows["train"]
+def _split(wanted: Settings, rows: Mapping[str, Tally]) -> tuple[Tally, Tally, Tally | None]:
+    """Training, test and validation rows; where they are shares of one file, the job draws them by lot."""
+    train, validation = rows["train"], rows.get("validation")
     whole = len(train.lengths)
     tested, validated = _share(whole, wanted.test), _share(whole, wanted.validation)
-    return train.trained(max(1, whole - tested - validated)), rows.get("test") or train.tested(tested)
+    if validation is None and validated:
+        validation = train.tested(validated)
+    trained = train.trained(max(1, whole - tested - validated))
+    return trained, rows.get("test") or train.tested(tested), validation
 
 
 def _share(whole: int, share: float) -> int:
@@ -244,7 +276,23 @@ def _share(whole: int, share: float) -> int:
 def _counted(
     model: Model, parts: Mapping[str, Path], environ: Mapping[str, str], cache: Path | None
 ) -> tuple[dict[str, Tally], str]:
-    """The rows of each part, counted with the model's own tokenizer; else guessed, and why."""
+    """The rows of each part, counted with the model's own template and tokenizer; else guessed, and why."""
+    try:
+        own = examiner(model, environ=environ, cache=cache)
+    except HubError:
+        return _counted_by_turns(model, parts, environ, cache)
+    except WorkloadError as unusable:
+        if unusable.code != TEMPLATE_CODE:
+            raise
+        return _counted_by_turns(model, parts, environ, cache)
+    found = {name: own.examine(path, name).tally for name, path in parts.items()}
+    return found, "" if own.counts else "its tokenizer.json is not understood"
+
+
+def _counted_by_turns(
+    model: Model, parts: Mapping[str, Path], environ: Mapping[str, str], cache: Path | None
+) -> tuple[dict[str, Tally], str]:
+    """The same where the template could not be read: each turn by itself."""
     try:
         own = Tokenizer(content=tokenizer(model, environ=environ, cache=cache), folder=cache)
     except HubError as missing:
@@ -277,8 +325,11 @@ def _settings(raw: Mapping[str, object]) -> Settings:
             per_device_train_batch_size=_int(train, "per_device_train_batch_size", 4),
             gradient_accumulation_steps=_int(train, "gradient_accumulation_steps", 4),
             save_steps=_int(train, "save_steps", DEFAULT_SAVE_STEPS),
+            eval_steps=_int(train, "eval_steps", 0),
+            packing=bool(train.get("packing")),
+            use_dora=bool(train.get("use_dora")),
             max_new_tokens=_int(evaluate, "max_new_tokens", 0),
-            arms=2 + bool(evaluate.get("prompted")),
+            merged=bool(_part(raw, "export").get("merged")),
             validation=_float(split, "validation", 0.0),
             test=_float(split, "test", 0.0),
         )

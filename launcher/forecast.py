@@ -1,5 +1,6 @@
 """What a run will still take, and will have cost: the plan, corrected by the probe and all that is measured. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_UP, Decimal
@@ -50,6 +51,8 @@ is wrong, and not the machine."""
 MOST_SECONDS = 10 * 365 * 86_400.0
 """A training is not foretold to last longer than ten years, whatever a machine says of its steps."""
 ENDING = ("pull", "teardown")
+WHOLE = 1 - 1e-9
+"""All shares together, but for what floating point loses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +60,11 @@ class Known:
     """What a forecast rests on, beside the machine's own events.
 
     `planned_step` is the time of one step by the estimate, None where it says nothing; `restart_seconds` is what it
-    took to get this machine to work; `arms` are the evaluations of the whole run.
+    took to get this machine to work; `arms` are the shares of the whole evaluation that each of its arms takes.
     """
 
     estimate: Estimate
-    arms: int
+    arms: Mapping[str, float]
     spent_usd: Decimal
     rate_usd_per_hour: Decimal
     egress_usd: Decimal = Decimal(0)
@@ -237,16 +240,18 @@ def _less(planned: Interval, taken: float, *, runs: bool) -> Interval:
 
 
 def _evaluation_left(tracker: Tracker, known: Known, now: datetime) -> Interval:
-    """Each arm as long as those before it; before the first one, the plan at the speed that training shows."""
-    done, nothing = len(tracker.arms), Interval(low=0.0, expected=0.0, high=0.0)
-    if tracker.is_over("evaluate") or (done and done >= known.arms):
+    """Each arm as those before it, by their shares; before the first one, the plan at the speed that training shows."""
+    done, nothing = sum(known.arms.get(arm, 0.0) for arm in tracker.arms), Interval(low=0.0, expected=0.0, high=0.0)
+    if tracker.is_over("evaluate") or done >= WHOLE:
         return nothing
     before, running = tracker.phases.get("evaluate", 0.0), 0.0
     if tracker.phase == "evaluate" and tracker.phase_since is not None:
         running = max(0.0, (now - tracker.phase_since).total_seconds())
     if done and before > 0:
-        each = before / done
-        whole = Interval(low=each * ARM_SPREAD[0], expected=each, high=each * ARM_SPREAD[1]).times(known.arms - done)
+        all_arms = before / done
+        whole = Interval(
+            low=all_arms * ARM_SPREAD[0], expected=all_arms, high=all_arms * ARM_SPREAD[1]
+        ).times(1 - done)  # fmt: skip
     else:
         whole = _slowed(known.planned("evaluate"), tracker, known)
     return _less(whole, running, runs=tracker.phase == "evaluate")

@@ -40,6 +40,7 @@ from launcher.world import World
 from pricing.estimate import Dollars, Estimate, egress_usd, estimate
 from pricing.offer import Market
 from pricing.plan import Choice, Plan
+from pricing.throughput import arm_shares
 
 MOST_LEFT = 2
 """Machines that one run leaves for being slow: each costs a boot, and a third one says more about the estimate."""
@@ -104,7 +105,7 @@ class Pacer:
         egress = egress_usd(attempt.offer, plan.workload, plan.terms)
         return Known(
             estimate=attempt.choice.estimate,
-            arms=plan.workload.arms,
+            arms=arm_shares(plan.workload, attempt.offer.gpu),
             spent_usd=books.spent_usd(self._run, self._world.now()),
             rate_usd_per_hour=attempt.rate_usd_per_hour,
             egress_usd=max(Decimal(0), egress - attempt.egress_usd),

@@ -10,7 +10,7 @@ from pricing.memory import Fit, disk_gib, fit
 from pricing.odds import Reclaims, Spread, spread
 from pricing.offer import Market, Offer
 from pricing.terms import Terms
-from pricing.throughput import generation_seconds, padded_tokens, tokens_per_second
+from pricing.throughput import generation_seconds, padded_tokens, reading_seconds, tokens_per_second
 from pricing.workload import Method, Optimizer, Workload
 
 __all__ = ["PHASES", "Dollars", "Estimate", "Interval", "Outlook", "Phase", "Times", "estimate", "outlook"]
@@ -43,6 +43,9 @@ MOMENTS_BYTES = {Optimizer.ADAMW: 8.0, Optimizer.ADAMW_8BIT: 2.04, Optimizer.PAG
 """Of an adapter's parameter in a checkpoint: two moments in 32 bits, or in 8 with a 32-bit scale for each 256."""
 DISK_BYTES_PER_SECOND = 125e6
 """A gp3 volume."""
+DISK_GIB_PER_SECOND = DISK_BYTES_PER_SECOND / 1024**3
+LOOK_SPREAD = 2.0
+"""Of the time for the validation rows (assumed)."""
 
 DEFAULT_RECLAIMS_PER_HOUR = 0.1
 DEFAULT_RECLAIMS_PER_HOUR_HIGH = 0.25
@@ -154,7 +157,8 @@ def estimate(offer: Offer, workload: Workload, terms: Terms) -> Estimate:
 
 def egress_usd(offer: Offer, workload: Workload, terms: Terms) -> Decimal:
     """What bringing the results home costs, and before them every checkpoint."""
-    return _egress_usd(offer, workload.result_gib, terms) + checkpoints_usd(offer, workload, terms)
+    home_gib = workload.result_gib + workload.merged_gib
+    return _egress_usd(offer, home_gib, terms) + checkpoints_usd(offer, workload, terms)
 
 
 def checkpoints_usd(offer: Offer, workload: Workload, terms: Terms) -> Decimal:
@@ -196,7 +200,9 @@ def phase_seconds(offer: Offer, workload: Workload) -> dict[str, Interval]:
         "model": _model_seconds(workload, owned=owned),
         "train": _train_seconds(workload, offer.gpu),
         "evaluate": _evaluate_seconds(workload, offer.gpu),
-        "pull": around(1.0 if owned else 10.0 + workload.result_gib / UPLINK_GIB_PER_SECOND, 2.5),
+        "pull": around(
+            1.0 if owned else 10.0 + (workload.result_gib + workload.merged_gib) / UPLINK_GIB_PER_SECOND, 2.5
+        ),
         "teardown": around(1.0 if owned else TEARDOWN_SECONDS, 2.5),
     }
 
@@ -211,7 +217,14 @@ def _train_seconds(workload: Workload, gpu: Gpu | None) -> Interval:
     tokens = padded_tokens(workload) * workload.epochs
     steps = Interval(low=tokens / rate.high, expected=tokens / rate.expected, high=tokens / rate.low)
     saves = around(workload.steps // workload.save_steps * _save_seconds(workload), SAVE_SPREAD)
-    return steps.blurred(workload.token_spread).plus(saves).plus(_load_seconds(workload))
+    looks = around(workload.looks * reading_seconds(workload, gpu, workload.validation_tokens), LOOK_SPREAD)
+    whole = steps.blurred(workload.token_spread).plus(saves).plus(looks).plus(_load_seconds(workload))
+    return whole.plus(around(_merge_seconds(workload), SAVE_SPREAD)) if workload.merged_gib else whole
+
+
+def _merge_seconds(workload: Workload) -> float:
+    """The base is loaded once more in 16 bits, the adapter added, and the sum written and hashed."""
+    return IMPORT_SECONDS + workload.merged_gib / LOAD_GIB_PER_SECOND + workload.merged_gib / DISK_GIB_PER_SECOND
 
 
 def _told_rate(workload: Workload, gpu: Gpu | None) -> Interval:
@@ -230,9 +243,9 @@ def _checkpoint_bytes(workload: Workload) -> float:
 
 
 def _evaluate_seconds(workload: Workload, gpu: Gpu | None) -> Interval:
-    if workload.evaluated_examples == 0:
+    if not any(one.rows for one in workload.evaluation):
         return NOTHING
-    return generation_seconds(workload, gpu).plus(_load_seconds(workload)).times(workload.arms)
+    return generation_seconds(workload, gpu).plus(_load_seconds(workload).times(workload.loads))
 
 
 def _load_seconds(workload: Workload) -> Interval:
@@ -264,7 +277,7 @@ def _most_lost_seconds(offer: Offer, workload: Workload, train: Interval) -> flo
 
     Steps are not rounded here: else a longer training could lose less, and so cost less.
     """
-    steps = workload.examples * workload.epochs / (workload.micro_batch * workload.accumulation)
+    steps = workload.rows * workload.epochs / (workload.micro_batch * workload.accumulation)
     working_seconds = padded_tokens(workload) * workload.epochs / tokens_per_second(workload, offer.gpu).expected
     share = working_seconds / _train_seconds(workload, offer.gpu).expected
     return train.expected * share * min(1.0, workload.save_steps / steps)

@@ -55,6 +55,9 @@ class MemoryConstants:
 
 
 PUBLISHED = MemoryConstants()
+DORA_MATRICES = 2
+"""The norm of weight plus adapter asks for the adapter's product and for the sum, each as large as the weight (read in
+peft's lora/dora.py)."""
 EVALUATION_ROWS = 50
 """Rows that the job's evaluation answers at once (`jobs/qlora/evaluate.py`); where memory is short it halves them."""
 LOGIT_CHUNK_TOKENS = 256
@@ -208,7 +211,8 @@ def cache_bytes_per_token(workload: Workload) -> float:
 
 def _evaluation_gib(workload: Workload, rows: int) -> float:
     """The weights, so many rows' keys and values, and one layer at a time over their prompts."""
-    shape, tokens = workload.shape, rows * _sequence(workload)
+    longest = max([_sequence(workload), *(ceil(one.row_tokens) for one in workload.asked)])
+    shape, tokens = workload.shape, rows * longest
     layer = tokens * layer_bytes_per_token(shape)
     cache = (tokens + rows * workload.evaluated_new_tokens) * cache_bytes_per_token(workload)
     own = _parts(workload, PUBLISHED).known_gib + (layer + cache) / GIB
@@ -255,7 +259,7 @@ def disk_gib(workload: Workload) -> int:
 
 def free_disk_gib(workload: Workload) -> float:
     """What of a disk must be free on a machine that has booted, before the job is shipped."""
-    own = workload.download_gib * 1.1 + workload.shipped_gib * 3 + workload.result_gib * 4
+    own = workload.download_gib * 1.1 + workload.shipped_gib * 3 + workload.result_gib * 4 + workload.merged_gib * 1.1
     return PYTHON_DISK_GIB + own
 
 
@@ -298,12 +302,13 @@ def _parts(workload: Workload, constants: MemoryConstants) -> _Parts:
     is_quantised = workload.quantisation is not Quantisation.NONE
     other_bytes = FULL_BYTES if is_quantised and recipe.precise_embeddings else HALF_BYTES
     logit_gib = shape.vocabulary * constants.logit_bytes / GIB
+    matrices = (1 if is_quantised else 0) + (DORA_MATRICES if recipe.dora else 0)
     return _Parts(
         known=(
             ("weights", shape.quantisable * WEIGHT_BYTES[workload.quantisation] / GIB),
             ("embeddings", other * other_bytes / GIB),
             ("adapter and optimiser", workload.lora_parameters * TRAINABLE_BYTES[recipe.optimizer] / GIB),
-            ("dequantised matrix", shape.hidden * shape.intermediate * HALF_BYTES / GIB if is_quantised else 0.0),
+            ("dequantised matrix", matrices * shape.hidden * shape.intermediate * HALF_BYTES / GIB),
         ),
         activations=tokens * _activation_bytes_per_token(workload, constants) / GIB,
         logits=(min(tokens, LOGIT_CHUNK_TOKENS) if recipe.fused_loss else tokens) * logit_gib,

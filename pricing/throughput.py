@@ -1,12 +1,12 @@
 """How fast: tokens a second through training, and seconds for an evaluation, on one card or on the CPU."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from pricing.gpus import Gpu
 from pricing.interval import Interval, around
 from pricing.memory import cache_bytes_per_token, evaluation_rows, layer_bytes_per_token
-from pricing.workload import Attention, Quantisation, Workload
+from pricing.workload import Asked, Attention, Quantisation, Workload
 
 BILLION = 1e9
 TRILLION = 1e12
@@ -66,6 +66,9 @@ PREFILL_SHARE = 1 / 3
 MIXTURE_SPREAD = 2.0
 """How much less is known of a mixture of experts: 28 published runs of one, of which nothing was fitted, were off
 by a third at the median (`make accuracy`)."""
+DORA_FACTOR, DORA_SPREAD = 1.7, 1.4
+"""How much longer a step takes with DoRA: 1.7 times in ms-swift (its issue 3033); in peft 1.2 times by its author on
+7B and 13B, 1.7 to 2.0 times on a 1.8B (pull request 1474); all of 2024 and 2025, so that all lie within the spread."""
 PADDING_PER_ROW = 0.15
 """What each further row of a batch adds to a row by padding, where nobody counted it (assumed)."""
 STORED_BYTES = {Quantisation.NONE: 2.0, Quantisation.INT8: 1.0}
@@ -81,12 +84,14 @@ def tokens_per_second(workload: Workload, gpu: Gpu | None) -> Interval:
     rate = around(
         tokens / micro_step_seconds(workload, gpu, tokens), CPU_SPREAD if gpu is None else gpu.efficiency_spread
     )
+    if workload.recipe.dora:
+        rate = rate.times(1 / DORA_FACTOR).blurred(DORA_SPREAD)
     return rate.blurred(MIXTURE_SPREAD) if workload.shape.active < workload.shape.parameters else rate
 
 
 def tokens_per_micro_step(workload: Workload) -> float:
     """Tokens of one micro-batch, padding included."""
-    return workload.micro_batch * min(padded_tokens(workload) / max(workload.examples, 1), workload.max_length)
+    return workload.micro_batch * min(padded_tokens(workload) / max(workload.rows, 1), workload.max_length)
 
 
 def padded_tokens(workload: Workload) -> float:
@@ -98,16 +103,37 @@ def padded_tokens(workload: Workload) -> float:
 
 
 def generation_seconds(workload: Workload, gpu: Gpu | None) -> Interval:
-    """One arm of the evaluation: prompts read, answers written greedily in batches, loading not counted."""
-    if workload.evaluated_examples == 0:
+    """The whole evaluation: prompts read, answers written greedily in batches, loading not counted."""
+    seconds = sum(asked_seconds(workload, gpu, one) for one in workload.evaluation)
+    if seconds == 0:
         return Interval(low=0.0, expected=0.0, high=0.0)
+    return around(seconds, CPU_SPREAD if gpu is None else EVALUATION_SPREAD)
+
+
+def asked_seconds(workload: Workload, gpu: Gpu | None, asked: Asked) -> float:
+    """One arm's questions, or one task's: the middle of the forecast."""
+    if asked.rows == 0:
+        return 0.0
     at_once = CPU_EVALUATION_ROWS if gpu is None else evaluation_rows(workload, gpu)
-    rows = min(at_once, workload.evaluated_examples)
-    batches = ceil(workload.evaluated_examples / rows)
-    decode = batches * workload.evaluated_new_tokens * _decode_step_seconds(workload, gpu, rows)
-    prompt_tokens = workload.evaluated_examples * workload.tokens_per_epoch / max(workload.examples, 1)
-    prefill = READINGS * prompt_tokens * PREFILL_SHARE / tokens_per_second(workload, gpu).expected
-    return around(decode + prefill, CPU_SPREAD if gpu is None else EVALUATION_SPREAD)
+    rows = min(at_once, asked.rows)
+    batches = ceil(asked.rows / rows)
+    decode = batches * asked.new_tokens * _decode_step_seconds(workload, gpu, rows, asked)
+    return decode + READINGS * reading_seconds(workload, gpu, asked.rows * asked.row_tokens)
+
+
+def arm_shares(workload: Workload, gpu: Gpu | None) -> dict[str, float]:
+    """What each arm takes of the whole evaluation; its adjacent tasks, or the trials of its prompt, counted with it."""
+    seconds: dict[str, float] = {}
+    for one in workload.evaluation:
+        seconds[one.arm] = seconds.get(one.arm, 0.0) + asked_seconds(workload, gpu, one)
+    whole = sum(seconds.values())
+    return {arm: taken / whole for arm, taken in seconds.items()} if whole else {}
+
+
+def reading_seconds(workload: Workload, gpu: Gpu | None, tokens: float) -> float:
+    """One forward pass over so many tokens, without an adapter's cost of learning."""
+    plain = replace(workload, recipe=replace(workload.recipe, dora=False)) if workload.recipe.dora else workload
+    return tokens * PREFILL_SHARE / tokens_per_second(plain, gpu).expected
 
 
 def micro_step_seconds(
@@ -172,12 +198,12 @@ def _stored_bytes(workload: Workload) -> float:
     return workload.shape.quantisable * per_weight + other * HALF_BYTES
 
 
-def _decode_step_seconds(workload: Workload, gpu: Gpu | None, rows: int) -> float:
+def _decode_step_seconds(workload: Workload, gpu: Gpu | None, rows: int, asked: Asked) -> float:
     """One new token for each of so many rows: weights and what was kept of all tokens so far are read once."""
     shape, stored = workload.shape, _stored_bytes(workload)
     if gpu is None:
         return stored / CPU_BYTES_PER_SECOND + shape.layers * CPU_DECODE_LAYER_SECONDS
-    so_far = workload.tokens_per_epoch / max(workload.examples, 1) + workload.evaluated_new_tokens / 2
+    so_far = asked.row_tokens + asked.new_tokens / 2
     read = stored + rows * so_far * cache_bytes_per_token(workload)
     products = rows * FORWARD_FLOPS * shape.active / (gpu.bf16_tflops * TRILLION * MATMUL_SHARE)
     return read / (gpu.bandwidth_gb_s * BILLION) + products + shape.layers * DECODE_LAYER_SECONDS

@@ -65,6 +65,8 @@ class Recipe:
     """The allocator's segments can grow (`expandable_segments`), so that rows of many lengths leave no holes."""
     precise_embeddings: bool = False
     """Embedding, head and norms are held in 32 bits, as peft's `prepare_model_for_kbit_training` does."""
+    dora: bool = False
+    """The adapter's magnitude is learned apart from its direction."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +115,20 @@ class ModelShape:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Questions that the evaluation puts to the model in one go: how many, tokens of each with its answer, new tokens.
+
+    `arm` is the one that they are asked for: "base" or "tuned" (adjacent tasks with it), or "prompted", with what is
+    tried to choose the prompt. Base and prompted are one load of the model.
+    """
+
+    arm: str
+    rows: int
+    row_tokens: float
+    new_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Workload:
     """One run: model, method, data, steps, evaluation. Tokens are counted after the chat template."""
 
@@ -144,11 +160,49 @@ class Workload:
     """Conversations of the data that stood there before, and are left out."""
     save_steps: int = 50
     """A checkpoint is written after so many optimiser steps."""
+    packed_examples: int | None = None
+    """Full sequences that the examples are packed into; None: each example is a row of its own."""
+    asked: tuple[Asked, ...] = ()
+    """All that the evaluation asks; (): each of `arms` is asked the test rows, in a load of its own."""
+    validation_tokens: int = 0
+    """Of the rows that training looks at each `validation_steps`, and at its end."""
+    validation_steps: int = 0
+    merged_gib: float = 0.0
+    """The merged model, where one is asked for: it is written, hashed, and brought home."""
 
     @property
     def quantisation(self) -> Quantisation:
         """Of the frozen weights."""
         return self.recipe.quantisation if self.method is Method.QLORA else Quantisation.NONE
+
+    @property
+    def rows(self) -> int:
+        """Rows of an epoch as they are trained: the examples, or the sequences that they are packed into."""
+        return self.examples if self.packed_examples is None else self.packed_examples
+
+    @property
+    def looks(self) -> int:
+        """How often training looks at the validation rows."""
+        if not self.validation_tokens or not self.validation_steps:
+            return 0
+        return max(1, -(-self.steps // self.validation_steps))
+
+    @property
+    def evaluation(self) -> tuple[Asked, ...]:
+        """All that is asked, arm by arm."""
+        if self.asked or not self.evaluated_examples:
+            return self.asked
+        row_tokens = self.tokens_per_epoch / max(self.examples, 1)
+        rows, new_tokens = self.evaluated_examples, self.evaluated_new_tokens
+        names = ("base", "tuned", "prompted", *(f"arm {number}" for number in range(4, self.arms + 1)))
+        return tuple(
+            Asked(arm=name, rows=rows, row_tokens=row_tokens, new_tokens=new_tokens) for name in names[: self.arms]
+        )
+
+    @property
+    def loads(self) -> int:
+        """How often the evaluation loads the model."""
+        return len({one.arm for one in self.asked} - {"prompted"}) if self.asked else self.arms
 
     @property
     def training_tokens(self) -> int:
@@ -158,5 +212,5 @@ class Workload:
     @property
     def steps(self) -> int:
         """Optimiser steps: examples over the batch, rounded up an epoch and up at the end, as transformers."""
-        per_epoch = -(-self.examples // (self.micro_batch * self.accumulation))
+        per_epoch = -(-self.rows // (self.micro_batch * self.accumulation))
         return max(1, ceil(per_epoch * self.epochs - HAIR))

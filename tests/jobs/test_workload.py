@@ -161,11 +161,11 @@ def test_more_long_rows_than_the_job_tolerates_are_refused_before_anything_is_re
     assert job(tmp_path, train={"max_length": 100}).examples == 18
 
 
-def test_repeated_conversations_count_once_as_in_the_job(tmp_path: Path) -> None:
+def test_repeated_conversations_are_counted_as_often_as_they_are_trained_on(tmp_path: Path) -> None:
     data(tmp_path, lines=TEN + TEN)
     measured = job(tmp_path)
-    assert (measured.examples, measured.repeated_examples) == (10, 10)
-    assert "data: 10 repeated conversations count once, as the job takes them" in remarks(measured)
+    assert (measured.examples, measured.repeated_examples) == (20, 10)
+    assert "data: 10 conversations are repeats, and are trained on all the same" in remarks(measured)
 
 
 def test_test_rows_come_from_their_file_or_from_a_share_of_the_training_file(tmp_path: Path) -> None:
@@ -328,12 +328,13 @@ def test_an_estimate_from_a_fallback_says_so_in_a_line_of_its_own(tmp_path: Path
 def test_the_recipe_is_what_our_job_does(tmp_path: Path) -> None:
     """Read from the job's own source and from the installed TRL, so that a change of either is noticed."""
     root = Path(training.__file__).parent
-    trains, loads = (root / "train.py").read_text(), (root / "base.py").read_text()
-    assert 'optim="paged_adamw_8bit" if cuda' in trains
-    assert "gradient_checkpointing=cuda" in trains
-    assert "packing" not in trains
+    trains, loads = (root / "recipe.py").read_text(), (root / "base.py").read_text()
+    assert '"optim": "paged_adamw_8bit" if cuda' in trains
+    assert '"gradient_checkpointing": cuda' in trains
+    assert 'packing_strategy="bfd"' in trains
     assert 'bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True' in loads
-    assert 'attn_implementation="sdpa"' in loads
+    assert "attn_implementation=best_attention()" in loads
+    assert '"sdpa"' in (root / "attention.py").read_text()
     sft = inspect.getsource(trl.SFTTrainer.__init__)
     head = "add_fused_lm_head(\n            self.model.get_base_model() if is_peft_model(self.model) else self.model"
     assert head in sft

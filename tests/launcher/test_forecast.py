@@ -45,7 +45,7 @@ def at(seconds: float) -> datetime:
 
 def known(**changes: object) -> Known:
     base = Known(
-        estimate=estimate(ON_DEMAND, workload(), TERMS), arms=2, spent_usd=Decimal("0.20"),
+        estimate=estimate(ON_DEMAND, workload(), TERMS), arms={"base": 0.5, "tuned": 0.5}, spent_usd=Decimal("0.20"),
         rate_usd_per_hour=Decimal("0.60"), planned_step=Interval(low=2.0, expected=4.0, high=6.0),
     )  # fmt: skip
     return replace(base, **changes)  # type: ignore[arg-type]  # a test's own words for the fields
