@@ -50,14 +50,14 @@ accuracy: $(STAMP)  ## how far estimates are off, on published runs that no cons
 
 UV = $(CURDIR)/$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11
 TORCHES = $$(grep -oE '^(torch|triton|setuptools|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)' torch.lock | sed 's/^/--no-emit-package /')
-# A tracker's list holds only what comes on top of the job's own packages.
+# The list of a tracker, or of the harness, holds only what comes on top of the job's own packages.
 OURS = $$(grep -ohE '^[a-z0-9-]+' torch.lock requirements.lock | sort -u | sed 's/^/--no-emit-package /')
 lock: $(STAMP)  ## the hash-locked lists for rented machines, anew
 	$(BIN)/pip install --quiet uv
 	cd jobs/qlora && $(UV) requirements.in torch.in -o $(CURDIR)/.venv/all.lock
 	cd jobs/qlora && $(UV) torch.in -c $(CURDIR)/.venv/all.lock -o torch.lock
 	cd jobs/qlora && $(UV) requirements.in -c $(CURDIR)/.venv/all.lock $(TORCHES) -o requirements.lock
-	cd jobs/qlora && for one in wandb mlflow trackio; do $(UV) $$one.in -c $(CURDIR)/.venv/all.lock $(OURS) -o $$one.lock || exit 1; done
+	cd jobs/qlora && for one in wandb mlflow trackio harness; do $(UV) $$one.in -c $(CURDIR)/.venv/all.lock $(OURS) -o $$one.lock || exit 1; done
 
 record: $(STAMP)  ## the transcripts that README.md shows, from two real runs
 	$(BIN)/python -m docs.record

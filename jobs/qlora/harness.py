@@ -6,11 +6,14 @@ needs from the Hub. It is installed (harness.lock) only where a job names one of
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from .job import Adjacent, Job, tell
 
+FOLDER = "harness"
+"""In the run's folder: the harness' packages, beside the interpreter's own and after them."""
 BATCH = 8
 """Requests at once: one of a multiple-choice task is a few hundred tokens, each with its logits."""
 
@@ -24,7 +27,10 @@ class Harness(Protocol):
 
 def run(job: Job, speaker: Any, task: Adjacent) -> Mapping[str, Any]:
     """Run a task by its name; task files of one's own may lie in bundle/harness."""
-    from lm_eval import simple_evaluate  # late, both: not installed where no job names a task
+    added = str(job.run / FOLDER)
+    if added not in sys.path:
+        sys.path.append(added)
+    from lm_eval import simple_evaluate  # late, all three: not installed where no job names a task
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 

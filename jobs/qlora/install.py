@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from . import harness
 from .job import Job, read_job, tell
 from .trackers import FOLDER, asked
 
@@ -111,11 +112,22 @@ def add_trackers(python: str, job: Job) -> None:
     Their locks hold what requirements.lock does not. A tracker that cannot be had is said, and is no reason to stop.
     """
     for name in asked(os.environ, private=job.private):
-        target = ["--target", str(job.run / FOLDER), "--no-deps", "--require-hashes", "--no-input", "-q"]
-        command = [python, "-m", "pip", "install", *target, "-r", str(HERE / (name + ".lock"))]
-        print("+ " + " ".join(command), flush=True)
-        if subprocess.run(command, check=False).returncode:
+        if not add(python, name, job.run / FOLDER):
             tell(job, "warning", code="tracker", text=name + " could not be installed: the job's log says why")
+
+
+def add_harness(python: str, job: Job) -> None:
+    """The locked packages of lm-evaluation-harness, in the same way, where an adjacent task is one of its."""
+    if any(task.harness for task in job.adjacent) and not add(python, "harness", job.run / harness.FOLDER):
+        tell(job, "warning", code="harness-failed", text="it could not be installed: the job's log says why")
+
+
+def add(python: str, name: str, folder: Path) -> bool:
+    """Install NAME.lock into a folder of its own; whether that worked."""
+    target = ["--target", str(folder), "--no-deps", "--require-hashes", "--no-input", "-q"]
+    command = [python, "-m", "pip", "install", *target, "-r", str(HERE / (name + ".lock"))]
+    print("+ " + " ".join(command), flush=True)
+    return subprocess.run(command, check=False).returncode == 0
 
 
 def main() -> None:
@@ -124,6 +136,7 @@ def main() -> None:
     run_folder = job.run
     chosen = choose([sys.executable, str(run_folder / "venv" / "bin" / "python"), *IMAGES], run_folder / "venv")
     add_trackers(chosen, job)
+    add_harness(chosen, job)
     aside = run_folder / "python.tmp"
     aside.write_text(chosen, encoding="utf-8")
     aside.replace(run_folder / "python")
