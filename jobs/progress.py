@@ -325,7 +325,7 @@ def _memory(fields: Fields, at: datetime) -> Event:
 
 
 def _evaluated(fields: Fields, at: datetime) -> Event:
-    return Evaluated(at=at, arm=fields.text("arm", cap=32), done=fields.whole("done"), of=fields.whole("of"))
+    return Evaluated(at=at, arm=fields.text("arm", cap=64), done=fields.whole("done"), of=fields.whole("of"))
 
 
 def _checkpoint(fields: Fields, at: datetime) -> Event:
@@ -339,7 +339,7 @@ def _checkpoint(fields: Fields, at: datetime) -> Event:
 
 
 def _result(fields: Fields, at: datetime) -> Event:
-    return Result(at=at, arm=fields.text("arm", cap=32), metrics=fields.metrics("metrics"), n=fields.whole("n"))
+    return Result(at=at, arm=fields.text("arm", cap=64), metrics=fields.metrics("metrics"), n=fields.whole("n"))
 
 
 def _warned(fields: Fields, at: datetime) -> Event:

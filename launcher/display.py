@@ -282,8 +282,16 @@ def _bar(snapshot: Snapshot, width: int) -> str:
 def _counted(snapshot: Snapshot) -> tuple[int, int, str]:
     """How far the present phase is: done, of how many, of what."""
     if snapshot.phases and snapshot.phases[-1][0] == "evaluate":
-        return snapshot.evaluated, snapshot.evaluate_of, f"{snapshot.arm} test row".strip()
+        return snapshot.evaluated, snapshot.evaluate_of, _asked(snapshot.arm)
     return snapshot.step, snapshot.of, "step"
+
+
+def _asked(arm: str) -> str:
+    """What is counted: "base test row"; "base general row" of an adjacent task; "prompt trial" before one is chosen."""
+    model, _, task = arm.partition("/")
+    if task:
+        return f"{model} {task} row"
+    return "prompt trial" if arm == "prompts" else f"{arm} test row".strip()
 
 
 def _facts(view: View, now: datetime, width: int) -> list[str]:
