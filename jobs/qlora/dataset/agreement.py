@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,26 +15,95 @@ SENTENCE = re.compile(r"\n+|(?<=[.!?。！？])\s+")
 NUMBER = re.compile(r"(?<![\w.,])(\d+(?:[.,]\d+)*)(?:[a-zA-Z]{1,2})?(?!\w)")
 CODE = re.compile(r"(?<!\w)(?=\w*\d)[^\W\d]\w{2,}(?!\w)|(?<!\w)\d\w*[^\W\d]\w*\d\w*(?!\w)")
 """A word with a digit in it, as an article number, a serial number or `call_7`; not `b4`."""
-MOSTLY = 0.5
+MOSTLY = 0.8
 """A text whose words more than so often begin with a capital is a headline, or shouts: capitals mark no names there."""
 SMALL = frozenset(
-    """a an the to of in on at for from by with and or is are was were be been has have had i my me we our us you your
-    it its this that these those do does did can could would will should shall may please pls kindly hi hello hey there
-    dear team thanks thank cheers regards kind many good morning so just really very then here now""".split()
+    [
+        "a",
+        "an",
+        "the",
+        "to",
+        "of",
+        "in",
+        "on",
+        "at",
+        "for",
+        "from",
+        "by",
+        "with",
+        "and",
+        "or",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "has",
+        "have",
+        "had",
+        "i",
+        "my",
+        "me",
+        "we",
+        "our",
+        "us",
+        "you",
+        "your",
+        "it",
+        "its",
+        "this",
+        "that",
+        "these",
+        "those",
+        "do",
+        "does",
+        "did",
+        "can",
+        "could",
+        "would",
+        "will",
+        "should",
+        "shall",
+        "may",
+        "please",
+        "pls",
+        "kindly",
+        "hi",
+        "hello",
+        "hey",
+        "there",
+        "dear",
+        "team",
+        "thanks",
+        "thank",
+        "cheers",
+        "regards",
+        "kind",
+        "many",
+        "good",
+        "morning",
+        "so",
+        "just",
+        "really",
+        "very",
+        "then",
+        "here",
+        "now",
+    ]
 )
 """English words that change no question's meaning; `not`, `no` and every word that names a thing are not among them."""
 
 
 def normalised(text: str) -> str:
-    """NFKC, case folded, punctuation and whitespace as single spaces; the text itself where nothing else is in it.
+    """NFKC, case folded, without punctuation, single spaces; the text itself where it is nothing but punctuation.
 
-    A sign, decimal point or operator that touches a digit stays: 1.5 is not 15, -3 is not 3.
+    Signs that carry a value stay: 1.5 is not 15, -3 is not 3, C++ is not C; 1,200 is 1200.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    kept = re.sub(r"(?<!\d)[.,](?=\d)|(?<=\d)[.,](?!\d)|(?<=\d)[,](?=\d{3}\b)", " ", folded)
-    words = re.sub(r"(?<!\w)-(?=\d)", "\0", kept)
-    words = re.sub(r"[^\w\s\0+<>=*/^%$€£.,]|(?<!\d)[.,/](?!\d)|[.,](?!\d)", " ", words)
-    return " ".join(words.replace("\0", "-").split()) or folded.strip()
+    kept = re.sub(r"[^\w\s+<>=*/^%$€£#.,-]", " ", re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", folded))
+    kept = re.sub(r"[.,](?!\d)|-(?!\d)|(?<=\w)-", " ", kept)
+    return " ".join(kept.split()) or " ".join(folded.split())
 
 
 def canonical(target: str) -> str:
@@ -51,16 +122,23 @@ def is_json(target: str) -> bool:
     return canonical(target)[:1] in ("{", "[")
 
 
+UNITS = frozenset(["celsius", "fahrenheit", "kelvin", "euro", "euros", "dollar", "dollars"])
+"""Written with a capital, and no names: 20 °C is 20 degrees Celsius."""
+
+
 @dataclass(frozen=True)
 class Said:
     """A text with what is read off it, once."""
 
     text: str
+    known: frozenset[str] = frozenset()
+    """Names, by `known_names`: they are names in lower case and at a sentence's beginning too."""
 
     @cached_property
     def words(self) -> tuple[str, ...]:
         """Its words, folded."""
-        return tuple(word.casefold() for word in WORD.findall(unicodedata.normalize("NFKC", self.text)))
+        found = WORD.findall(unicodedata.normalize("NFKC", self.text))
+        return tuple(re.sub(r"['’]s$", "", word.casefold()) for word in found)
 
     @cached_property
     def content(self) -> frozenset[str]:
@@ -76,21 +154,36 @@ class Said:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Words with a capital that no sentence begins with, in order, folded; none in a headline."""
-        words = WORD.findall(self.text)
-        capitals = [word for word in words if word[0].isupper()]
-        if len(capitals) > MOSTLY * max(1, len(words)) and len(words) > 3:
-            return ()
-        names: list[str] = []
-        for sentence in SENTENCE.split(self.text):
-            found = WORD.findall(sentence)
-            names += [word.casefold() for word in found[1:] if word[0].isupper() and word.casefold() not in SMALL]
-        return tuple(names)
+        """Its words that are known names, in order."""
+        return self.ordered(self.known)
+
+    def ordered(self, marks: Set[str]) -> tuple[str, ...]:
+        """Those of its words that are marks, as they come."""
+        return tuple(word for word in self.words if word in marks)
 
     @cached_property
     def sentences(self) -> tuple[str, ...]:
         """Its lines and sentences."""
         return tuple(part.strip() for part in SENTENCE.split(self.text) if part.strip())
+
+
+def known_names(texts: Iterable[str]) -> frozenset[str]:
+    """Words that these texts write with a capital inside a sentence more often than in lower case, folded."""
+    inside: Counter[str] = Counter()
+    lower: Counter[str] = Counter()
+    for text in texts:
+        inside.update(capitals(text))
+        lower.update(word for word in WORD.findall(text) if word.islower())
+    return frozenset(word for word, count in inside.items() if count > lower[word]) - UNITS - SMALL
+
+
+def capitals(text: str) -> list[str]:
+    """Words of two letters and more with a capital inside a sentence; none in a headline, where it marks nothing."""
+    words = WORD.findall(text)
+    if len(words) > 3 and sum(word[0].isupper() for word in words) > MOSTLY * len(words):
+        return []
+    inside = (word for sentence in SENTENCE.split(text) for word in WORD.findall(sentence)[1:])
+    return [re.sub(r"['’]s$", "", word.casefold()) for word in inside if len(word) > 1 and word[0].isupper()]
 
 
 def same_facts(one: Said, two: Said) -> bool:
@@ -108,7 +201,8 @@ def same_words(one: Said, two: Said) -> bool:
 
     The order of names keeps "Ann pays Bob" and "Bob pays Ann" apart.
     """
-    if one.numbers != two.numbers or order(one) != order(two):
+    marks = {*one.names, *two.names, *one.numbers, *two.numbers}
+    if one.numbers != two.numbers or one.ordered(marks) != two.ordered(marks):
         return False
     left, right = one.content - two.content, two.content - one.content
     if len(left) != len(right):
@@ -122,24 +216,14 @@ def same_words(one: Said, two: Said) -> bool:
     return True
 
 
-def order(said: Said) -> tuple[str, ...]:
-    """The content words of a text whose order tells who does what: its numbers and names as they come."""
-    marks = set(said.names) | said.numbers
-    return tuple(word for word in said.words if word in marks)
-
-
 def slip(one: str, two: str) -> bool:
-    """One letter lost, doubled or exchanged, or two that changed places, in a word of five letters and no digit."""
-    if one == two:
-        return True
+    """One letter lost or doubled, or two that changed places, after the first, in a word of five letters and more."""
     short, long = sorted((one, two), key=len)
-    if len(short) < 4 or len(long) < 5 or len(long) - len(short) > 1 or any(sign.isdigit() for sign in one + two):
-        return False
-    start = next((at for at, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
-    if start == 0:
-        return False
-    if len(short) < len(long):
-        return short[start:] == long[start + 1 :]
-    return short[start + 1 :] == long[start + 1 :] or (
-        short[start : start + 2] == long[start : start + 2][::-1] and short[start + 2 :] == long[start + 2 :]
+    if one == two or len(long) < 5 or any(sign.isdigit() for sign in one + two):
+        return one == two
+    at = next((at for at, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
+    lost = len(long) == len(short) + 1 and short[at:] == long[at + 1 :]
+    turned = (
+        len(long) == len(short) and short[at : at + 2] == long[at : at + 2][::-1] and short[at + 2 :] == long[at + 2 :]
     )
+    return at > 0 and (lost or turned)

@@ -1,0 +1,1 @@
+"""How well repeats are found, on rows whose paraphrases people wrote and no embedder made."""
