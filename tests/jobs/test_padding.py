@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.padding import padded_tokens
+from jobs.padding import packed, padded_tokens
 
 LENGTHS = st.lists(st.integers(1, 5000), min_size=1, max_size=60)
 
@@ -39,3 +39,17 @@ def test_many_rows_are_quick_and_do_not_underflow() -> None:
     assert padded_tokens(lengths, 4) == pytest.approx(
         200_000 * 160_001, rel=1e-4
     )  # the mean of the longest of 4 is 4/5
+
+
+@given(st.lists(st.integers(1, 512), min_size=1, max_size=200))
+def test_packed_sequences_hold_every_token_once_and_none_is_too_full(lengths: list[int]) -> None:
+    filled = packed(lengths, 512)
+    assert sum(filled) == sum(lengths)
+    assert max(filled) <= 512
+    # Best fit decreasing never needs more than 11/9 of the least number, plus four (Johnson 1973).
+    assert len(filled) <= 11 / 9 * -(-sum(lengths) // 512) * 2 + 4
+
+
+def test_rows_are_packed_into_the_fullest_sequence_with_room() -> None:
+    assert sorted(packed([6, 4, 7, 3, 5], 10)) == [5, 10, 10]
+    assert packed([10, 10], 10) == [10, 10]

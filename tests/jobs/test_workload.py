@@ -168,6 +168,28 @@ def test_repeated_conversations_are_counted_as_often_as_they_are_trained_on(tmp_
     assert "data: 10 conversations are repeats, and are trained on all the same" in remarks(measured)
 
 
+def test_packing_makes_fewer_and_longer_rows_and_leaves_the_examples_as_they_are(tmp_path: Path) -> None:
+    data(tmp_path, lines=chats("u" * 32, "a" * 16, 40))
+    train = {"max_length": 110, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 1}
+    plain, packed = job(tmp_path, train=train), job(tmp_path, train={**train, "packing": True})
+    assert (plain.examples, packed.examples, packed.packed_examples) == (40, 40, 10)
+    assert (plain.longest_tokens, packed.longest_tokens) == (25, 100)
+    assert packed.tokens_per_epoch == plain.tokens_per_epoch == packed.padded_tokens_per_epoch
+    assert packed.steps * 4 == plain.steps
+    assert packed.recipe.packed
+
+
+def test_looks_at_validation_rows_a_merged_model_and_dora_are_work_too(tmp_path: Path) -> None:
+    data(tmp_path, "train", TEN)
+    data(tmp_path, "validation", chats("uu", "a" * 64, 3))
+    more = job(tmp_path, train={"use_dora": True, "eval_steps": 2, "max_steps": 5}, export={"merged": True})
+    assert (more.validation_tokens, more.validation_steps, more.looks) == (3 * (1 + 5 + 20 + 5), 2, 3)
+    assert more.merged_gib == pytest.approx(more.shape.parameters * 2 / 1024**3)
+    assert more.recipe.dora
+    plain = job(tmp_path)
+    assert (plain.merged_gib, plain.recipe.dora, plain.validation_steps) == (0.0, False, plain.save_steps)
+
+
 def test_test_rows_come_from_their_file_or_from_a_share_of_the_training_file(tmp_path: Path) -> None:
     shares = job(tmp_path, data={"split": {"validation": 0.1, "test": 0.2}})
     assert (shares.examples, shares.evaluated_examples) == (7, 2)

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from pricing.estimate import PHASES, estimate
 from pricing.gpus import all_gpus, by_name
 from pricing.interval import Interval, around, total
+from pricing.memory import disk_gib
 from pricing.offer import Billing, Fees, Offer
 from pricing.plan import make_plan
-from pricing.throughput import generation_seconds, padded_tokens, tokens_per_second
-from pricing.workload import Method, Optimizer, Recipe, Workload
+from pricing.throughput import arm_shares, generation_seconds, padded_tokens, tokens_per_second
+from pricing.workload import Asked, Method, Optimizer, Recipe, Workload
 from tests.pricing.samples import MISTRAL, cpu, offer, spot, terms, workload
 
 TINY = dataclasses.replace(
@@ -109,6 +110,47 @@ def test_lora_reads_no_4_bit_weights_but_holds_more() -> None:
     qlora = estimate(offer(), workload(), terms())
     assert lora.tokens_per_second.expected > qlora.tokens_per_second.expected
     assert lora.fit.needed_gib > qlora.fit.needed_gib
+
+
+def seconds_of(job: Workload, name: str) -> float:
+    return next(phase.seconds.expected for phase in estimate(offer(), job, terms()).phases if phase.name == name)
+
+
+def test_what_is_asked_decides_how_long_the_evaluation_takes() -> None:
+    def arm(name: str, **changes: float) -> Asked:
+        return dataclasses.replace(Asked(arm=name, rows=100, row_tokens=800.0, new_tokens=128), **changes)  # type: ignore[arg-type]  # a test's own words for the fields
+
+    two = workload(asked=(arm("base"), arm("tuned")))
+    three = workload(asked=(arm("base"), arm("prompted", row_tokens=3000.0), arm("tuned")))
+    assert two.loads == three.loads == 2
+    assert seconds_of(three, "evaluate") > seconds_of(two, "evaluate")
+    longer = workload(asked=(arm("base", rows=500.0), arm("tuned", new_tokens=512.0)))
+    assert seconds_of(longer, "evaluate") > 2 * seconds_of(two, "evaluate")
+    shares = arm_shares(three, by_name("A10G"))
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["prompted"] > shares["base"] == shares["tuned"]
+    assert arm_shares(workload(evaluated_examples=0), None) == {}
+
+
+def test_dora_looks_at_validation_rows_and_a_merged_model_take_their_time() -> None:
+    plain = workload()
+    assert seconds_of(workload(recipe=Recipe(dora=True)), "train") > 1.5 * seconds_of(plain, "train")
+    assert workload(recipe=Recipe(dora=True)).quantisation is plain.quantisation
+    looking = workload(validation_tokens=100_000, validation_steps=10)
+    assert looking.looks == 8
+    assert seconds_of(looking, "train") > seconds_of(plain, "train")
+    merged = workload(merged_gib=13.5)
+    assert seconds_of(merged, "pull") > seconds_of(plain, "pull") + 3600
+    assert disk_gib(merged) >= disk_gib(plain) + 10
+    assert estimate(offer(), merged, terms()).egress_usd > estimate(offer(), plain, terms()).egress_usd + 1
+
+
+def test_packed_rows_are_fewer_steps_of_the_same_tokens() -> None:
+    packed = workload(
+        packed_examples=160, padded_tokens_per_epoch=312_000, longest_tokens=2048, recipe=Recipe(packed=True)
+    )
+    assert packed.steps < workload().steps
+    assert seconds_of(packed, "train") < seconds_of(workload(), "train")
 
 
 def cost(job: Workload, one: Offer) -> Decimal:
