@@ -18,9 +18,8 @@ SEED = 17
 ALPHA = 0.05
 POWER = 0.8
 """How often a difference of the stated size would have been shown: 4 times in 5, the custom since Cohen 1988."""
-MOST_DRAWS = 100_000_000
-"""Over all resamples: 100 MB, some seconds. Of more than 10,000 items fewer resamples are drawn, never below 1,000:
-with so many items the ends of an interval are steady."""
+MOST_DRAWS = 50_000_000
+"""Over all resamples: 50 MB, a second or two. Of more than 5,000 items fewer resamples are drawn, never below 1,000."""
 LEAST_RESAMPLES = 1_000
 _CHUNK_DRAWS = 4_000_000
 """At a time: 32 MB of numbers."""

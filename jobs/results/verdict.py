@@ -79,7 +79,8 @@ def _headline(kind: Kind, one: Difference, shown: float, paid: Paid) -> tuple[An
         same = "a better prompt does the same" if one.against == "prompted" else f"{NAMES[one.against]} does the same"
         return "not worth it", f"not worth it: {same} (difference {signed(one)}, {ends(one)}, n={one.n})"
     could = f"this test set of {one.n} could only have shown differences above {shown:.2f}"
-    return "not distinguishable", f"not distinguishable: {could} ({gain})"
+    seen = f"{kind.title} {signed(one)} {over(one.against)}, {ends(one)}"
+    return "not distinguishable", f"not distinguishable: {could}; it showed {seen}"
 
 
 def signed(one: Difference) -> str:

@@ -13,10 +13,9 @@ from tests.jobs.results.home import arm
 PAID = Paid(training_usd=Decimal("0.79"), usd_per_hour=Decimal("0.72"), machine="g5.xlarge")
 
 
-def timed(name: str, seconds: float | None, **told: object) -> ArmItems:
-    return replace(
-        arm(name, ["a"] * 100, ["a"] * 100), told=Told.model_validate({"seconds": seconds, "batch": 50, **told})
-    )
+def timed(name: str, seconds: float | None, **more: object) -> ArmItems:
+    told = Told.model_validate({"seconds": seconds, "batch": 50, **more})
+    return replace(arm(name, ["a"] * 100, ["a"] * 100), told=told)
 
 
 def of(paid: Paid, *arms: ArmItems) -> dict[str, Serving]:
