@@ -89,6 +89,10 @@ UNDERSTOOD: list[tuple[bytes, Event]] = [
     ),
     (line("evaluated", arm="base", done=5, of=100), Evaluated(at=AT, arm="base", done=5, of=100)),
     (
+        line("result", arm=f"tuned/{'x' * 40}", metrics={}, n=1),
+        Result(at=AT, arm=f"tuned/{'x' * 40}", metrics={}, n=1),
+    ),
+    (
         line("checkpoint", name="step-4", step=4, bytes=10, sha256="0" * 64),
         Checkpoint(at=AT, name="step-4", step=4, bytes=10, sha256="0" * 64),
     ),

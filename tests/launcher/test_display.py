@@ -90,6 +90,21 @@ def test_the_live_lines_show_state_phases_bar_and_facts(width: int, snapshot: Sn
     assert display.progress(view, NOW, width) == snapshot
 
 
+@pytest.mark.parametrize(
+    ("arm", "line"),
+    [
+        ("base", "25 %  base test row 3/12"),
+        ("prompts", "25 %  prompt trial 3/12"),
+        ("prompted", "25 %  prompted test row 3/12"),
+        ("tuned/general", "25 %  tuned general row 3/12"),
+    ],
+)
+def test_the_live_lines_say_what_is_asked(arm: str, line: str) -> None:
+    work = replace(values.snapshot_of_work(), phases=(("evaluate", 9.0),), arm=arm, evaluated=3, evaluate_of=12)
+    view = View(run=values.RUN, state=State.RUNNING, started_at=NOW, snapshot=work)
+    assert line in display.progress(view, NOW, 80)
+
+
 @WIDTHS
 def test_every_event_has_its_words(width: int, snapshot: SnapshotAssertion) -> None:
     assert "\n".join(display.text(event, NOW, width) for event in values.events()) == snapshot
