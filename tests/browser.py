@@ -50,6 +50,10 @@ class Page:
     exceptions: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     """Every address that it asked for, its own among them."""
+    blocked: list[str] = field(default_factory=list)
+    """Of them, those that the page's own policy kept from being asked."""
+    asked: dict[str, str] = field(default_factory=dict)
+    """Addresses by the browser's number of the request."""
     downloads: list[str] = field(default_factory=list)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
@@ -109,6 +113,9 @@ class Page:
             self.exceptions.append(details.get("exception", {}).get("description") or details["text"])
         elif method == "Network.requestWillBeSent":
             self.requests.append(parameters["request"]["url"])
+            self.asked[parameters["requestId"]] = parameters["request"]["url"]
+        elif method == "Network.loadingFailed" and parameters.get("blockedReason"):
+            self.blocked.append(self.asked.get(parameters["requestId"], ""))
         elif method == "Page.downloadWillBegin":
             self.downloads.append(parameters["suggestedFilename"])
 
