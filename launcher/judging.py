@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from launcher import scoring
@@ -14,6 +15,7 @@ from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
 from launcher.interrupt import Interrupted
 from launcher.run import Run
+from launcher.wire import usd
 from launcher.world import World
 
 if TYPE_CHECKING:  # for start-up time
@@ -28,6 +30,8 @@ if TYPE_CHECKING:  # for start-up time
 # neither a judge nor a larger model.
 
 STOPPED = "stopped, as asked"
+SLICE_SECONDS = 0.5
+"""The longest that a pause goes on when there is nothing to wait for any more."""
 TOLD_SHARE = 4
 """How far the asking is, is said after each quarter."""
 
@@ -216,9 +220,27 @@ def _asker(of: Ran, to: "Endpoint", name: str, world: World) -> "Asker":
     from jobs.judge.failures import EndpointError
 
     try:
-        return Asker(Client(to, world.environ), Book(of.run_folder / f"{name}.jsonl"))
+        stopping = Event()
+        client, book = Client(to, world.environ), Book(of.run_folder / f"{name}.jsonl")
+        return Asker(client, book, sleep=_pause(world, stopping), stopping=stopping)
     except EndpointError as error:
         raise told(error) from error
+
+
+def _pause(world: World, stopping: Event) -> Callable[[float], None]:
+    """Between two tries; ends early where another question ended it all, or somebody asked to stop."""
+    from jobs.judge.failures import Stopped
+
+    def pause(seconds: float) -> None:
+        left = seconds
+        while left > 0 and not stopping.is_set():
+            try:
+                world.sleep(min(left, SLICE_SECONDS))
+            except Interrupted:
+                raise Stopped(STOPPED) from None
+            left -= SLICE_SECONDS
+
+    return pause
 
 
 def _ended(ask: Callable[[], object], said: Said) -> str:
@@ -268,7 +290,7 @@ def _before(name: str, to: "Endpoint", asker: "Asker", left: int, worst_usd: Any
         free = is_near(address.hostname or "")
         return text + ("" if free else "; no prices in launch.yaml: its cost is not known, and the cap cannot hold")
     spent = f", ${asker.purse.spent_usd:.4f} of it spent" if asker.purse.spent_usd else ""
-    return f"{text}, at most ${worst_usd:.4f}; never more than the cap of ${to.cap_usd:f}{spent}"
+    return f"{text}, at most ${worst_usd:.4f}; never more than the cap of ${usd(to.cap_usd)}{spent}"
 
 
 def _system_text(of: Ran) -> str:
@@ -290,6 +312,7 @@ def told(error: "EndpointError") -> LaunchError:
     from jobs.judge.judge import Useless
 
     rows: list[tuple[tuple[type[EndpointError], ...], LaunchError]] = [
+        ((failures.Stopped,), _stopped()),
         ((failures.NoKey, failures.OpenKey), _as(error, code="endpoint-key", exit_code=Exit.USAGE)),
         ((failures.UnknownModel, failures.Misplaced), _as(error, code="endpoint-address", exit_code=Exit.USAGE)),
         ((failures.KeyRefused, failures.NoCredit), _as(error, code="endpoint-account", exit_code=Exit.PROVIDER)),

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from launcher.judging import Ran, Said
-from launcher.wire import Json
+from launcher.wire import Json, usd
 
 if TYPE_CHECKING:  # for start-up time
     from jobs.results.summary import Judged, Judging, Votes
@@ -46,7 +46,7 @@ def document(said: Said) -> dict[str, Json]:
         "larger": said.larger,
         "judging": judging,
         "unfinished": "" if failure is None else failure.message,
-        "cost_usd": f"{_usd(said):f}",
+        "cost_usd": usd(_usd(said)),
     }
 
 
@@ -78,33 +78,41 @@ def _judging(found: "Judging") -> list[tuple[str, str]]:
 
 
 def _pair(pair: "Judged") -> list[tuple[str, str]]:
-    rows = [("", f"tuned against {pair.against}: {_share(pair)}")]
+    rows = [(f"  {pair.against}", _share(pair))]
     if pair.wins + pair.ties + pair.losses > pair.identical:
-        orders = f"both orders agreed on {pair.agreement:.0%}"
-        rows.append(("", f"  {orders}; the first place was chosen in {pair.first_position:.0%}"))
+        first = _percent(pair.first_position)
+        rows.append(("", f"both orders agreed on {_percent(pair.agreement)}; the first place was chosen in {first}"))
     if pair.unusable:
-        rows.append(("", f"  {pair.unusable} more got no verdict, and count for nothing"))
+        rows.append(("", f"{pair.unusable} more got no verdict, and count for nothing"))
     return rows
 
 
 def _votes(one: "Votes") -> list[tuple[str, str]]:
-    people = "1 person" if one.voters == 1 else f"{one.voters} people"
-    rows = [("votes", f"tuned against {one.against}, {people}: {_share(one)}")]
+    rows = [("votes", "1 person" if one.voters == 1 else f"{one.voters} people"), (f"  {one.against}", _share(one))]
     if one.agreement is not None:
-        rows.append(("", f"two of them chose the same on {one.agreement:.0%} of what both saw"))
+        rows.append(("", f"two of them chose the same on {_percent(one.agreement)} of what both saw"))
     if one.skipped:
         rows.append(("", f"{one.skipped} items that nobody chose on count for nothing"))
     return rows
 
 
 def _share(one: "Judged | Votes") -> str:
+    """How tuned fared against the arm of the row."""
     share = one.share
-    between = "" if share.low is None or share.high is None else f" (95 %: {share.low:.2f} to {share.high:.2f})"
-    apart = "not distinguishable" if not one.distinguishable else "better" if share.value > 0.5 else "worse"
-    return (
-        f"{one.wins} won, {one.ties} tied, {one.losses} lost; "
-        f"wins and half the ties {share.value:.2f}{between}, {apart}"
-    )
+    told = f"tuned won {one.wins}, tied {one.ties}, lost {one.losses}: {share.value:.2f}"
+    if share.low is None or share.high is None:
+        return told
+    return f"{told} ({share.low:.2f} to {share.high:.2f}), {_apart(one, share.low, share.high)}"
+
+
+def _apart(one: "Judged | Votes", low: float, high: float) -> str:
+    if one.distinguishable:
+        return "better" if one.share.value > 0.5 else "worse"
+    return "cannot be told apart" if low <= 0.5 <= high else "too few differ to be told apart"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.0f} %"
 
 
 def _usd(said: Said) -> Decimal:
@@ -113,9 +121,8 @@ def _usd(said: Said) -> Decimal:
 
 
 def _cost(said: Said) -> tuple[str, str]:
-    caps = []
-    if said.larger is not None:
-        caps.append(f"${Decimal(said.larger['cost_usd']):.4f} of ${said.larger['cap_usd']} (larger model)")
+    spent = [] if said.larger is None else [("larger model", said.larger["cost_usd"], said.larger["cap_usd"])]
     if said.judging is not None:
-        caps.append(f"${Decimal(said.judging.cost_usd):.4f} of ${said.judging.cap_usd} (judge)")
-    return ("cost", f"{', '.join(caps) or '$0'}; besides the run's budget")
+        spent.append(("judge", said.judging.cost_usd, said.judging.cap_usd))
+    told = (f"{who} ${Decimal(cost):.4f} of ${usd(Decimal(cap))}" for who, cost, cap in spent)
+    return ("cost", f"{', '.join(told) or '$0'}; besides the run's budget")

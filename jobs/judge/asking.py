@@ -5,11 +5,12 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from jobs.judge import failures
 from jobs.judge.cache import Answer, Asked, Book, Failed, key_of
-from jobs.judge.endpoint import LONGEST_PAUSE_SECONDS, Client, Request
+from jobs.judge.endpoint import LONGEST_PAUSE_SECONDS, Client, Reply, Request
 from jobs.judge.failures import EndpointError
 from jobs.judge.purse import Purse, cost_usd
 from jobs.spec_evaluate import Endpoint
@@ -27,13 +28,16 @@ A = TypeVar("A")
 
 
 class Asker:
-    """Asks one endpoint for one run. `sleep` is the pause between tries; by default one that `stopping` ends."""
+    """Asks one endpoint for one run. `sleep` is the pause between tries, which should end with `stopping`."""
 
-    def __init__(self, client: Client, book: Book, sleep: Callable[[float], object] | None = None) -> None:
+    def __init__(
+        self, client: Client, book: Book, *, sleep: Callable[[float], object], stopping: threading.Event | None = None
+    ) -> None:
         self.to, self.book, self._client = client.to, book, client
-        self.stopping = threading.Event()
+        self.stopping = stopping or threading.Event()
         self.purse = Purse(client.to.cap_usd, book.spent_usd)
-        self._sleep = sleep or self.stopping.wait
+        self._sleep = sleep
+        self._beyond = (0, 0)
 
     def ask(self, request: Request, key: str) -> Answer:
         """The kept answer, else a new one. Raises one of `failures` after as many tries as its kind allows."""
@@ -55,6 +59,16 @@ class Asker:
                     raise
             self._sleep(pause)
 
+    def _worst_usd(self, request: Request) -> Decimal:
+        prompt, new = self._beyond
+        return cost_usd(self.to, request.most_prompt_tokens + prompt, request.max_tokens + new)
+
+    def _learn(self, request: Request, reply: Reply) -> None:
+        """A server that adds a prompt of its own, or does not keep to max_tokens, does so again: set aside more."""
+        prompt, new = self._beyond
+        more = (reply.prompt_tokens - request.most_prompt_tokens, reply.new_tokens - request.max_tokens)
+        self._beyond = (max(prompt, more[0]), max(new, more[1]))
+
     def close(self) -> None:
         """Nothing more is asked."""
         self.stopping.set()
@@ -62,7 +76,7 @@ class Asker:
 
     def _once(self, request: Request, key: str) -> Answer:
         """Set aside, written down, sent, written down, settled: in this order, and settled whatever comes."""
-        call, worst_usd = secrets.token_hex(8), request.worst_usd(self.to)
+        call, worst_usd = secrets.token_hex(8), self._worst_usd(request)
         self.purse.reserve(worst_usd)
         really_usd = worst_usd
         try:
@@ -74,6 +88,7 @@ class Asker:
                 self.book.note(Failed(call=call, key=key, why=error.message, cost_usd=really_usd))
                 raise
             really_usd = cost_usd(self.to, reply.prompt_tokens, reply.new_tokens)
+            self._learn(request, reply)
             answer = Answer(
                 call=call,
                 key=key,

@@ -46,14 +46,18 @@ class Court:
         return tuple(arm for arm in AGAINST if any(arm in one.answers for one in self.chosen))
 
     def questions(self) -> list[Question]:
-        """Both orders of every pair whose answers differ, item by item."""
-        return [
-            question
+        """Both orders of every pair whose answers differ, item by item.
+
+        Once each: where two arms gave the same answer, what is asked of the one counts for the other too.
+        """
+        found = {
+            self.key(question, GOES[0]): question
             for one in self.chosen
             for arm in self.against
             if arm in one.answers and not one.same(TUNED, arm)
             for question in orders(one, arm)
-        ]
+        }
+        return list(found.values())
 
     def key(self, question: Question, go: int) -> str:
         """Under which its answer is kept: that of its form without the random word."""

@@ -93,3 +93,14 @@ def test_what_is_set_aside_for_calls_on_their_way_counts_against_the_cap() -> No
     with pytest.raises(failures.CapReached):
         purse.reserve(Decimal("0.71"))
     assert purse.spent_usd == Decimal("0.3")
+
+
+def test_a_server_that_adds_a_prompt_of_its_own_is_set_aside_more_for(tmp_path: Path) -> None:
+    """It bills for it, too: after the first time the cap holds again."""
+    with served(answer=echoing, usage={"prompt_tokens": 10_000, "completion_tokens": 10}) as model:
+        asker = asker_of(judge_of(model, cap_usd="0.05"), tmp_path / "calls.jsonl")
+        asker.ask(HELLO, "1")
+        asker.ask(HELLO, "2")
+        with pytest.raises(failures.CapReached):
+            asker.ask(HELLO, "3")
+        assert asker.purse.spent_usd == Decimal("0.04016")

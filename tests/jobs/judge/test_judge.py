@@ -157,6 +157,14 @@ def test_what_it_may_cost_is_known_before_and_is_never_too_little(tmp_path: Path
         assert court.worst_usd(asker) == 0
 
 
+def test_what_two_arms_answered_alike_is_asked_once(tmp_path: Path) -> None:
+    found = [made(1, RIGHT, tuned=RIGHT, prompted=WRONG, base=WRONG)]
+    with served() as model:
+        judging_of = judging(model, found, tmp_path / "judge.jsonl")
+        assert len(model.asked) == 2
+    assert [(pair.against, pair.wins) for pair in judging_of.pairs] == [("prompted", 1), ("base", 1)]
+
+
 def test_few_questions_are_on_their_way_together(tmp_path: Path) -> None:
     with served() as model:
         judging(model, items(wins=20), tmp_path / "judge.jsonl")
