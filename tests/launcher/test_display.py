@@ -116,6 +116,20 @@ def test_the_receipt_reads_as_it_should(width: int, snapshot: SnapshotAssertion)
 
 
 @WIDTHS
+def test_the_receipt_tells_the_gain_the_verdict_and_what_was_unlearned(width: int, snapshot: SnapshotAssertion) -> None:
+    text = display.receipt(values.scored_receipt(), width=width)
+    assert text == snapshot
+    assert "french" not in text
+    assert all(len(line) <= width for line in text.splitlines())
+
+
+def test_a_difference_that_could_be_chance_is_called_so() -> None:
+    paper = values.scored_receipt(gains=(values.gain("prompted", 0.03, -0.05, 0.11, distinguishable=False),))
+    text = " ".join(display.receipt(paper, width=200).split())
+    assert "(+0.03 over prompted, 95 % -0.05 to 0.11, n=100, not distinguishable)" in text
+
+
+@WIDTHS
 def test_a_receipt_of_a_bad_end_hides_nothing(width: int, snapshot: SnapshotAssertion) -> None:
     paper = values.receipt(
         outcome=Outcome.OUT_OF_BUDGET, exit_code=Exit.STOPPED, why="the budget does not allow it to go on",

@@ -117,12 +117,22 @@ def test_a_document_is_one_line() -> None:
         values.receipt(),
         values.receipt(budget_usd=None, planned_usd=None, market=None, price_seen_at=None, scores=(), gate=("exact",)),
         values.receipt(terminated=Terminated(confirmed=False, at=None, looks=0), leftovers=("volume",)),
+        values.scored_receipt(),
     ],
 )
 def test_a_kept_receipt_is_read_back_as_it_was(paper: Any) -> None:
     again = kept.receipt(wire.dumps(Settled(run=RUN, at=paper.at, receipt=paper)))
     assert wire.receipt(again) == wire.receipt(paper)
     assert again.at - paper.at == timedelta(0)
+
+
+def test_a_receipt_of_a_version_that_knew_no_gains_is_still_read() -> None:
+    document = json.loads(wire.dumps(Settled(run=RUN, at=NOW, receipt=values.receipt())))
+    for newer in ("gains", "adjacent", "verdict"):
+        del document[newer]
+    again = kept.receipt(json.dumps(document))
+    assert (again.gains, again.adjacent, again.verdict) == ((), (), "")
+    assert again.scores == values.receipt().scores
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"run": 3}'])

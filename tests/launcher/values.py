@@ -20,7 +20,7 @@ from launcher.events import (
     StateChanged,
     Warned,
 )
-from launcher.receipt import Receipt, ReceiptPhase, Results, Score, Terminated
+from launcher.receipt import Gain, Receipt, ReceiptPhase, Results, Score, Task, Terminated
 from launcher.records import RunRecord
 from launcher.run import Outcome, State
 from pricing import gpus
@@ -109,6 +109,29 @@ def receipt(**changes: Any) -> Receipt:
             Score(arm="base", metrics=(("exact", 0.02), ("partial", 0.31)), n=100),
             Score(arm="tuned", metrics=(("exact", 0.93), ("partial", 0.98)), n=100),
         ),
+    )
+    return replace(paper, **changes)
+
+
+def gain(against: str, value: float, low: float, high: float, *, distinguishable: bool = True) -> Gain:
+    return Gain(
+        metric="exact", title="exact match", against=against, value=value, low=low, high=high, n=100,
+        distinguishable=distinguishable,
+    )  # fmt: skip
+
+
+def scored_receipt(**changes: Any) -> Receipt:
+    """Of a run with per-item results: three arms, and a task that was unlearned."""
+    arms = (("base", 0.02, 0.31), ("prompted", 0.61, 0.80), ("tuned", 0.93, 0.98))
+    paper = receipt(
+        scores=tuple(Score(arm=arm, metrics=(("exact", exact), ("partial", part)), n=100) for arm, exact, part in arms),
+        gains=(gain("base", 0.91, 0.85, 0.96), gain("prompted", 0.32, 0.22, 0.41)),
+        adjacent=(
+            Task(name="sums", metric="exact", base=0.95, tuned=0.60, state="dropped"),
+            Task(name="french", metric="exact", base=0.81, tuned=0.80, state="held"),
+            Task(name="dates", metric="exact", base=0.90, tuned=0.86, state="may have dropped"),
+        ),
+        verdict="worth it: exact match +0.32 over the best prompt (95 % 0.22 to 0.41, n=100), for $0.79",
     )
     return replace(paper, **changes)
 
