@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from jobs.qlora import export
+from jobs.qlora.base import find_base
 from jobs.qlora.gguf_adapter import NoGgufError, alpha_of, architecture_of, gguf_tensors, rotary_order
 from jobs.qlora.job import Export, Job
 from tests.jobs.qlora.trained import events, job_in, train
@@ -23,7 +24,6 @@ CONFIG = {"model_type": "mistral", "num_hidden_layers": 2, "num_attention_heads"
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Job:
     """A run whose adapter is saved: every attention projection, with rank-stabilised scale."""
-    from jobs.qlora.base import find_base  # late: torch
     from jobs.qlora.train import finish
 
     targets = ["q_proj", "k_proj", "v_proj", "o_proj", "down_proj"]
@@ -61,7 +61,7 @@ def test_the_gguf_read_back_adds_to_each_weight_what_peft_adds(trained: Job) -> 
     from gguf import GGUFReader
 
     job = replace(trained, export=Export(gguf_adapter=True))
-    export.export_gguf(job, export.find_base(job), job.out / "adapter")
+    export.export_gguf(job, find_base(job), job.out / "adapter")
     reader = GGUFReader(job.out / "adapter.gguf")
     said = {name: field.contents() for name, field in reader.fields.items()}
     assert (said["general.architecture"], said["general.type"], said["adapter.type"]) == ("llama", "adapter", "lora")
@@ -152,7 +152,7 @@ def test_the_merged_model_is_in_16_bits_and_scores_what_base_and_adapter_score(t
     from jobs.qlora.parity import answer_loss, some_rows
 
     job = replace(trained, export=Export(merged=True))
-    export.export_merged(job, export.find_base(job), job.out / "adapter")
+    export.export_merged(job, find_base(job), job.out / "adapter")
     folder = job.out / "merged"
     assert {"config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"} <= {
         path.name for path in folder.iterdir()
@@ -191,6 +191,6 @@ def test_an_adapter_that_cannot_be_gguf_comes_home_all_the_same(tmp_path: Path) 
     folder = job.out / "adapter"
     folder.mkdir(parents=True)
     (folder / "adapter_config.json").write_text(json.dumps({"use_dora": True, "r": 4, "lora_alpha": 8}))
-    export.export_gguf(job, export.find_base(job), folder)
+    export.export_gguf(job, find_base(job), folder)
     assert [event["code"] for event in events(job, "warning")] == ["no-gguf"]
     assert not (job.out / "adapter.gguf").exists()
