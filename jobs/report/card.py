@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from jobs.report.given import Base, Notes, inside, rows, said, seconds, usd
-from jobs.report.markup import number, p_value, signed, words
+from jobs.report.markup import number, p_value, seen, signed, words
 from jobs.report.read import Found
 from jobs.report.training import said as training_said
 from jobs.results.summary import Metric, Summary, Value
@@ -34,7 +34,7 @@ def card(receipt: Mapping[str, object], found: Found, base: Base, notes: Notes) 
         _evaluation(found.summary),
         _limits(found),
     ]
-    return _front_matter(base, notes) + "\n" + "\n\n".join(part for part in parts if part) + "\n"
+    return seen(_front_matter(base, notes) + "\n" + "\n\n".join(part for part in parts if part) + "\n")
 
 
 def _front_matter(base: Base, notes: Notes) -> str:
@@ -52,15 +52,22 @@ def is_hub_id(base: Base) -> bool:
     return bool(_HUB_ID.fullmatch(base.model))
 
 
+def _revision(base: Base) -> str:
+    """The pinned revision, where it looks like one; "" else."""
+    return base.revision if base.revision and re.fullmatch(r"[\w.-]{1,64}", base.revision) else ""
+
+
 def plain(value: object, most: int = 200) -> str:
     """A foreign text in one line of Markdown: no tag, no link, no table's bar, no code's end."""
     line = " ".join(words(value, most).split())
-    return re.sub(r"([\\`*_{}\[\]()<>#|!~&])", r"\\\1", line)
+    return re.sub(r"([\\`*_{}\[\]<>#|!~&])", r"\\\1", line)
 
 
 def _base_name(base: Base) -> str:
     if is_hub_id(base):
-        return f"`{base.model}`" + (f" at revision `{base.revision}`" if base.revision else ", revision not pinned")
+        return f"`{base.model}`" + (
+            f" at revision `{found}`" if (found := _revision(base)) else ", revision not pinned"
+        )
     return f"a local model (`{plain(base.model.rstrip('/').rsplit('/', 1)[-1])}`)"
 
 
@@ -77,7 +84,7 @@ def _what(base: Base, found: Found, notes: Notes) -> str:
 def _use(base: Base) -> str:
     """How to load it: from beside this file."""
     model = base.model if is_hub_id(base) else "path/to/the/base/model"
-    revision = f', revision="{base.revision}"' if base.revision and is_hub_id(base) else ""
+    revision = f', revision="{_revision(base)}"' if _revision(base) and is_hub_id(base) else ""
     return f"""## How to use
 
 `python try.py "your text"`, beside this file, answers one prompt. In Python:
@@ -139,7 +146,7 @@ def _procedure(receipt: Mapping[str, object], found: Found, notes: Notes) -> str
     if isinstance(train, Mapping):
         lines += _table(
             ("setting", "value"),
-            [(name, plain(_value(train[name]))) for name in _SHOWN_SETTINGS if train.get(name) is not None],
+            [(name, _value(train[name])) for name in _SHOWN_SETTINGS if train.get(name) is not None],
         )
     machine = dict(found.environment)
     gpu = machine.get("gpu", "unknown")
@@ -164,12 +171,12 @@ def _evaluation(summary: Summary | None) -> str:
     if summary is None or not summary.metrics:
         return ""
     arms = [arm.name for arm in summary.arms if any(arm.name in metric.values for metric in summary.metrics)]
-    heads = ("metric", *(plain(arm) for arm in arms))
-    lines = ["## Evaluation", "", *_table(heads, [(plain(one.title), *_figures(one, arms)) for one in summary.metrics])]
-    lines += ["", "Brackets: 95 % intervals. " + _counts(summary)]
+    heads = ("metric", *arms)
+    lines = ["## Evaluation", "", *_table(heads, [(one.title, *_figures(one, arms)) for one in summary.metrics])]
+    lines += ["", "In brackets: 95 % intervals. " + _counts(summary)]
     differences = [
         (
-            plain(metric.title), f"{one.arm} − {one.against}", signed(one.value),
+            metric.title, f"{one.arm} − {one.against}", signed(one.value),
             f"{signed(one.low)} to {signed(one.high)}", p_value(one.p), str(one.n),
             "yes" if one.distinguishable else "no",
         )
@@ -183,8 +190,8 @@ def _evaluation(summary: Summary | None) -> str:
         heads = ("task that was not trained", "metric", "base", "tuned", "difference", "state")
         tasks = [
             (
-                plain(one.name),
-                plain(one.metric),
+                one.name,
+                one.metric,
                 number(one.base.value),
                 number(one.tuned.value),
                 signed(one.difference.value),
@@ -203,7 +210,7 @@ def _figures(metric: Metric, arms: Sequence[str]) -> list[str]:
 def _figure(one: Value | None) -> str:
     if one is None:
         return "–"
-    interval = "" if one.low is None or one.high is None else f" [{number(one.low, 2)}–{number(one.high, 2)}]"
+    interval = "" if one.low is None or one.high is None else f" ({number(one.low, 2)}–{number(one.high, 2)})"
     return number(one.value) + interval
 
 
@@ -235,9 +242,9 @@ def _limits(found: Found) -> str:
 
 
 def _table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
-    """A table of Markdown; cells are plain already."""
+    """A table of Markdown; every cell is made plain here."""
     return [
-        "| " + " | ".join(heads) + " |",
+        "| " + " | ".join(map(plain, heads)) + " |",
         "|" + " --- |" * len(heads),
-        *("| " + " | ".join(line) + " |" for line in lines),
+        *("| " + " | ".join(map(plain, line)) + " |" for line in lines),
     ]
