@@ -24,13 +24,14 @@ def figures(paper: Receipt) -> list[str]:
 
 
 def _gained(gain: Gain) -> str:
-    told = f"{gain.value:+.2f} over {SHORT.get(gain.against, gain.against)}, 95 % {_ends(gain)}, n={gain.n}"
+    told = f"{gain.value:+z.2f} over {SHORT.get(gain.against, gain.against)}, 95 % {_ends(gain)}, n={gain.n}"
     return told if gain.distinguishable else f"{told}, not distinguishable"
 
 
 def _ends(gain: Gain) -> str:
     """Without a sign in it a dash reads well."""
-    return f"{gain.low:.2f}-{gain.high:.2f}" if gain.low >= 0 else f"{gain.low:.2f} to {gain.high:.2f}"
+    ends = f"{gain.low:z.2f}", f"{gain.high:z.2f}"
+    return " to ".join(ends) if "-" in "".join(ends) else "-".join(ends)
 
 
 def _plain(scores: Sequence[Score]) -> list[str]:

@@ -85,12 +85,12 @@ def _headline(kind: Kind, one: Difference, shown: float, paid: Paid) -> tuple[An
 
 def signed(one: Difference) -> str:
     """The difference with its sign."""
-    return f"{one.value:+.2f}"
+    return f"{one.value:+z.2f}"
 
 
 def ends(one: Difference) -> str:
     """The interval in words."""
-    return f"95 % {one.low:.2f} to {one.high:.2f}"
+    return f"95 % {one.low:z.2f} to {one.high:z.2f}"
 
 
 def over(against: str) -> str:
