@@ -1,6 +1,8 @@
 """`launch judge`, `review` and `score` as typed, and the judge of a run that is just over."""
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from jobs.results.summary import Summary
 from launcher import flow
 from launcher.errors import Exit
 from launcher.events import Settled, Warned
+from launcher.lock import sole_writer
 from launcher.run import Outcome
 from tests.fake_world import FIRST_RUN, Stage
 from tests.jobs.judge.asked import served
@@ -128,6 +131,38 @@ def test_at_the_cap_it_ends_with_the_exit_code_of_a_budget(stage: Stage, launch:
     assert judging is not None
     assert 0 < judging.items < ROWS
     assert float(judging.cost_usd) <= 0.015
+
+
+def test_ctrl_c_ends_it_with_what_was_answered_and_the_next_call_goes_on(
+    stage: Stage, launch: Launch, capsys: Capture
+) -> None:
+    with served() as model:
+        results = finished(stage, settings={"evaluate": {"judge": endpoint(model)}})
+
+        def pressed(messages: Messages) -> str:
+            if len(model.asked) == 5:
+                os.kill(os.getpid(), signal.SIGINT)
+            return comparing(messages)
+
+        model.answer = pressed
+        assert launch("judge", "--json") == Exit.INTERRUPTED
+        said, error = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+        assert (error["code"], said["judging"]["unfinished"]) == ("interrupted", "stopped, as asked")
+        assert 5 <= len(model.asked) < 2 * ROWS
+        assert launch("judge") == 0
+        assert len(model.asked) == 2 * ROWS
+    judging = summary(results).judging
+    assert judging is not None
+    assert judging.items == ROWS
+
+
+def test_two_at_once_do_not_ask_the_same(stage: Stage, launch: Launch, capsys: Capture) -> None:
+    with served() as model:
+        finished(stage, settings={"evaluate": {"judge": endpoint(model)}})
+        with sole_writer(stage.folder / "home" / "runs" / FIRST_RUN):
+            assert launch("judge", "--json") == Exit.USAGE
+        assert document(capsys)["code"] == "held"
+        assert not model.asked
 
 
 def test_without_prices_nobody_is_told_that_a_cap_holds(stage: Stage, launch: Launch, capsys: Capture) -> None:
