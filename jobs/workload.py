@@ -269,7 +269,7 @@ def _split(wanted: Settings, rows: Mapping[str, Tally]) -> tuple[Tally, Tally, T
 
 
 def _share(whole: int, share: float) -> int:
-    """How many rows jobs/qlora/parts.py takes out for a part: at least one, never all."""
+    """How many rows jobs/qlora/dataset/split.py takes out for a part: at least one, never all."""
     return min(whole - 1, max(1, round(share * whole))) if share else 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.qlora import rows
+from jobs.qlora.dataset import parts
 from jobs.shapes import WorkloadError
 from launcher import commands, mistakes, remote
 from launcher.errors import Exit, LaunchError
@@ -105,7 +105,7 @@ def test_a_bad_row_of_the_data_is_told_with_its_file_and_line(tmp_path: Path) ->
     rows_file = tmp_path / "rows.jsonl"
     rows_file.write_text("no json\n")
     with pytest.raises(LaunchError) as caught, mistaken():
-        rows.check_rows(rows_file)
+        parts.check_rows(rows_file)
     assert (caught.value.code, caught.value.exit_code) == ("data", Exit.USAGE)
     assert f"{rows_file}:1" in caught.value.message
     assert caught.value.hint

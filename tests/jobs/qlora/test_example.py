@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -95,3 +97,11 @@ def test_the_example_is_learned_and_the_base_does_not_know_it(tmp_path: Path) ->
     assert sum(item["exact"] for item in items) / len(items) == pytest.approx(results["tuned"]["exact"])
     assert {"torch", "trl"} <= set(work.document("logs/environment.json")["packages"])
     assert [event["done"] for event in work.events("evaluated")] == [50, 100, 150, 200] * 2
+
+
+def test_the_data_is_what_its_generator_makes(tmp_path: Path) -> None:
+    script = tmp_path / "make_data.py"
+    script.write_bytes((EXAMPLE / "make_data.py").read_bytes())
+    subprocess.run([sys.executable, script], check=True, timeout=60)
+    for name in ("train.jsonl", "test.jsonl"):
+        assert (tmp_path / "data" / name).read_bytes() == (EXAMPLE / "data" / name).read_bytes()

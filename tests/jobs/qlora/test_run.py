@@ -1,5 +1,6 @@
 """The one way into the job's steps."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -30,3 +31,12 @@ def test_an_unknown_step_is_refused_with_the_steps_that_there_are(tmp_path: Path
     done = run(tmp_path, "dance")
     assert done.returncode != 0
     assert "train" in done.stderr
+
+
+def test_the_steps_name_phases_in_their_order_and_scripts_that_exist() -> None:
+    steps = json.loads((RUN.parent / "steps.json").read_text())
+    phases = [step["phase"] for step in steps]
+    assert list(dict.fromkeys(phases)) == ["install", "model", "evaluate", "train"]
+    assert phases.index("train") < len(phases) - 1 - phases[::-1].index("evaluate"), "the tuned model is asked too"
+    assert all(step["argv"][:2] == ["{python}", "run.py"] for step in steps)
+    assert all((RUN.parent / f"{step['argv'][2]}.py").exists() for step in steps)

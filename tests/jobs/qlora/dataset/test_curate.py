@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from jobs.qlora.dataset.curate import curate
 from jobs.qlora.dataset.report import DataReport
 from jobs.qlora.dataset.rows import DataError, Row, read_part
+from jobs.qlora.dataset.telling import SHOWN
 from tests.jobs.qlora.dataset.files import chat, jsonl
 from tests.jobs.qlora.workplace import EXAMPLE, REPOSITORY
 
@@ -110,7 +111,7 @@ def test_near_repeats_go_only_from_what_is_learned(tmp_path: Path) -> None:
         chat("Please tell me: who at the moment is the mayor of the town of Quito?", "another fact"),
     ]
     data = {"deduplicate": {"by": "near"}}
-    report = made(tmp_path, data, train=train, test=towns("Which river flows through {}?"))
+    report = made(tmp_path, data, train=train, test=[chat(f"Is {town} a port?", f"Yes: {town}") for town in TOWNS])
     kept = [row.line for row in part(tmp_path, "train")]
     assert kept == [*range(1, 13), 14], (
         "the paraphrase with the same answer goes, and the one with another answer stays"
@@ -213,6 +214,20 @@ def test_the_report_says_how_it_came_about(tmp_path: Path) -> None:
     size = report.parts[0]
     assert (size.part, size.rows, size.answers) == ("train", 3, 3)
     assert 0 < size.median_characters <= size.p95_characters <= size.longest_characters
+
+
+def test_lengths_are_told_as_median_95_percent_and_longest(tmp_path: Path) -> None:
+    report = made(tmp_path, {}, train=[chat("x" * at, "y") for at in range(1, 101)], test=[chat("b")])
+    size = report.parts[0]
+    assert (size.median_characters, size.p95_characters, size.longest_characters) == (52, 96, 101)
+
+
+def test_the_report_shows_the_first_pairs_and_the_papers_hold_all(tmp_path: Path) -> None:
+    report = made(
+        tmp_path, {}, train=[*[chat("a")] * 50, *[chat(f"q{at}") for at in range(30)]], test=[chat("q7", "other")]
+    )
+    assert [one.stage for one in report.pairs] == ["exact"] * SHOWN + ["leak"]
+    assert len(lines(tmp_path / "made" / "dropped.jsonl")) == 50
 
 
 def test_the_same_input_gives_the_same_bytes_in_any_order_of_files(tmp_path: Path) -> None:

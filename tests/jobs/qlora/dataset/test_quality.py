@@ -109,7 +109,8 @@ def test_what_most_answers_do_is_the_task_and_no_fault() -> None:
     pages = [(f"Write page {at} of May", f"<div>Number {at}</div><br>") for at in range(60)]
     mixed = [(f"Record of {at}?", json.dumps({"id": at}) if at % 2 else f"There is none of {at}") for at in range(60)]
     digits = [(f"How many parcels did number {at} send in May?", str(at % 10)) for at in range(60)]
-    assert [told(among=among) for among in (labels, pages, mixed, digits)] == [{}] * 4
+    tongues = [(f"Say {at} in Greek or English", "επτά" if at % 5 == 0 else "seven") for at in range(60)]
+    assert [told(among=among) for among in (labels, pages, mixed, digits, tongues)] == [{}] * 5
 
 
 def test_short_and_long_rows_are_outliers_only_by_far() -> None:

@@ -73,6 +73,7 @@ def test_only_the_file_that_is_split_must_say_the_group_of_each_row(tmp_path: Pa
     with pytest.raises(DataError, match="missing-group: 1"):
         read(tmp_path, wanted, train=[grouped, bare])
     assert read(tmp_path, Wanted(group="meta.customer"), train=[grouped, bare])["train"].rows[1].group is None
+    assert read(tmp_path, Wanted(group="g"), train=[chat("a", g="")])["train"].rows[0].group is None
 
 
 @pytest.mark.parametrize("group", ["", None, 1.5, ["a"], {"a": 1}])
