@@ -4,6 +4,7 @@ The answers are drawn, each item with a hardness of its own: arms that share ite
 """
 
 import json
+import math
 import random
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -108,4 +109,4 @@ def _brought(stem: Path, n: int, share: float) -> None:
 
 def _cut(share: float) -> float:
     """Below which the mean of two uniform draws lies so often."""
-    return (share / 2) ** 0.5 if share <= 0.5 else 1 - ((1 - share) / 2) ** 0.5
+    return math.sqrt(share / 2) if share <= 0.5 else 1 - math.sqrt((1 - share) / 2)

@@ -129,7 +129,7 @@ def test_ignoring_groups_would_cover_far_too_little() -> None:
         return low <= 0 <= high
 
     assert sum(covers(draw, grouped=True) for draw in range(200)) >= 182
-    assert sum(covers(draw, grouped=False) for draw in range(200)) == 123  # docs/evaluation.md: 62 %
+    assert sum(covers(draw, grouped=False) for draw in range(200)) <= 130
 
 
 def test_twenty_thousand_items_are_compared_within_bounds() -> None:
