@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jobs.results.items import common
+from jobs.results.items import in_both
 from jobs.results.kinds import Kind, Measured
 from jobs.results.resample import (
     ALPHA,
@@ -59,7 +59,7 @@ def compared(one: Measured, other: Measured, *, resamples: int = RESAMPLES) -> C
 
     McNemar's test and its p where items are right or wrong and independent; else the bootstrap decides alone.
     """
-    numbers, note = common(one.arm, other.arm)
+    numbers, note = in_both(one.arm, other.arm)
     mine, theirs = one.places, other.places
     both = [number for number in numbers if number in mine and number in theirs]
     if not both:

@@ -64,7 +64,7 @@ class Told(_Sent):
     new_tokens: Count | None = None
     batch: Count | None = None
     prompt: _Prompt | None = None
-    cost_usd: Annotated[str | float | None, Field(union_mode="left_to_right")] = None
+    cost_usd: Annotated[str, Field(max_length=40)] | None = None
     """Only of an arm behind an endpoint, whose file we write ourselves."""
     usd_per_request: Annotated[str, Field(max_length=40)] | None = None
     unfinished: Annotated[str, Field(max_length=2000)] = ""
@@ -267,7 +267,7 @@ def _item(number: int, line: _Line, *, cluster: int, prompt: str) -> Item:
     )
 
 
-def common(one: ArmItems, other: ArmItems) -> tuple[list[int], str]:
+def in_both(one: ArmItems, other: ArmItems) -> tuple[list[int], str]:
     """The numbers of the items that both arms have, the same question with the same wanted answer; and what is odd."""
     mine, theirs = one.by_number, other.by_number
     both = [number for number in sorted(mine) if number in theirs]

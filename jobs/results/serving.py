@@ -60,9 +60,9 @@ def _endpoint(arm: ArmItems) -> Serving | None:
     )
 
 
-def _usd(told: str | float | None) -> Decimal | None:
+def _usd(told: str | None) -> Decimal | None:
     try:
-        found = Decimal(str(told))
+        found = Decimal(told or "")
     except InvalidOperation:
         return None
     return found if found.is_finite() and 0 <= found <= MOST_USD else None

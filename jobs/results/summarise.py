@@ -197,7 +197,7 @@ def _arm(arm: ArmItems, settings: Mapping[str, Any]) -> Arm:
         chosen_from=len(told.prompt.tried) if told.prompt else 0,
         new_tokens=told.new_tokens,
         seconds=told.seconds,
-        cost_usd=None if told.cost_usd is None else str(told.cost_usd),
+        cost_usd=told.cost_usd,
         unfinished=told.unfinished or (f"{len(arm.items)} of {arm.of} items came home" if lacking else ""),
     )
 
