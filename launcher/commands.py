@@ -43,7 +43,7 @@ def _request(session: Session, said: dict[str, Any]) -> "Request":
 
 def _priced(session: Session, request: "Request") -> int:
     """Show the plan, and stop there."""
-    from launcher import estimate_page, estimate_wire, tables
+    from launcher import estimate_page, estimate_wire, job_data, tables
     from launcher.beside import beside
     from launcher.events import PlanMade
     from launcher.price import price
@@ -52,11 +52,12 @@ def _priced(session: Session, request: "Request") -> int:
     priced = price(request, world, from_snapshot=True)
     session.notes(priced.notes)
     now, width, plan = session.now(), session.width(), priced.plan
-    page = tables.plan_table(plan, priced.title, now, width, verbose=session.verbose)
+    data = job_data.line(priced.data.report)
+    page = tables.plan_table(plan, priced.title, now, width, data=data, verbose=session.verbose)
     around = beside(priced, world)
     page += "\n\n" + estimate_page.page(plan, around, width, verbose=session.verbose)
     page += "\n\nnext  " + _next_after_plan(request)
-    made = PlanMade(run="", at=world.now(), plan=plan, title=priced.title)
+    made = PlanMade(run="", at=world.now(), plan=plan, title=priced.title, data=data)
     session.say(page, lambda: estimate_wire.estimated(made, around))
     return 0
 
@@ -105,6 +106,27 @@ def estimate(session: Session, /, **said: Any) -> int:
     choices, what was left out and why, the phases of each kind of machine, and list prices elsewhere.
     """
     return _priced(session, _request(session, said))
+
+
+@click.command(epilog="\b\nExamples:\n  launch data\n  launch data --job my-job/launch.yaml -v\n")
+@options.speaking
+@options.naming
+@pass_session
+def data(session: Session, /, **said: Any) -> int:
+    """Show what is in the job's data: faults, repeats, leaks, conflicts, lengths, spread; nothing is rented.
+
+    What a launch does with the rows before it asks for a price. Exit 2 when the job would refuse them. With -v: every
+    kind of fault, every pair that was taken for the same, every conflict.
+    """
+    from launcher import data_page, job_data
+    from launcher.request import Request
+
+    world = session.world()
+    ready = job_data.looked_at(Request(**said), world)
+    session.notes(ready.notes)
+    page = data_page.page(ready.data, session.width(), verbose=session.verbose)
+    session.say(page, lambda: data_page.document(ready.data, world.now()))
+    return int(Exit.USAGE) if ready.data.stopping else 0
 
 
 @click.command(epilog="\b\nExamples:\n  launch offers --gpu a100 --spot\n  launch offers --provider local\n")
@@ -262,6 +284,6 @@ def init(session: Session, /, yes: bool, out: Path, **given: str | None) -> int:
 
 
 ALL = (
-    *(estimate, offers, ps, show, logs, attach, ssh, pull, stop, resume, receipt, history),
+    *(estimate, data, offers, ps, show, logs, attach, ssh, pull, stop, resume, receipt, history),
     *(report, judge, review, score, reap, doctor, init),
 )

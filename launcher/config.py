@@ -12,7 +12,7 @@ from launcher.errors import Exit, LaunchError
 if TYPE_CHECKING:  # for start-up time: only with such a key
     from pricing.own_hardware import Hardware
 
-LATER = ("notify", "durable_store", "private", "exposure_cap_usd")
+LATER = ("notify", "durable_store", "exposure_cap_usd")
 """Keys that have a meaning in the contract and none in this version: refused, because ignoring them would mislead."""
 HARDWARE = ("name", "price_usd", "watts")
 """What may stand under `hardware`."""
@@ -30,6 +30,8 @@ class Config:
     """Each provider's raw settings; the provider checks its own."""
     electricity_usd_per_kwh: Decimal | None = None
     """What a kilowatt-hour costs at home; None: nobody said, and no run at home is priced."""
+    private: bool = False
+    """Every job's data is private, but for those whose `launch.yaml` says `privacy: public`."""
     hardware: "Hardware | None" = None
     """A card that the user has or thinks of buying, with what it costs; without the price of electricity."""
 
@@ -112,6 +114,7 @@ class _Reader:
             "default_providers": self._default_providers,
             "regions": self._regions,
             "providers": self._providers,
+            "private": self._private,
             "electricity_usd_per_kwh": self._electricity,
             "hardware": self._hardware,
         }
@@ -171,6 +174,11 @@ class _Reader:
         by_name = {name: self._fraction(rates, name) for name in rates}
         default = by_name.pop("default", Decimal(0))
         return {"default_tax_fraction": default, "tax_fraction": by_name}
+
+    def _private(self, top: Mapping[str, object], key: str) -> dict[str, object]:
+        if not isinstance(top[key], bool):
+            raise self._bad(top, key, f"`{key}` must be true or false, not {top[key]!r}", f"write `{key}: true`")
+        return {key: top[key]}
 
     def _electricity(self, top: Mapping[str, object], key: str) -> dict[str, object]:
         return {key: self._money(top, key)}

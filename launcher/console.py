@@ -135,7 +135,9 @@ class PlainConsole:
 
     def _plan(self, event: PlanMade) -> None:
         now, width = self._streams.now(), self._streams.width()
-        self._streams.talk.write(tables.plan_table(event.plan, event.title, now, width, verbose=self._streams.verbose))
+        verbose = self._streams.verbose
+        page = tables.plan_table(event.plan, event.title, now, width, data=event.data, verbose=verbose)
+        self._streams.talk.write(page)
 
     def _progress(self, event: Progressed) -> None:
         told = self._told_at

@@ -27,6 +27,8 @@ class PlanMade(Happened):
     plan: Plan
     title: str
     """Job name, model, method, data, in one line."""
+    data: str = ""
+    """What the job's rows came to, in one line."""
 
 
 @dataclass(frozen=True, kw_only=True)

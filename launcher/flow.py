@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from jobs import package, spec
-from launcher import codec
+from launcher import codec, data_papers, job_data
 from launcher.books import spent_usd
 from launcher.boot import boot, ship
 from launcher.consent import consent
@@ -61,7 +61,8 @@ def launch(request: Request, world: World) -> Receipt | None:
     priced = price(request, world)
     for note in priced.notes:
         world.console.tell(Warned(run="", at=world.now(), code="note", text=note))
-    world.console.tell(PlanMade(run="", at=world.now(), plan=priced.plan, title=priced.title))
+    data = job_data.line(priced.data.report)
+    world.console.tell(PlanMade(run="", at=world.now(), plan=priced.plan, title=priced.title, data=data))
     plan, request = consent(priced.plan, request, world)
     run = open_run(request, replace(priced, plan=plan), world)
     if not request.detach:
@@ -171,6 +172,7 @@ def _pack(run: Run, request: Request, priced: Priced, world: World) -> None:
     folder_of_model = None if base is None else str(base.resolve())
     settings = {**bundle.settings, "model_folder": folder_of_model, "prompts": prompts}
     (folder / "settings.json").write_text(json.dumps(settings))
+    data_papers.keep(priced.data.papers, folder)
 
 
 def carry(run: Run, world: World, *, ending: Ending | None = None) -> Receipt:

@@ -262,13 +262,17 @@ def explain(error: BaseException, run: str = "") -> LaunchError | None:
 
 JOB_CODES = {
     "SpecError": "job-file",
-    "RowError": "data",
+    "DataError": "data",
     "WorkloadError": "workload",
     "PackageError": "package",
     "ReportError": "results",
 }
 """By name, so that telling an error loads nothing of the jobs room; any other of its errors is "job". An error that
 carries a code of its own keeps it."""
+
+
+ELSEWHERE = ("gated-model", "gated-data", "hub-unreachable")
+"""Codes of the jobs room that are about access and reach, not about how the job was written."""
 
 
 def _from_jobs(error: BaseException) -> LaunchError | None:
@@ -281,6 +285,6 @@ def _from_jobs(error: BaseException) -> LaunchError | None:
     return LaunchError(
         str(getattr(error, "message", error)),
         code=code,
-        exit_code=Exit.PROVIDER if code == "gated-model" else Exit.USAGE,
+        exit_code=Exit.PROVIDER if code in ELSEWHERE else Exit.USAGE,
         hint=str(getattr(error, "hint", "")) or "launch estimate     # once that is mended",
     )

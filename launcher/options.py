@@ -262,13 +262,10 @@ def choosing(command: Command) -> Command:
     )
 
 
-def describing(command: Command) -> Command:
-    """What is to be run, and under which limits."""
+def naming(command: Command) -> Command:
+    """Which job."""
     return applied(
         command,
-        click.option("--budget", "budget_usd", type=Usd(), metavar="USD", help="All that the run may cost, all in."),
-        click.option("--fit-budget", is_flag=True, help="Train less if need be: what surely (95 %) fits the budget."),
-        choosing,
         click.option(
             "--job",
             type=click.Path(path_type=Path),
@@ -276,9 +273,20 @@ def describing(command: Command) -> Command:
             help="A launch.yaml or its folder [./launch.yaml].",
         ),
         click.option("--model", metavar="MODEL", help="A model of the Hub, or a folder."),
-        click.option("--data", metavar="FILE", help="The training rows (JSONL)."),
-        click.option("--name", metavar="TEXT", help="A name for the run."),
+        click.option("--data", metavar="DATA", help="The training rows: a file, a folder, or a data set of the Hub."),
         click.option("--set", "sets", multiple=True, type=Setting(), help="Any key of launch.yaml (repeatable)."),
+    )
+
+
+def describing(command: Command) -> Command:
+    """What is to be run, and under which limits."""
+    return applied(
+        command,
+        click.option("--budget", "budget_usd", type=Usd(), metavar="USD", help="All that the run may cost, all in."),
+        click.option("--fit-budget", is_flag=True, help="Train less if need be: what surely (95 %) fits the budget."),
+        choosing,
+        naming,
+        click.option("--name", metavar="TEXT", help="A name for the run."),
         click.option("--deadline", "deadline_seconds", type=Duration(), help="The latest end, e.g. 6h."),
     )
 

@@ -6,9 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import jobs
 from jobs.spec import LoadedSpec
 from launcher import codec, freshness, market, short_memory
 from launcher.books import spent_usd
@@ -16,6 +15,7 @@ from launcher.display import age
 from launcher.errors import Exit, LaunchError
 from launcher.fitting import figure, fitted_note, shortened
 from launcher.history import NEWEST_RUNS, corrections
+from launcher.job_data import read_job
 from launcher.market import Market
 from launcher.mistakes import from_provider
 from launcher.refusals import nothing_fits
@@ -30,11 +30,13 @@ from pricing.terms import Terms
 from pricing.workload import Workload
 from providers.base import NoCredentials, NotSetUp, Traits
 
+if TYPE_CHECKING:  # for start-up time
+    from jobs.checked_data import Checked
+
 KEPT_CHOICES, KEPT_OF_ONE_KIND = 24, 4
 """Choices that a run keeps for failover, and how many of one machine type at one provider may crowd out others."""
 STOCK_SECONDS = 30.0
 """Between looks at a market where all that would do is sold out (`--wait-capacity`)."""
-EXAMPLE = "examples/support-json"
 FEW_TOKENS = 10_000
 """Below it they are told one by one: in millions they would be 0.00."""
 CHECKPOINT = re.compile(r"step-(\d{1,12})")
@@ -50,6 +52,8 @@ class Priced:
     workload: Workload
     loaded: LoadedSpec
     notes: tuple[str, ...]
+    data: "Checked"
+    """What its rows came to."""
     notice: str
     """How a machine of this plan may learn that it will be taken back (`Traits.notice`)."""
 
@@ -60,7 +64,8 @@ def price(request: Request, world: World, *, from_snapshot: bool = False) -> Pri
     `from_snapshot`: providers without credentials are shown with the dated prices that ship with us (`estimate`).
     """
     secrets_of(request, world)
-    loaded, notes = read_job(request)
+    ready = read_job(request, world)
+    loaded = ready.loaded
     workload, remarks = measure(loaded, world)
     if not from_snapshot:
         must_be_downloadable(loaded, request, world)
@@ -75,9 +80,10 @@ def price(request: Request, world: World, *, from_snapshot: bool = False) -> Pri
         plan=plan,
         title=_title(loaded, plan),
         workload=plan.workload,
+        data=ready.data,
         loaded=loaded if fitted is None or not fitted.is_less else shortened(loaded, fitted.steps),
         notes=(
-            *notes,
+            *ready.notes,
             *remarks,
             *short_memory.remarks(plan, world.ledger.records.all(newest=NEWEST_RUNS)),
             *told,
@@ -106,57 +112,6 @@ def _weighed(request: Request, workload: Workload, world: World, *, from_snapsho
         if plan.choices or from_snapshot or not sold_out or world.now() >= until:
             return found, plan
         world.sleep(STOCK_SECONDS)
-
-
-def read_job(request: Request) -> tuple[LoadedSpec, tuple[str, ...]]:
-    """The job file of the request, checked to the last data row; the example where there is none, said aloud."""
-    from jobs import spec  # pydantic: here for start-up time
-    from jobs.qlora import prepare
-
-    if _is_without_file(request):
-        model, data = _flags(request)
-        loaded = spec.load_flags(model, data, sets=request.sets)
-        notes: tuple[str, ...] = (
-            "no ./launch.yaml here: every setting is the default; `launch init` writes a file with all of them",
-        )
-    else:
-        path, notes = _job_path(request)
-        loaded = spec.load(path, sets=request.sets, model=request.model, data=request.data)
-    for data_file in spec.data_files(loaded).values():
-        prepare.check_rows(data_file)
-    return loaded, notes
-
-
-def _is_without_file(request: Request) -> bool:
-    """The data of a job that has no file: the built-in example's settings are made for its own data."""
-    return request.job is None and request.data is not None and not Path("launch.yaml").exists()
-
-
-def _flags(request: Request) -> tuple[str, str]:
-    """Model and data; without a file both must be said."""
-    if request.model is None or request.data is None:
-        raise LaunchError(
-            "there is no launch.yaml here, and --data alone does not say which model to tune",
-            code="no-model",
-            exit_code=Exit.USAGE,
-            hint=f"launch estimate --model mistralai/Mistral-7B-Instruct-v0.3 --data {request.data}",
-        )
-    return request.model, request.data
-
-
-def _job_path(request: Request) -> tuple[Path, tuple[str, ...]]:
-    if request.job is not None:
-        return request.job, ()
-    if Path("launch.yaml").exists():
-        return Path("launch.yaml"), ()
-
-    root = Path(jobs.__file__).parent
-    for folder in (root.parent / EXAMPLE, root / EXAMPLE):
-        if (folder / "launch.yaml").exists():
-            return folder, (
-                f"no ./launch.yaml here: this is the built-in example ({folder.name}); `launch init` makes yours",
-            )
-    raise LaunchError("there is no launch.yaml here", code="no-job", exit_code=Exit.USAGE, hint="launch init")
 
 
 def measure(loaded: LoadedSpec, world: World) -> tuple[Workload, tuple[str, ...]]:

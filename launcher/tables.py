@@ -104,9 +104,9 @@ PLAN_COLUMNS = (
 )
 
 
-def plan_table(plan: Plan, title: str, now: datetime, width: int = 80, *, verbose: bool = False) -> str:
-    """The ranked choices, what was left out, and the sentence that a person agrees to."""
-    top = wrap(title, width, subsequent_indent="  ")
+def plan_table(plan: Plan, title: str, now: datetime, width: int = 80, *, data: str = "", verbose: bool = False) -> str:
+    """The ranked choices, what was left out, the sentence that a person agrees to; `data`: a line below the title."""
+    top = [part for line in (title, data) for part in wrap(line, width, subsequent_indent="  ")]
     if not plan.choices:
         return "\n".join([*top, "", *_rejected(plan.rejected, now, width), "nothing is left to choose from"])
     shown = plan.choices if verbose else plan.choices[:SHOWN_CHOICES]

@@ -147,7 +147,7 @@ def _fields(event: Happened) -> tuple[str, dict[str, Json]]:
 
 @_fields.register
 def _(event: PlanMade) -> tuple[str, dict[str, Json]]:
-    return "plan", {"title": event.title, **plan(event.plan)}
+    return "plan", {"title": event.title, "data": event.data, **plan(event.plan)}
 
 
 @_fields.register

@@ -109,8 +109,8 @@ def test_json_is_taken_before_and_after_the_command(launch: Launch, capsys: Capt
 
 def test_every_command_of_the_contract_is_there_with_help(capsys: Capture) -> None:
     wanted = {
-        "estimate", "offers", "ps", "show", "logs", "attach", "ssh", "pull", "stop", "resume", "receipt", "history",
-        "report", "reap", "doctor", "init",
+        "estimate", "data", "offers", "ps", "show", "logs", "attach", "ssh", "pull", "stop", "resume", "receipt",
+        "history", "report", "judge", "review", "score", "reap", "doctor", "init",
     }  # fmt: skip
     assert {command.name for command in commands.ALL} == wanted
     for name in wanted:

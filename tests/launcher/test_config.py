@@ -45,6 +45,12 @@ def test_a_card_of_ones_own_and_what_electricity_costs_are_read(tmp_path: Path) 
     assert alone == Hardware(gpu=gpus.by_name("A100-80"), watts=520.0)
 
 
+def test_private_makes_it_the_rule_for_every_job(tmp_path: Path) -> None:
+    assert load_config(written(tmp_path, "private: true\n")).private
+    assert not load_config(written(tmp_path, "private: false\n")).private
+    assert not Config().private
+
+
 def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
     assert load_config(written(tmp_path, "# nothing yet\n")) == Config()
 
@@ -70,7 +76,7 @@ def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
         ("hardware:\n  name: rtx4090\n  price_usd: -1\n", 3, "at least 0"),
         ("hardware:\n  name: rtx4090\n  watts: 0\n", 3, "above 0"),
         ("notify: [x]\n", 1, "not supported by this version"),
-        ("private: true\n", 1, "not supported by this version"),
+        ("private: 1\n", 1, "must be true or false"),
         ("a: b: c\n", 1, "not valid YAML"),
         ("tax: {}\ntax: {}\n", 2, "duplicate key"),
     ],

@@ -35,6 +35,10 @@ CONFIG: dict[str, Any] = {
     "vocab_size": 768,
     "max_position_embeddings": 512,
 }
+TEMPLATE = (
+    "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ eos_token }}{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
 NOT_CAUSAL = {
     "t5": {"model_type": "t5", "is_encoder_decoder": True, "architectures": ["T5ForConditionalGeneration"]},
     "bert": {"model_type": "bert", "architectures": ["BertForMaskedLM"]},
@@ -71,6 +75,7 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
         folder = tmp_path / "hub" / name
         folder.mkdir(parents=True)
         (folder / "config.json").write_text(json.dumps(config))
+        (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": TEMPLATE, "eos_token": "</s>"}))
         repositories[f"me__{name}"] = Repository(folder=folder, token="hf_right" if name == "gated" else None)
     with open_hub(**repositories) as opened:
         yield opened
@@ -91,8 +96,8 @@ MISTAKES = {
     "a model that also sees": (("--model", "me/llava"), 2, "model-kind", "text-only"),
     "no such folder": (("--model", "./nothing"), 2, "job-file", "nothing"),
     "no such data": (("--data", "none.jsonl"), 2, "job-file", "there is no file"),
-    "empty data": (("--data", "empty.jsonl"), 2, "data", "empty.jsonl:1: the file holds no rows"),
-    "broken data": (("--data", "broken.jsonl"), 2, "data", "broken.jsonl:2: not JSON"),
+    "empty data": (("--data", "empty.jsonl"), 2, "data", "empty.jsonl: the file holds no rows"),
+    "broken data": (("--data", "broken.jsonl"), 2, "data", "broken.jsonl:2: Expecting value"),
     "rank 0": (("--set", "train.r=0"), 2, "job-file", "1 or more, not 0"),
     "rank above the smallest matrix": (("--set", "train.r=65"), 2, "settings", "--set train.r=64"),
     "batch 0": (("--set", "train.per_device_train_batch_size=0"), 2, "job-file", "1 or more, not 0"),
@@ -144,7 +149,8 @@ def test_tokens_are_counted_with_a_tokenizer_that_is_fetched_once(
         out, err = capsys.readouterr()
         assert re.search(r"· 16 examples, \d{3}\s+tokens x 3", out)
         assert "tokens:" not in err
-    assert sorted(path.rpartition("/")[2] for _, path in hub.asked) == ["config.json", "tokenizer.json"]
+    names = ["chat_template.jinja", "config.json", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"]
+    assert sorted(path.rpartition("/")[2] for _, path in hub.asked) == names
 
 
 def test_data_without_a_model_is_no_job(launch: Launch, here: Path, capsys: Capture) -> None:

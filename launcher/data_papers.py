@@ -1,0 +1,32 @@
+"""The data report among a run's own papers: kept with the run, and laid beside its results; written by us alone."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+FOLDER = "data"
+"""Of a run, and of its results; no file of a machine gets in there (`launcher/names.py`)."""
+
+
+def keep(papers: Mapping[str, bytes], run_folder: Path) -> None:
+    """Write them into the run's folder, before anything is rented."""
+    folder = run_folder / FOLDER
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name, content in papers.items():
+        _write(folder / name, content)
+
+
+def bring(run_folder: Path, results: Path) -> None:
+    """Lay them beside the results; nothing where the run kept none (an older one)."""
+    kept = [path for path in sorted((run_folder / FOLDER).glob("*")) if path.is_file()]
+    if not kept:
+        return
+    (results / FOLDER).mkdir(parents=True, exist_ok=True)
+    for path in kept:
+        _write(results / FOLDER / path.name, path.read_bytes())
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replaced whole."""
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_bytes(content)
+    aside.replace(path)
