@@ -29,7 +29,8 @@ def main() -> int:
     base = find_base(said.base or settings["model"])
     question = said.question if said.question is not None else read_question()
     tokenizer, model = load(base, settings, whole=said.whole or said.base is not None)
-    answer(tokenizer, model, prompt_ids(tokenizer, question, said.system), said.max_new_tokens or limit(settings))
+    system = settings["system"] if said.system is None else said.system
+    answer(tokenizer, model, prompt_ids(tokenizer, question, system), said.max_new_tokens or limit(settings))
     return 0
 
 
@@ -37,7 +38,7 @@ def options() -> argparse.Namespace:
     """What was typed."""
     parser = argparse.ArgumentParser(prog="try.py", description="Ask the fine-tuned model something.")
     parser.add_argument("question", nargs="?", help="your text; without it, standard input is read")
-    parser.add_argument("--system", help="a system text, if the training rows had one")
+    parser.add_argument("--system", help="another system text than that of the test rows; '' for none")
     parser.add_argument("--max-new-tokens", type=int, metavar="N", help="the longest answer")
     parser.add_argument("--base", metavar="MODEL", help="where the base model is now: a folder, or a name of the Hub")
     parser.add_argument("--whole", action="store_true", help="load the base unquantised, also on a GPU")
@@ -54,7 +55,7 @@ def read_settings() -> dict[str, Any]:
     """What this adapter was trained on, as this computer wrote it down."""
     try:
         settings = json.loads((HERE / "try.json").read_text(encoding="utf-8"))
-        return {"revision": None, "four_bit": True, **settings, "model": str(settings["model"])}
+        return {"revision": None, "four_bit": True, "system": None, **settings, "model": str(settings["model"])}
     except (OSError, ValueError, KeyError, TypeError):
         give_up(f"{HERE / 'try.json'} is missing or damaged", "launch report     # writes it anew")
 
@@ -129,7 +130,7 @@ def four_bit(torch: Any) -> Any:
 
 def prompt_ids(tokenizer: Any, question: str, system: str | None = None) -> list[int]:
     """The question as tokens, as in training: a system text stands at the head of the user's turn."""
-    content = question if system is None else f"{system}\n\n{question}"
+    content = f"{system}\n\n{question}" if system else question
     chat = [{"role": "user", "content": content}]
     return list(tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False))
 

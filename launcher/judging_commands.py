@@ -111,13 +111,11 @@ def score(session: Session, reference: str, files: tuple[Path, ...]) -> int:
 
 def _summarised(session: Session, record: "RunRecord", besides: "Besides") -> Path:
     """The evaluation's summary and the report made again, with what was said; the report's path."""
-    from jobs.report import write
-    from launcher import kept, look, scoring
+    from launcher import kept, pages, scoring
     from launcher.mistakes import mistaken
 
     world = session.world()
     paper = receipt_of(record)
     scoring.scored(record.out_dir, world.run_folder(record.id), scoring.paid_of(kept.receipt(paper)), besides)
     with mistaken():
-        pages = write(record.out_dir, kept.parsed(paper), look.base_of(record.id, world))
-    return pages[0]
+        return pages.make(record.id, record.out_dir, paper, world)[0]

@@ -276,17 +276,24 @@ def history(session: Session, gpu: str | None, providers: tuple[str, ...], as_cs
 @click.command()
 @options.speaking
 @RUN
+@click.option("--no-open", is_flag=True, help="Only write; do not open the report in the browser.")
 @pass_session
-def report(session: Session, reference: str | None) -> int:
-    """Write report.html and try.py beside the results of a run."""
-    from jobs.report import write
-    from launcher import kept, look, wire
+def report(session: Session, reference: str | None, no_open: bool) -> int:
+    """Open the report of a run in the browser: verdict, comparison, data, training, cost.
+
+    Written anew from the results on this computer, with MODEL_CARD.md and try.py beside it. Nothing is opened away from
+    a terminal, without a screen, or with --json.
+    """
+    from launcher import pages, wire
     from launcher.mistakes import mistaken
 
-    record = session.world().ledger.find(reference)
+    world = session.world()
+    record = world.ledger.find(reference)
     with mistaken():
-        pages = write(record.out_dir, kept.parsed(receipt_of(record)), look.base_of(record.id, session.world()))
-    text = "\n".join(f"{page}" for page in pages)
-    head = wire.head("report", session.world().now(), record.id)
-    session.say(text, lambda: {**head, "files": [str(page) for page in pages]})
+        made = pages.make(record.id, record.out_dir, receipt_of(record), world)
+    head = wire.head("report", world.now(), record.id)
+    session.say("\n".join(f"{page}" for page in made), lambda: {**head, "files": [str(page) for page in made]})
+    if not no_open and not session.as_json and session.streams().interactive:
+        opened = world.browse(made[0])
+        session.notes(["opened in the browser" if opened else "no browser was found: open report.html in one"])
     return 0

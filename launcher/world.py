@@ -63,6 +63,8 @@ class World:
     job_folder: Path
     spawn: Callable[[str], None]
     """Starts a background process of ours that carries the run of that id on."""
+    browse: Callable[[Path], bool]
+    """Shows a page in the person's browser; whether there is one."""
 
     def run_folder(self, run_id: str) -> Path:
         """Where we keep a run's keys, bundle and checkpoints."""
@@ -96,6 +98,7 @@ def real_world(environ: Mapping[str, str], console: Console) -> World:
         feed=GuestFeed,
         job_folder=Path(jobs.__file__).parent / "qlora",
         spawn=lambda run_id: _spawn(run_id, state, environ),
+        browse=lambda page: _browse(page, environ),
     )
 
 
@@ -188,6 +191,14 @@ def _spawn(run_id: str, state: Path, environ: Mapping[str, str]) -> None:
             env=dict(environ),
             start_new_session=True,
         )
+
+
+def _browse(page: Path, environ: Mapping[str, str]) -> bool:
+    """By the desktop's own browser: without a screen, one that draws into the terminal would take it over."""
+    import webbrowser  # here for start-up time
+
+    seen = sys.platform in ("darwin", "win32") or any(environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    return seen and webbrowser.open(page.resolve().as_uri())
 
 
 NOT_KEPT = (Progressed, Forecast)

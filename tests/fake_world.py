@@ -92,6 +92,7 @@ class Stage:
         self.heard = Heard()
         self.workload = workload()
         self.spawned: list[str] = []
+        self.browsed: list[Path] = []
         self.next_run = FIRST_RUN
         self.die_at: int | None = None
         self.points: list[str] = []
@@ -138,7 +139,13 @@ class Stage:
             feed=self.site.feed,
             job_folder=self.folder,
             spawn=self.spawned.append,
+            browse=self.browse,
         )
+
+    def browse(self, page: Path) -> bool:
+        """A person's browser, that remembers what it was shown."""
+        self.browsed.append(page)
+        return True
 
     def _sleep(self, seconds: float) -> None:
         self.point("sleep")
@@ -203,7 +210,7 @@ def opened_run(world: World, plan: Plan, request: Request, folder: Path, *, run_
     own.mkdir(parents=True)
     (own / "bundle.tar.gz").write_bytes(b"bundle")
     (own / "bundle.sha256").write_text(hashlib.sha256(b"bundle").hexdigest())
-    (own / "settings.json").write_text(json.dumps({}))
+    (own / "settings.json").write_text(json.dumps({"model": "someone/model", "revision": None}))
     world.ledger.open_run(run, request=codec.dump(request), plan=codec.dump(plan))
     return run
 

@@ -18,12 +18,13 @@ class Notes:
     """What was written down here before anything was rented.
 
     `settings`: the job with all defaults spelled out; `bundle_sha256`: of what was shipped; `command`: what a person
-    typed, as it can be typed again; `secrets` are never among them.
+    typed, as it can be typed again; `system`: the system text that every row of the test has, "" where they differ.
     """
 
     settings: Mapping[str, object] = field(default_factory=dict)
     bundle_sha256: str = ""
     command: str = ""
+    system: str = ""
 
     @property
     def is_private(self) -> bool:

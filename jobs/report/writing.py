@@ -32,12 +32,13 @@ def write(folder: Path, receipt: Mapping[str, object], base: Base, notes: Notes 
 
 
 def _to_try(base: Base, found: Found, notes: Notes) -> dict[str, object]:
-    """What try.py is told: the base model, whether it was in 4 bits, and how long an answer may get."""
+    """What try.py is told: the base model, whether it was in 4 bits, how long an answer may get, the system text."""
     return {
         "model": base.model,
         "revision": base.revision,
         "four_bit": notes.of("train", "method") != "lora",
         "max_new_tokens": longest_answer(found, notes),
+        "system": notes.system or None,
     }
 
 

@@ -231,6 +231,7 @@ class Stage:
             feed=self.guests.feed,
             job_folder=self.folder,
             spawn=self.spawned.append,
+            browse=lambda _: False,
         )
 
     def _around(self, name: str) -> Surroundings:

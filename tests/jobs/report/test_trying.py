@@ -84,7 +84,7 @@ def test_without_an_argument_standard_input_is_the_question(monkeypatch: pytest.
 
 def test_what_it_is_told_comes_from_this_computer(run: Path) -> None:
     assert json.loads((run / "try.json").read_text()) == {
-        "model": str(BASE_FOLDER), "revision": None, "four_bit": True, "max_new_tokens": 12,
+        "model": str(BASE_FOLDER), "revision": None, "four_bit": True, "max_new_tokens": 12, "system": None,
     }  # fmt: skip
 
 
