@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from jobs.progress import clean
 from jobs.report import counted
-from launcher import keys, scoring, wire
+from launcher import data_papers, keys, pages, scoring, wire
 from launcher.books import attempt_usd, spent_usd
 from launcher.errors import Exit, LaunchError
 from launcher.events import Settled, Warned
@@ -65,6 +65,8 @@ def settle(run: Run, world: World, *, opinions: "Callable[[Run, World], None] | 
     with suppress(ValueError, KeyError, TypeError, sqlite3.Error):  # what a later run may learn must not lose this one
         note_records(run, world)
     _write(run.out_dir, document)
+    data_papers.bring(world.run_folder(run.id), run.out_dir)
+    pages.write_pages(run, document, world)
     keys.forget(Keys(folder=world.run_folder(run.id) / "keys"))
     world.console.tell(Settled(run=run.id, at=receipt.at, receipt=receipt))
     return receipt
