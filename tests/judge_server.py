@@ -85,6 +85,8 @@ class Model:
     url: str = ""
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
+    strayed: list[str] = field(default_factory=list)
+    """Keys that followed a redirect."""
     most_at_once: int = 0
     _now: int = 0
 
@@ -100,6 +102,11 @@ class Model:
             return await self.failed(fault, request) if fault else self.answered(body, request)
         finally:
             self._now -= 1
+
+    async def elsewhere(self, request: Request) -> Response:
+        """Where a redirect points."""
+        self.strayed.append(request.headers.get("authorization", ""))
+        return self.answered(json.loads(await request.body()), request)
 
     def answered(self, body: dict[str, Any], request: Request) -> Response:
         """All checks, then the answer."""
@@ -167,7 +174,8 @@ def refusal(status: int, message: str, code: str) -> Response:
 @contextmanager
 def behind(model: Model) -> Iterator[str]:
     """Serve it until the block ends; the endpoint's address."""
-    app = Starlette(routes=[Route("/v1/chat/completions", model.completions, methods=["POST"])])
+    places = (("/v1/chat/completions", model.completions), ("/v1/other", model.elsewhere))
+    app = Starlette(routes=[Route(path, answer, methods=["POST"]) for path, answer in places])
     with serving(app) as url:
         model.url = f"{url}/v1"
         yield model.url

@@ -122,6 +122,13 @@ def test_a_key_does_not_travel_in_the_clear(host: str) -> None:
         Client(to, {"JUDGE_KEY": SECRET})
 
 
+def test_a_key_follows_no_redirect(tmp_path: Path) -> None:
+    with served(always="elsewhere") as model:
+        failure = failure_of(model, tmp_path, environ={"JUDGE_KEY": SECRET}, key="JUDGE_KEY")
+        assert isinstance(failure, failures.Misplaced)
+        assert model.strayed == []
+
+
 def test_a_server_that_says_when_to_come_back_is_waited_for_but_not_for_an_hour(tmp_path: Path) -> None:
     pauses: list[float] = []
     with served(answer=echoing) as model:

@@ -16,7 +16,7 @@ from tests.jobs.judge.asked import item
 
 pytestmark = pytest.mark.xdist_group("browser")
 
-EVIL = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"><!--<script>"
+EVIL = "</script x></script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"><!--<script>"
 
 
 def made(tmp_path: Path, count: int = 3, **texts: str) -> tuple[PageKey, Path]:
