@@ -47,6 +47,12 @@ def test_five_of_five_is_not_enough() -> None:
     assert found.low < 0
 
 
+def test_an_interval_alone_is_not_believed_where_the_exact_test_is_not_convinced() -> None:
+    found = exact(right(55, 100), right(50, 100)).difference  # 5 gained, none lost: p = 0.0625
+    assert found.low > 0
+    assert not found.distinguishable
+
+
 def test_what_the_test_set_could_show_follows_from_the_items_that_differ() -> None:
     few, many = exact(right(55, 100), right(50, 100)), exact(right(50, 100, start=40), right(50, 100))
     assert few.shown == pytest.approx(0.0626, abs=1e-3)  # 2.80 x sqrt(0.05 / 100)

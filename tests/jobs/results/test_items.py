@@ -115,7 +115,10 @@ def test_a_link_is_not_followed(home: Home, tmp_path: Path) -> None:
     assert read(home).items == ()
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"n": -1}', '{"metrics": {"exact": "high"}}', '{"seconds": -3}', "[]"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", '{"n": -1}', '{"metrics": {"exact": "high"}}', '{"seconds": -3}', '{"metrics": {"exact": NaN}}', "[]"],
+)
 def test_figures_that_are_not_sound_leave_the_items(home: Home, text: str) -> None:
     home.brought("tuned", WANTED, WANTED)
     (home.out / "eval" / "tuned.json").write_text(text)
