@@ -13,7 +13,7 @@ and key-value pairs; tfevents, TensorBoard's, are protocol buffers of figures.""
 _DEEPEST = 6
 _PART_BYTES = 120
 _SIGNS = frozenset("._-+=@")
-_OURS = frozenset({"manifest.json", "receipt.json", "report.html", "try.json", "keys", "data"})
+_OURS = frozenset({"manifest.json", "receipt.json", "report.html", "try.json", "model_card.md", "keys", "data"})
 _OURS_WITHIN = ("eval/summary", "eval/judge", "eval/votes", "eval/larger", "eval/review")
 """Beginnings of names that we write ourselves between the machine's: what it cannot write it cannot make up."""
 _DEVICES = frozenset({"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)})

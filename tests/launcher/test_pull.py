@@ -236,6 +236,7 @@ HOSTILE_NAMES = {
     "our receipt": "receipt.json",
     "our report": "report.html",
     "our keys": "keys/client.txt",
+    "our model card": "MODEL_CARD.md",
     "our scores": "eval/summary.json",
     "our scores in capitals": "Eval/SUMMARY.json",
     "our judge's answers": "eval/judge/answers.jsonl",
