@@ -160,6 +160,11 @@ data:  # files with one JSON object a line: {"messages": [{"role": "user", "cont
   train: train.jsonl
   test: test.jsonl  # looked at once, at the end
   split: {validation: 0.1, test: 0.1}  # set aside before anything else; group: KEY keeps rows of one kind together
+  deduplicate: {by: near}  # repeats go where the answers agree; exact, or off
+# select: 400  # of the training rows so many that differ most; `launch data` shows how they spread
+# on_bad_row: drop  # broken rows are left out and told, instead of stopping the launch
+
+# privacy: private  # no private hosts, no outside judge, no tracker
 
 # Words of transformers, peft and TRL. qlora keeps the base in 4 bits; lora in 16, and needs far more memory.
 train:
@@ -175,6 +180,10 @@ train:
 # The base and the tuned model answer the test rows; exact is the share of rows without any fault.
 evaluate:
   metrics: [exact]
+# prompted: {system: prompt.txt, shots: 4}  # what tuning has to beat: the base with a prompt and examples
+# adjacent: [{name: other-task, data: other.jsonl, allow_drop: 0.02}]  # what it must not unlearn
+
+# export: {merged: true}  # the whole model beside the adapter; gguf_adapter: true for llama.cpp
 
 # With a gate the run succeeds only if the tuned model is good enough:
 # gate: {exact: {at_least: 0.80}}
