@@ -25,6 +25,8 @@ from jobs.results.summary import Difference, Value
 
 RULE_OF_THREE = 3.0
 """Of n items none behaved otherwise: up to 3/n of all may (95 %; Hanley and Lippman-Hand 1983)."""
+LEAST_CHANGES = 6
+"""Items that must change the same way for McNemar's exact test to reject at 5 %: 2 x 0.5^6 = 0.031, of five 0.063."""
 NORMAL_95 = 1.959964
 PLACES = 6
 """Decimals of a figure."""
@@ -79,10 +81,9 @@ def compared(one: Measured, other: Measured, *, resamples: int = RESAMPLES) -> C
     )  # fmt: skip
     if independent:
         share = (gained + lost) / len(both) or _guessed_discordance(old.parts[:, 0])
-        error = math.sqrt(share / len(both))
+        shown = max(smallest_shown(math.sqrt(share / len(both))), LEAST_CHANGES / len(both))
     else:
-        error = max(found.error, _least_error(one.kind, found))
-    shown = smallest_shown(error)
+        shown = smallest_shown(max(found.error, _least_error(one.kind, found)))
     return Comparison(difference=difference, p=p, shown=min(1.0, shown) if one.kind.is_share else shown, note=note)
 
 

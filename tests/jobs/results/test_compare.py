@@ -59,6 +59,11 @@ def test_what_the_test_set_could_show_follows_from_the_items_that_differ() -> No
     assert many.shown > few.shown
 
 
+def test_no_test_set_shows_fewer_changes_than_the_exact_test_needs() -> None:
+    assert exact(right(51, 100), right(50, 100)).shown == 0.06
+    assert exact(right(4, 4), right(3, 4)).shown == 1.0
+
+
 def test_items_of_one_group_are_not_counted_one_by_one() -> None:
     apart = exact(right(60, 100), right(40, 100))
     together = exact(right(60, 100), right(40, 100), clusters=[at // 20 for at in range(100)])
