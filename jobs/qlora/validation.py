@@ -21,8 +21,9 @@ class Trainer(SFTTrainer):  # type: ignore[misc]  # the base class has no types
     Three things are different. The trainer's own figure is a mean of batch means, in which a short answer weighs more
     than a long one. Its evaluation draws random numbers, so that later dropout would differ from that of a training
     without it. And on a CPU with AVX512-BF16, bitsandbytes' `Linear4bit.forward` repacks its weights for inference when
-    `module.training` is False and the input needs no gradient; from then on training sees a gradient of exactly 0. So
-    these modules stay in training mode, which changes nothing else in them; dropout is off all the same.
+    `module.training` is False and the input needs no gradient; from then on training was seen to have gradients of
+    exactly 0, and where it has not, other losses. So these modules stay in training mode, which changes nothing else in
+    them; dropout is off all the same.
     """
 
     def __init__(self, *, stopping: Callable[[], bool], **parts: Any) -> None:
