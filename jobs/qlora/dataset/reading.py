@@ -172,7 +172,7 @@ def _mend(broken: Sequence[Read], wanted: Wanted) -> str:
     if wanted.drop:
         return "look at one row: head -n 1 " + str(broken[0].named.path)
     if any(read.bad > MOST_LEFT_OUT * read.source.rows for read in broken):
-        return "mend these rows; if the shape was misread, name it with --set data.shape=… or data.columns"
+        return f"mend these rows; to read them in another shape: --set data.shape=sharegpt (one of {', '.join(KEYS)})"
     return "mend these rows, or leave them out: --set data.on_bad_row=drop"
 
 
