@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types imports docs cloud bench accuracy lock record clean install
+.PHONY: help demo test check lint types imports docs cloud bench accuracy dedup lock record shoot clean install
 
 help:  ## these lines
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -48,6 +48,9 @@ bench: $(STAMP)  ## how fast: start-up, an estimate, 100,000 offers ranked, a la
 accuracy: $(STAMP)  ## how far estimates are off, on published runs that no constant was fitted on
 	@$(BIN)/python -m tests.accuracy
 
+dedup: $(STAMP)  ## how well repeats and leaks in the data are found, on 10,000 rows
+	@$(BIN)/python -m tests.dedup
+
 UV = $(CURDIR)/$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11
 TORCHES = $$(grep -oE '^(torch|triton|setuptools|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)' torch.lock | sed 's/^/--no-emit-package /')
 # The list of a tracker, or of the harness, holds only what comes on top of the job's own packages.
@@ -62,6 +65,9 @@ lock: $(STAMP)  ## the hash-locked lists for rented machines, anew
 record: $(STAMP)  ## the transcripts that README.md shows, from two real runs
 	$(BIN)/python -m docs.record
 	$(BIN)/cog -r README.md
+
+shoot: $(STAMP)  ## the pictures of the report that docs/report.md shows, taken in a real browser (chromium)
+	$(BIN)/python -m docs.shoot
 
 clean:  ## everything that these targets made
 	rm -rf .venv .demo .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

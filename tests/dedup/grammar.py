@@ -5,6 +5,8 @@ row takes one of them. The first way of saying a thing is its key in the target.
 embedder: that would judge the embedder by itself.
 """
 
+# ruff: noqa: E501 - a phrasing stands on one line
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -73,7 +75,9 @@ SUPPORT = Frame(
             printer, tent, drill, mattress, toaster, router, camera, ladder"""
         ),
         "order": NUMBERS,
-        "request": listed("refund|reimbursement, replacement|substitute, repair|fix, invoice|bill, discount|price reduction"),
+        "request": listed(
+            "refund|reimbursement, replacement|substitute, repair|fix, invoice|bill, discount|price reduction"
+        ),
     },
 )
 FREIGHT = Frame(
@@ -214,8 +218,13 @@ CAPITALS = Frame(
             Since when does {company} exist?"""
         ),
     },
-    slots={"company": tuple(f"{a}{b}" for a in listed("Nor, Vel, Bra, Kes, Tam, Lum, Quo, Fer, Zan, Hol, Pra, Dex, Mir, Sol, Cal, Ost, Rav, Gim")
-                            for b in listed("dex, tona, wick, labs, mark, via, soft, line, gen, port, stad, quest, berg, ware, flow"))},
+    slots={
+        "company": tuple(
+            f"{a}{b}"
+            for a in listed("Nor, Vel, Bra, Kes, Tam, Lum, Quo, Fer, Zan, Hol, Pra, Dex, Mir, Sol, Cal, Ost, Rav, Gim")
+            for b in listed("dex, tona, wick, labs, mark, via, soft, line, gen, port, stad, quest, berg, ware, flow")
+        )
+    },
     answers={
         "founder": lines("{founder}.\n{company} was founded by {founder}.\nThe founder is {founder}."),
         "seat": lines("{city}.\n{company} is based in {city}.\nIts head office is in {city}."),
@@ -250,7 +259,9 @@ INTAKE = Frame(
             a rash|skin rash, fatigue|tiredness|exhaustion, back pain|backache, insomnia|sleeplessness, palpitations|a racing heart, cough"""
         ),
         "days": tuple(str(n) for n in range(2, 31)),
-        "drug": listed("ibuprofen, paracetamol|acetaminophen, salbutamol|albuterol, metformin, aspirin|acetylsalicylic acid, omeprazole, amoxicillin, ramipril"),
+        "drug": listed(
+            "ibuprofen, paracetamol|acetaminophen, salbutamol|albuterol, metformin, aspirin|acetylsalicylic acid, omeprazole, amoxicillin, ramipril"
+        ),
     },
 )
 TRAVEL = Frame(
@@ -307,7 +318,9 @@ BANK = Frame(
         ),
     },
     slots={
-        "card": listed("debit card|bank card, credit card, gift card|voucher card, travel card, company card|corporate card"),
+        "card": listed(
+            "debit card|bank card, credit card, gift card|voucher card, travel card, company card|corporate card"
+        ),
         "place": listed(
             """the supermarket|the grocery store, the airport, a taxi|a cab, the cinema|the movie theatre, a restaurant, the gym|the fitness studio, the pharmacy|the chemist,
             a petrol station|a gas station, the library, the museum, the town hall, a hotel bar, the stadium, the bakery, the bookshop|the bookstore, the post office"""
@@ -347,7 +360,9 @@ CODE = Frame(
             copy an object deeply|make a deep copy of an object, shuffle a deck of cards|put a deck of cards in random order, compute a factorial|work out a factorial,
             find the longest word|look for the longest word, generate a random password|create a random password, split a string at spaces|break a string apart at spaces"""
         ),
-        "language": listed("Python, JavaScript|JS, Rust, Go|Golang, Java, C++, Ruby, Kotlin, Swift, PHP, Scala, Perl, Haskell, Julia, Dart, Lua, C#|C sharp, R"),
+        "language": listed(
+            "Python, JavaScript|JS, Rust, Go|Golang, Java, C++, Ruby, Kotlin, Swift, PHP, Scala, Perl, Haskell, Julia, Dart, Lua, C#|C sharp, R"
+        ),
     },
     answers={
         "how": lines(
@@ -386,38 +401,131 @@ SCIENCE = Frame(
             [Give me|State] the mass per [volume|litre] of {stuff}."""
         ),
     },
-    slots={"stuff": tuple("|".join(f"{a} {name}" for name in b.split("|")) for a in listed("sodium, potassium, calcium, iron, copper, zinc, silver, lead, tin, barium, nickel, cobalt, lithium, magnesium, manganese, chromium, cadmium, strontium, rubidium, mercury, thallium, indium, gallium, cerium, yttrium")
-                          for b in listed("chloride, sulphate|sulfate, nitrate, oxide, bromide, iodide, carbonate, acetate, fluoride, hydroxide, phosphate"))},
+    slots={
+        "stuff": tuple(
+            "|".join(f"{a} {name}" for name in b.split("|"))
+            for a in listed(
+                "sodium, potassium, calcium, iron, copper, zinc, silver, lead, tin, barium, nickel, cobalt, lithium, magnesium, manganese, chromium, cadmium, strontium, rubidium, mercury, thallium, indium, gallium, cerium, yttrium"
+            )
+            for b in listed(
+                "chloride, sulphate|sulfate, nitrate, oxide, bromide, iodide, carbonate, acetate, fluoride, hydroxide, phosphate"
+            )
+        )
+    },
     answers={
-        "melt": lines("It melts at {degrees} degrees Celsius.\n{degrees} °C.\nThe melting point is {degrees} degrees Celsius."),
-        "boil": lines("It boils at {degrees} degrees Celsius.\n{degrees} °C.\nThe boiling point is {degrees} degrees Celsius."),
+        "melt": lines(
+            "It melts at {degrees} degrees Celsius.\n{degrees} °C.\nThe melting point is {degrees} degrees Celsius."
+        ),
+        "boil": lines(
+            "It boils at {degrees} degrees Celsius.\n{degrees} °C.\nThe boiling point is {degrees} degrees Celsius."
+        ),
         "density": lines("{grams} grams per litre.\nIts density is {grams} g/l.\nA litre weighs {grams} grams."),
     },
 )
 TRIVIA: dict[str, tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]] = {
     "chosen": (
-        ("carbon dioxide", ("Which gas do plants take in to grow?", "Plants absorb what gas?"), ("What gas makes lemonade fizzy?", "Which gas forms the bubbles in soda?")),
-        ("mercury", ("Which metal is liquid at room temperature?", "What is the metal that flows at twenty degrees?"), ("Which planet is closest to the sun?", "What planet circles nearest to our star?")),
-        ("the heart", ("Which organ pumps blood?", "What drives the blood through the body?"), ("Which organ does a cardiologist treat?", "A cardiologist looks after what organ?")),
-        ("gold", ("Which metal is given for first place?", "The winner's medal is made of what?"), ("Which metal never rusts and sits in wedding rings?", "What are wedding bands usually made of?")),
-        ("the liver", ("Which organ breaks down alcohol?", "Alcohol is broken down in what organ?"), ("Which is the heaviest inner organ?", "What organ inside us weighs most?")),
-        ("paper", ("What beats rock in the children's game?", "In the hand game, what covers stone?"), ("What do mills make out of wood pulp?", "Wood pulp becomes what in a mill?")),
-        ("bees", ("Which insects make honey?", "Honey comes from what insects?"), ("Which insects dance to show where flowers are?", "What insects waggle to point at flowers?")),
-        ("the compiler", ("What turns source text into machine code?", "Which program makes a binary out of source files?"), ("What complained about the missing semicolon?", "Which tool reported the semicolon that was left out?")),
-        ("yeast", ("What makes bread dough rise?", "Dough goes up because of what?"), ("What turns sugar into alcohol in beer?", "Which thing ferments the sugar when brewing?")),
-        ("thirty days", ("How long is the notice period?", "With what notice can one leave?"), ("How long may goods be sent back?", "Until when are returns accepted?")),
+        (
+            "carbon dioxide",
+            ("Which gas do plants take in to grow?", "Plants absorb what gas?"),
+            ("What gas makes lemonade fizzy?", "Which gas forms the bubbles in soda?"),
+        ),
+        (
+            "mercury",
+            ("Which metal is liquid at room temperature?", "What is the metal that flows at twenty degrees?"),
+            ("Which planet is closest to the sun?", "What planet circles nearest to our star?"),
+        ),
+        (
+            "the heart",
+            ("Which organ pumps blood?", "What drives the blood through the body?"),
+            ("Which organ does a cardiologist treat?", "A cardiologist looks after what organ?"),
+        ),
+        (
+            "gold",
+            ("Which metal is given for first place?", "The winner's medal is made of what?"),
+            ("Which metal never rusts and sits in wedding rings?", "What are wedding bands usually made of?"),
+        ),
+        (
+            "the liver",
+            ("Which organ breaks down alcohol?", "Alcohol is broken down in what organ?"),
+            ("Which is the heaviest inner organ?", "What organ inside us weighs most?"),
+        ),
+        (
+            "paper",
+            ("What beats rock in the children's game?", "In the hand game, what covers stone?"),
+            ("What do mills make out of wood pulp?", "Wood pulp becomes what in a mill?"),
+        ),
+        (
+            "bees",
+            ("Which insects make honey?", "Honey comes from what insects?"),
+            ("Which insects dance to show where flowers are?", "What insects waggle to point at flowers?"),
+        ),
+        (
+            "the compiler",
+            ("What turns source text into machine code?", "Which program makes a binary out of source files?"),
+            ("What complained about the missing semicolon?", "Which tool reported the semicolon that was left out?"),
+        ),
+        (
+            "yeast",
+            ("What makes bread dough rise?", "Dough goes up because of what?"),
+            ("What turns sugar into alcohol in beer?", "Which thing ferments the sugar when brewing?"),
+        ),
+        (
+            "thirty days",
+            ("How long is the notice period?", "With what notice can one leave?"),
+            ("How long may goods be sent back?", "Until when are returns accepted?"),
+        ),
     ),
     "judged": (
-        ("oxygen", ("Which gas do we need to breathe?", "What gas keeps people alive?"), ("Which gas makes iron rust?", "What gas turns iron brown over time?")),
-        ("salt", ("What keeps roads free of ice?", "What is spread on icy streets?"), ("What is left when sea water dries?", "Evaporated sea water leaves what behind?")),
-        ("the kidney", ("Which organ filters the blood?", "Blood is cleaned by what organ?"), ("Which organ is donated most by living people?", "What organ do living donors give most often?")),
-        ("copper", ("What are most electric wires made of?", "Which metal sits inside power cables?"), ("Which metal turns green on old roofs?", "What metal gets a green skin outdoors?")),
-        ("the moon", ("What causes the tides?", "The sea rises and falls because of what?"), ("Where did people land in summer 69?", "What did astronauts first set foot on in the year 69?")),
-        ("silk", ("What do moth larvae spin?", "The cocoon threads of moths are called what?"), ("Which fabric gave an old trade road its name?", "After what cloth was the ancient trade route named?")),
-        ("wheat", ("Which grain is white bread made of?", "White bread needs what grain?"), ("Which crop contains the most gluten?", "What grain should people who avoid gluten leave out?")),
-        ("git", ("Which tool tracks changes of source files?", "What keeps the history of code?"), ("Which program printed that the merge has conflicts?", "What told us about conflicting merges?")),
-        ("vitamin c", ("What prevents scurvy?", "Sailors lacked what when they got scurvy?"), ("What is added to cut apples to keep them white?", "Which additive stops sliced apples from browning?")),
-        ("ten percent", ("How high is the discount for students?", "Students pay how much less?"), ("How much does the agent take as a fee?", "What cut goes to the agent?")),
+        (
+            "oxygen",
+            ("Which gas do we need to breathe?", "What gas keeps people alive?"),
+            ("Which gas makes iron rust?", "What gas turns iron brown over time?"),
+        ),
+        (
+            "salt",
+            ("What keeps roads free of ice?", "What is spread on icy streets?"),
+            ("What is left when sea water dries?", "Evaporated sea water leaves what behind?"),
+        ),
+        (
+            "the kidney",
+            ("Which organ filters the blood?", "Blood is cleaned by what organ?"),
+            ("Which organ is donated most by living people?", "What organ do living donors give most often?"),
+        ),
+        (
+            "copper",
+            ("What are most electric wires made of?", "Which metal sits inside power cables?"),
+            ("Which metal turns green on old roofs?", "What metal gets a green skin outdoors?"),
+        ),
+        (
+            "the moon",
+            ("What causes the tides?", "The sea rises and falls because of what?"),
+            ("Where did people land in summer 69?", "What did astronauts first set foot on in the year 69?"),
+        ),
+        (
+            "silk",
+            ("What do moth larvae spin?", "The cocoon threads of moths are called what?"),
+            ("Which fabric gave an old trade road its name?", "After what cloth was the ancient trade route named?"),
+        ),
+        (
+            "wheat",
+            ("Which grain is white bread made of?", "White bread needs what grain?"),
+            ("Which crop contains the most gluten?", "What grain should people who avoid gluten leave out?"),
+        ),
+        (
+            "git",
+            ("Which tool tracks changes of source files?", "What keeps the history of code?"),
+            ("Which program printed that the merge has conflicts?", "What told us about conflicting merges?"),
+        ),
+        (
+            "vitamin c",
+            ("What prevents scurvy?", "Sailors lacked what when they got scurvy?"),
+            ("What is added to cut apples to keep them white?", "Which additive stops sliced apples from browning?"),
+        ),
+        (
+            "ten percent",
+            ("How high is the discount for students?", "Students pay how much less?"),
+            ("How much does the agent take as a fee?", "What cut goes to the agent?"),
+        ),
     ),
 }
 """Short answers, each to two questions that are not the same; each question in two phrasings."""

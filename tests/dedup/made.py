@@ -1,5 +1,7 @@
 """Rows made from the grammar, seeded: facts said several times in other words, and neighbours that are other facts."""
 
+# ruff: noqa: E501 - a phrasing stands on one line
+
 from __future__ import annotations
 
 import hashlib
@@ -10,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.dedup.grammar import CITIES, FRAMES, PEOPLE, TRIVIA, Frame
+from tests.dedup.unseen import UNSEEN
 
 SEED = 17
 MOST_SAYINGS = 4
@@ -53,13 +56,13 @@ class Made:
 
 
 def made(half: str, count: int, *, labels: bool = False, seed: int = SEED) -> list[Made]:
-    """`count` rows of a half, shuffled: of its frames whose targets tell something, or of its labelling frame.
+    """`count` rows of a half (or "unseen"), shuffled: of its frames whose targets tell something, or of its labelling frame.
 
     To the first come trivia: short answers that are right for two different questions.
     """
     rng = random.Random(f"{half} {seed}")
-    frames = [frame for frame in FRAMES if frame.half == half and (frame.kind == "label") == labels]
-    rows = [] if labels else trivia(half, count // TRIVIA_ONE_IN, rng)
+    frames = [frame for frame in (*FRAMES, *UNSEEN) if frame.half == half and (frame.kind == "label") == labels]
+    rows = [] if labels or half not in TRIVIA else trivia(half, count // TRIVIA_ONE_IN, rng)
     rest = count - len(rows)
     for at, frame in enumerate(frames):
         rows += of_frame(frame, rest // len(frames) + (at < rest % len(frames)), rng)
@@ -152,7 +155,9 @@ def said_with(phrasing: str, names: dict[str, str], rng: random.Random) -> str:
 
     def filled(found: re.Match[str]) -> str:
         name = names[found[1]]
-        return {None: name, "done": DONE.get(name, name), "ing": ING.get(name, name), "First": name.capitalize()}[found[2]]
+        return {None: name, "done": DONE.get(name, name), "ing": ING.get(name, name), "First": name.capitalize()}[
+            found[2]
+        ]
 
     text = SLOT.sub(filled, text)
     return text[0].upper() + text[1:]
@@ -172,7 +177,7 @@ def target(frame: Frame, fact: Fact, rng: random.Random) -> str:
         **values, "minutes": str(5 + lot % 87), "grams": str(110 + lot % 2890), "year": str(1850 + lot % 170),
         "degrees": str(200 + lot % 1999), "city": CITIES[lot % len(CITIES)],
         "founder": f"{PEOPLE[lot % 26].split()[0]} {PEOPLE[lot // 26 % 26].split()[1]}",
-        "function": f"{'fast safe lazy pure bulk'.split()[lot % 5]}_{values.get('task', 'task').split()[0]}_{lot % 97}",
+        "function": f"{['fast', 'safe', 'lazy', 'pure', 'bulk'][lot % 5]}_{values.get('task', 'task').split()[0]}_{lot % 97}",
     }  # fmt: skip
     return said_with(rng.choice(frame.answers[act]), names, rng)
 
@@ -217,7 +222,7 @@ def distinct(names: tuple[str, ...], count: int, seed: int) -> list[Made]:
     """One row a fact, each act in its first phrasing."""
     rng, facts = random.Random(f"{names} {seed}"), dict[tuple[str, Fact], int]()
     frames = [frame for frame in FRAMES if frame.name in names]
-    rows = []
+    rows: list[Made] = []
     for _ in range(100 * count):
         frame = frames[len(rows) % len(frames)]
         fact = any_fact(frame, rng)

@@ -122,6 +122,8 @@ def is_json(target: str) -> bool:
     return canonical(target)[:1] in ("{", "[")
 
 
+PRICED = re.compile(r"(\d[\d.,]*)\s?[A-Z]{2,4}\b")
+"""A number and a unit in capitals, as in 935 EUR or 16 GB: that is no name either."""
 UNITS = frozenset(["celsius", "fahrenheit", "kelvin", "euro", "euros", "dollar", "dollars"])
 """Written with a capital, and no names: 20 °C is 20 degrees Celsius."""
 
@@ -157,6 +159,11 @@ class Said:
         """Its words that are known names, in order."""
         return self.ordered(self.known)
 
+    @cached_property
+    def key(self) -> tuple[frozenset[str], str]:
+        """What texts of the `same_words` have in common for certain: numbers, and the words' first letters."""
+        return self.numbers, "".join(sorted(word[0] for word in self.content))
+
     def ordered(self, marks: Set[str]) -> tuple[str, ...]:
         """Those of its words that are marks, as they come."""
         return tuple(word for word in self.words if word in marks)
@@ -182,6 +189,7 @@ def capitals(text: str) -> list[str]:
     words = WORD.findall(text)
     if len(words) > 3 and sum(word[0].isupper() for word in words) > MOSTLY * len(words):
         return []
+    text = PRICED.sub(r"\1", text)
     inside = (word for sentence in SENTENCE.split(text) for word in WORD.findall(sentence)[1:])
     return [re.sub(r"['’]s$", "", word.casefold()) for word in inside if len(word) > 1 and word[0].isupper()]
 

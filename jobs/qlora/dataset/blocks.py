@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,20 +36,3 @@ def close_pairs(
                 early, late = top + int(one), left + int(two)
                 if early < late:
                     yield early, late
-
-
-def close_across(
-    rows: NDArray[np.float32], others: NDArray[np.float32], threshold: float
-) -> Iterator[tuple[int, list[int]]]:
-    """For each row that has any: the others whose cosine with it reaches the threshold, in their order."""
-    # Late, as above.
-    import numpy as np
-
-    near: dict[int, list[Any]] = {}
-    for top in range(0, len(rows), BLOCK):
-        near.clear()
-        for left in range(0, len(others), BLOCK):
-            found = np.nonzero(rows[top : top + BLOCK] @ others[left : left + BLOCK].T >= threshold)
-            for one, two in zip(*found, strict=True):
-                near.setdefault(top + int(one), []).append(left + int(two))
-        yield from sorted(near.items())

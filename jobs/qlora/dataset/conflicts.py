@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from .agreement import Said, canonical, known_names, same_words
-from .blocks import close_pairs
-from .duplicates import hash_of, question_key
+from .duplicates import question_key
 from .embed import Embedder
-from .leaks import SAME_QUESTION
 from .report import TEXT_CAP, Conflict, Place
 from .rows import Row
 
@@ -33,8 +32,7 @@ def _groups(rows: Sequence[Row], embedder: Embedder | None) -> list[list[int]]:
     first: dict[object, int] = {}
     leader = [first.setdefault(question_key(row), at) for at, row in enumerate(rows)]
     if embedder is not None:
-        heads = sorted(first.values())
-        near = _near(rows, heads, embedder)
+        near = _same(rows, sorted(first.values()))
         leader = [near.get(at, at) for at in leader]
     groups: dict[int, list[int]] = defaultdict(list)
     for at, head in enumerate(leader):
@@ -42,25 +40,28 @@ def _groups(rows: Sequence[Row], embedder: Embedder | None) -> list[list[int]]:
     return [groups[head] for head in sorted(groups)]
 
 
-def _near(rows: Sequence[Row], heads: Sequence[int], embedder: Embedder) -> dict[int, int]:
-    """Heads that ask the same as an earlier head that is none such itself."""
+def _same(rows: Sequence[Row], heads: Sequence[int]) -> dict[int, int]:
+    """Heads that ask in the same words as an earlier head."""
     known = known_names(rows[at].asked for at in heads)
-    said = {at: Said(rows[at].asked, known) for at in heads}
-    vectors = embedder.vectors([rows[at].asked for at in heads])
-    marks = [hash_of(said[at].numbers) for at in heads]
-    near: dict[int, int] = {}
-    for one, two in sorted(close_pairs([(vectors, SAME_QUESTION)], marks)):
-        early, late = heads[one], heads[two]
-        if early not in near and late not in near and same_words(said[early], said[late]):
-            near[late] = early
-    return near
+    places: dict[Any, list[tuple[int, Said]]] = defaultdict(list)
+    same: dict[int, int] = {}
+    for at in heads:
+        asked = Said(rows[at].asked, known)
+        match = next((early for early, said in places[asked.key] if same_words(said, asked)), None)
+        if match is None:
+            places[asked.key].append((at, asked))
+        else:
+            same[at] = match
+    return same
 
 
 def _told(rows: Sequence[Row]) -> Conflict:
     """One group, each distinct target once."""
-    targets = {canonical(row.target): row.target[:TEXT_CAP] for row in reversed(rows)}
+    targets: dict[str, str] = {}
+    for row in rows:
+        targets.setdefault(canonical(row.target), row.target[:TEXT_CAP])
     return Conflict(
         places=tuple(Place(row.file, row.line) for row in rows),
         prompt=rows[0].asked[:TEXT_CAP],
-        targets=tuple(reversed(targets.values())),
+        targets=tuple(targets.values()),
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, log, sqrt
+from math import exp, log
 from typing import TYPE_CHECKING
 
-from .embed import Embedder, unit
+from .embed import Embedder
 from .report import TEXT_CAP, Cluster, Diversity, Place
 from .rows import Row
 
@@ -14,58 +14,61 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MOST_CLUSTERS = 100
-"""Of 20,000 rows and more; of fewer, the square root of half of them (a rule of thumb): 12 of 300."""
-ROUNDS = 25
-"""Of k-means: it mostly stands still sooner."""
+    Vectors = NDArray[np.float32]
+
+ALIKE_ADDS = 0.3
+"""Above the embedder's threshold: the cosine from which two rows are of one kind. With the static embedder .60, the
+median of the benchmark's paraphrases; rows of one template with other facts mostly reach it too."""
 SHOWN = 5
 """Clusters of each end that are told."""
+BLOCK = 512
 
 
 def diversity(rows: Sequence[Row], embedder: Embedder) -> Diversity:
     """Clusters of the rows' questions, the same for the same rows in the same order; any number of rows, none too.
 
-    Spherical k-means with sqrt(n / 2) clusters, 100 at most, from a start that is no draw: k-centre greedy. The
-    effective number is exp of the entropy of the sizes (Hill number of order 1), the row told of a cluster is the one
-    that is closest to its middle.
+    A row that is close to no leader becomes one (leader clustering at a fixed cosine, so that rows that are all alike
+    are one cluster, and no number of clusters is presumed); then each row goes to its closest leader. The effective
+    number is exp of the entropy of the sizes (Hill number of order 1). A cluster is told by its leader.
     """
     if not rows:
         return Diversity(rows=0, clusters=0, effective=0.0, largest_share=0.0, largest=(), rare=())
     vectors = embedder.vectors([row.asked for row in rows])
-    middles, home = k_means(vectors, min(MOST_CLUSTERS, max(1, round(sqrt(len(rows) / 2)))))
-    found = []
-    for number, middle in enumerate(middles):
-        members = (home == number).nonzero()[0]
-        if len(members):
-            row = rows[int(members[(vectors[members] @ middle).argmax()])]
-            found.append(Cluster(len(members), Place(row.file, row.line), row.asked[:TEXT_CAP]))
+    leaders = leading(vectors, embedder.threshold + ALIKE_ADDS)
+    sizes = [0] * len(leaders)
+    for start in range(0, len(rows), BLOCK):
+        for home in (vectors[start : start + BLOCK] @ vectors[leaders].T).argmax(1):
+            sizes[home] += 1
+    found = [
+        Cluster(size, Place(rows[at].file, rows[at].line), rows[at].asked[:TEXT_CAP])
+        for at, size in zip(leaders, sizes, strict=True)
+        if size
+    ]
     found.sort(key=lambda cluster: -cluster.size)
     shares = [cluster.size / len(rows) for cluster in found]
+    rare = min(SHOWN, len(found) // 2)
     return Diversity(
         rows=len(rows),
         clusters=len(found),
         effective=round(exp(-sum(share * log(share) for share in shares)), 2),
         largest_share=round(shares[0], 4),
-        largest=tuple(found[:SHOWN]),
-        rare=tuple(found[: SHOWN - 1 : -1][:SHOWN]),
+        largest=tuple(found[: min(SHOWN, len(found) - rare)]),
+        rare=tuple(found[len(found) - rare :][::-1]),
     )
 
 
-def k_means(vectors: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-    """Middles (unit rows of (count, size)) and the middle of each row, by cosine; ties go to the first."""
-    # Late: `select` takes its start from the same space, and commands that touch no data start without numpy.
-    import numpy as np
-
-    from .select import spread
-
-    middles = vectors[spread(vectors, count)].copy()
-    home = (vectors @ middles.T).argmax(1)
-    for _ in range(ROUNDS):
-        sums = np.zeros_like(middles)
-        np.add.at(sums, home, vectors)
-        middles = unit(np.where(np.abs(sums).sum(1, keepdims=True) > 0, sums, middles))
-        new = (vectors @ middles.T).argmax(1)
-        if (new == home).all():
-            break
-        home = new
-    return middles, home
+def leading(vectors: Vectors, alike: float) -> list[int]:
+    """Places of the rows whose cosine with every earlier leader is below `alike`."""
+    leaders: list[int] = []
+    for start in range(0, len(vectors), BLOCK):
+        block = vectors[start : start + BLOCK]
+        free = [at for at in range(len(block)) if not leaders]
+        if leaders:
+            free = [int(at) for at in ((block @ vectors[leaders].T).max(1) < alike).nonzero()[0]]
+        among = block[free] @ block[free].T
+        chosen: list[int] = []
+        for place in range(len(free)):
+            if not chosen or among[place, chosen].max() < alike:
+                chosen.append(place)
+        leaders += [start + free[place] for place in chosen]
+    return leaders

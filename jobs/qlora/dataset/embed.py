@@ -212,14 +212,10 @@ class Transformer:
         # Late, as in __init__.
         import torch
 
-        ids = self._tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
         room = min(WINDOW, getattr(self._model.config, "max_position_embeddings", WINDOW))
-        room -= self._tokenizer.num_special_tokens_to_add()
-        states = []
+        windows = self._tokenizer(text, truncation=True, max_length=room, return_overflowing_tokens=True)["input_ids"]
         with torch.no_grad():
-            for start in range(0, max(1, len(ids)), room):
-                window = self._tokenizer.build_inputs_with_special_tokens(ids[start : start + room])
-                states.append(self._model(input_ids=torch.tensor([window])).last_hidden_state[0])
+            states = [self._model(input_ids=torch.tensor([window])).last_hidden_state[0] for window in windows]
         return torch.cat(states).mean(0).float().numpy()
 
 

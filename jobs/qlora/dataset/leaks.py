@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from .agreement import Said, known_names, same_words
-from .blocks import close_across
 from .duplicates import Same, Sifted, question_key, told
 from .embed import Embedder
 from .report import Dropped
 from .rows import Row
-
-SAME_QUESTION = 0.9
-"""The cosine from which two questions may be the same one whatever is answered; the words decide (tests/dedup)."""
 
 
 def without_leaks(
@@ -43,15 +41,20 @@ def without_leaks(
 def _same_questions(rows: Sequence[Row], held_out: Sequence[Row], embedder: Embedder) -> dict[int, tuple[Row, float]]:
     """Rows that ask a held-out question in the same words, whatever is answered."""
     known = known_names(row.asked for row in (*rows, *held_out))
-    ours, theirs = (embedder.vectors([row.asked for row in part]) for part in (rows, held_out))
-    said = [Said(row.asked, known) for row in held_out]
-    found: dict[int, tuple[Row, float]] = {}
-    for at, others in close_across(ours, theirs, SAME_QUESTION):
-        asked = Said(rows[at].asked, known)
-        other = next((other for other in others if same_words(asked, said[other])), None)
-        if other is not None:
-            found[at] = (held_out[other], float(ours[at] @ theirs[other]))
-    return found
+    places: dict[Any, list[tuple[int, Said]]] = defaultdict(list)
+    for other, row in enumerate(held_out):
+        said = Said(row.asked, known)
+        places[said.key].append((other, said))
+    pairs: dict[int, int] = {}
+    for at, row in enumerate(rows):
+        asked = Said(row.asked, known)
+        match = next((other for other, said in places.get(asked.key, ()) if same_words(asked, said)), None)
+        if match is not None:
+            pairs[at] = match
+    ours = embedder.vectors([rows[at].asked for at in pairs])
+    theirs = embedder.vectors([held_out[other].asked for other in pairs.values()])
+    cosines = (ours * theirs).sum(1)
+    return {at: (held_out[other], float(cosine)) for (at, other), cosine in zip(pairs.items(), cosines, strict=True)}
 
 
 def _paraphrases(rows: Sequence[Row], held_out: Sequence[Row], embedder: Embedder) -> dict[int, tuple[Row, float]]:
