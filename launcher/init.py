@@ -161,8 +161,8 @@ data:  # files with one JSON object a line: {"messages": [{"role": "user", "cont
   test: test.jsonl  # looked at once, at the end
   split: {validation: 0.1, test: 0.1}  # set aside before anything else; group: KEY keeps rows of one kind together
   deduplicate: {by: near}  # repeats go where the answers agree; exact, or off
-# select: 400  # of the training rows so many that differ most; `launch data` shows how they spread
-# on_bad_row: drop  # broken rows are left out and told, instead of stopping the launch
+#   select: 400  # of the training rows so many that differ most; `launch data` shows how they spread
+#   on_bad_row: drop  # broken rows are left out and told, instead of stopping the launch
 
 # privacy: private  # no private hosts, no outside judge, no tracker
 
@@ -180,8 +180,8 @@ train:
 # The base and the tuned model answer the test rows; exact is the share of rows without any fault.
 evaluate:
   metrics: [exact]
-# prompted: {system: prompt.txt, shots: 4}  # what tuning has to beat: the base with a prompt and examples
-# adjacent: [{name: other-task, data: other.jsonl, allow_drop: 0.02}]  # what it must not unlearn
+#   prompted: {system: prompt.txt, shots: 4}  # what tuning has to beat: the base with a prompt and examples
+#   adjacent: [{name: other-task, data: other.jsonl, allow_drop: 0.02}]  # what it must not unlearn
 
 # export: {merged: true}  # the whole model beside the adapter; gguf_adapter: true for llama.cpp
 

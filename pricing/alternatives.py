@@ -106,12 +106,16 @@ class _Market:
 
     def _of_length(self, tokens: int) -> Alternative:
         workload = self.plan.workload
+        longer = tokens * workload.examples / max(1, workload.tokens_per_epoch)
         full = replace(
             workload,
             max_length=tokens,
             longest_tokens=tokens,
             tokens_per_epoch=tokens * workload.examples,
             padded_tokens_per_epoch=None,
+            packed_examples=None,
+            asked=tuple(replace(one, row_tokens=max(one.row_tokens, tokens)) for one in workload.asked),
+            validation_tokens=round(workload.validation_tokens * longer),
         )
         text = f"rows of {tokens:,} tokens, all of them full"
         return self._alternative(Kind.LENGTH, text, f"--set train.max_length={tokens}", full)
