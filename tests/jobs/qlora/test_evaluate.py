@@ -241,13 +241,13 @@ def test_without_validation_rows_the_first_text_is_taken_and_it_is_said(
     assert codes(other) == {"prompt-not-chosen"}
 
 
-def test_validation_rows_that_are_tested_on_choose_nothing(tmp_path: Path) -> None:
-    other = make_job(tmp_path)
+def test_validation_rows_that_are_tested_on_choose_nothing(loads: Loads, tmp_path: Path) -> None:
+    other = make_job(tmp_path, adjacent=())
     (other.prepared / "test.jsonl").unlink()
-    part, pairs = evaluate.test_pairs(other)
-    assert (part, len(pairs)) == ("validation", 3)
-    assert "no-test-rows" in codes(other)
-    assert Prompts(other, validates=part == "test").rows == []
+    evaluate.evaluate(other, "base", Loaded(other, "base", loads), Quiz())
+    assert [(event["arm"], event["n"]) for event in events(other, "result")] == [("base", 3), ("prompted", 3)]
+    assert {"no-test-rows", "prompt-not-chosen"} <= codes(other)
+    assert document(other, "prompted")["prompt"]["tried"] == []
 
 
 def test_examples_that_the_model_cannot_see_are_left_out_and_it_is_said(loads: Loads, tmp_path: Path) -> None:
