@@ -21,7 +21,8 @@ def comparison(found: Found) -> Markup:
     if summary is None:
         return section("comparison", "Comparison", _scores(found.scores))
     metrics = join(_metric(metric, summary) for metric in summary.metrics)
-    lead = f"{_arms_of(summary)}: the same test items, the same greedy decoding. Lines are 95 % intervals."
+    arms = _arms_of(summary)
+    lead = f"{arms[:1].upper()}{arms[1:]}: the same test items, the same greedy decoding. Lines are 95 % intervals."
     return section(
         "comparison",
         "Comparison",

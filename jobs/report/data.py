@@ -30,6 +30,7 @@ def data(report: DataReport | None) -> Markup:
         note(private) if report.private else Markup(""),
         join(Markup("<p>{}</p>").format(text(said)) for said in report.notes[:MOST_EXAMPLES]),
         _parts(report),
+        _tokens(report),
         _sources(report),
         _faults(report.faults),
         _removed(report),
@@ -60,6 +61,24 @@ def _parts(report: DataReport) -> Markup:
     made = table(heads, rows, "Parts")
     said = f"As shipped; lengths in characters of a row. Split with seed {report.split_seed}."
     return Markup("<h3>Parts</h3>{}{}").format(note(said), made) if made else made
+
+
+def _tokens(report: DataReport) -> Markup:
+    """What the model sees, by its own template."""
+    heads = (
+        "part", ("answers", "n"), ("tokens", "n"), ("learned", "n"), ("median", "n"), ("95 %", "n"), ("longest", "n"),
+        "counted",
+    )  # fmt: skip
+    rows = [
+        [
+            one.part,
+            *(f"{count:,}" for count in (one.rows, one.tokens, one.supervised, one.median, one.p95, one.longest)),
+            one.are,
+        ]
+        for one in report.tokens
+    ]
+    made = table(heads, rows, "Tokens")
+    return Markup("<h3>Tokens</h3>{}{}").format(note(text(report.template)), made) if made or report.template else made
 
 
 def _sources(report: DataReport) -> Markup:

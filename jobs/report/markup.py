@@ -48,9 +48,9 @@ def section(name: str, title: str, *parts: Markup) -> Markup:
     return Markup('<section id="{}">\n<h2>{}</h2>\n{}</section>\n').format(name, title, inner)
 
 
-def note(said: object) -> Markup:
-    """A sentence that explains, in a softer colour; nothing where there is none."""
-    return Markup('<p class="note">{}</p>\n').format(said) if said else Markup("")
+def note(said: str) -> Markup:
+    """A sentence that explains, in a softer colour, its per cent not torn off; nothing where there is none."""
+    return Markup('<p class="note">{}</p>\n').format(said.replace(" %", "\u00a0%")) if said else Markup("")
 
 
 def with_code(said: str) -> Markup:

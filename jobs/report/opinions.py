@@ -27,11 +27,12 @@ def judge(summary: Summary | None) -> Markup:
         "Judge model",
         note(text(_how(judging))),
         _alarm(judging.unfinished),
+        _alarm(_doubtful(judging)),
         Markup('<p class="sub">{}</p>').format(_KEYS),
         table(heads, rows, "Judge"),
         note(
-            "Share: wins and half the ties. Where the two orders disagree, the pair is a tie. “First chosen” is 50 % "
-            "for a judge that does not care who stands first."
+            "Share: wins and half the ties (“the same”: equal answers, that nobody was asked about). Where the two "
+            "orders disagree, the pair is a tie. “First chosen” is 50 % for a judge that does not care who is first."
         ),
         folded("Rubric", Markup("<pre>{}</pre>").format(text(judging.rubric, 8_000))),
     )
@@ -53,6 +54,17 @@ def _how(judging: Judging) -> str:
     return f"{judging.model} compared {judging.items:,} of {judging.of:,} items, every pair in both orders; {cost}."
 
 
+def _doubtful(judging: Judging) -> str:
+    """What weakens the judge's word."""
+    unusable = sum(one.unusable for one in judging.pairs)
+    parts = (
+        [f"{unusable:,} pairs count for nothing: the judge gave no verdict on them, asked twice"] if unusable else []
+    )
+    if judging.counted_by_us:
+        parts.append(f"the endpoint told no honest cost of {judging.counted_by_us:,} calls: counted at the worst case")
+    return "; ".join(parts)
+
+
 def _alarm(unfinished: str) -> Markup:
     return Markup('<div class="alarm"><p>{}</p></div>').format(text(unfinished)) if unfinished else Markup("")
 
@@ -61,7 +73,8 @@ def _counts(one: Judged | Votes) -> list[object]:
     bar = charts.stack([(one.wins, "win", "wins"), (one.ties, "tie", "ties"), (one.losses, "loss", "losses")])
     low, high = one.share.low, one.share.high
     interval = "–" if low is None or high is None else f"{number(low, 2)} to {number(high, 2)}"
-    counts = [f"{count:,}" for count in (one.wins, one.ties, one.losses)]
+    same = f" ({one.identical:,} the same)" if one.identical else ""
+    counts = [f"{one.wins:,}", f"{one.ties:,}{same}", f"{one.losses:,}"]
     return [f"{one.arm} against {one.against}", bar, *counts, number(one.share.value, 2), interval]
 
 
@@ -77,14 +90,19 @@ def _share_reading(one: Judged | Votes) -> Markup:
 def votes(summary: Summary | None) -> Markup:
     """People on the blind page."""
     found = () if summary is None else summary.votes
-    rows = [[*_counts(one), f"{one.voters:,}", _share_reading(one)] for one in found]
-    made = table((*_COUNT_HEADS, ("voters", "n"), "reading"), rows, "Votes")
+    rows = [[*_counts(one), f"{one.voters:,}", _agreed(one), f"{one.skipped:,}", _share_reading(one)] for one in found]
+    heads = (*_COUNT_HEADS, ("voters", "n"), ("voters agree", "n"), ("skipped", "n"), "reading")
+    made = table(heads, rows, "Votes")
     said = "People chose on the blind page of `launch review`, without knowing which arm had answered."
     return (
         section("votes", "People", note(with_code(said)), Markup('<p class="sub">{}</p>').format(_KEYS), made)
         if made
         else made
     )
+
+
+def _agreed(one: Votes) -> str:
+    return "–" if one.agreement is None else f"{100 * one.agreement:.0f} %"
 
 
 def serving(summary: Summary | None) -> Markup:

@@ -117,4 +117,4 @@ def main_difference(metric: Metric) -> Difference | None:
 def spread(low: float | None, high: float | None, n: int) -> str:
     """An interval in words; what is not known is left out."""
     known = "" if low is None or high is None else f"95 % {number(low)} to {number(high)}, "
-    return f"{known}n = {n:,}"
+    return f"{known}n\u00a0=\u00a0{n:,}"

@@ -99,7 +99,8 @@ def test_a_rich_run_shows_what_a_team_asks_for(tmp_path: Path) -> None:
         "Fine-tuning turned 61 % of exact records into 93 %", "smallest visible difference", "0.096", "523",
         "0.930 [0.89–0.96]", "+0.320", "+0.250 to +0.390", "< 0.001", "not distinguishable", "wants_refund",
         "may have dropped", "orders agree", "$1.56", "≠ account", "not wanted", "two user turns in a row",
-        "data/train.jsonl:118", "cosine from 0.93 on", "5 questions are asked twice", "as varied as 31.4",
+        "data/train.jsonl:118", "cosine from 0.93 on", "310,224", "15 (6 the same)", "84 %",
+        "5 questions are asked twice", "as varied as 31.4",
         "best, step 450", "GPU memory", "planned $0.83", "570.86.15", "c170c708c41d", "launch --budget 5 --gpu a10g",
         "confirmed, 2026-11-24 20:57 UTC, 3 looks",
     ):  # fmt: skip
