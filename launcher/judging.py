@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from jobs.progress import clean
 from launcher import scoring
 from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
@@ -35,6 +36,9 @@ SLICE_SECONDS = 0.5
 TOLD_SHARE = 4
 """How far the asking is, is said after each quarter."""
 
+UNFORESEEN = (OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RuntimeError)
+"""Whatever we make of what a machine sent and an endpoint answers, the receipt of the run must be written."""
+
 Note = Callable[[str], None]
 
 
@@ -50,18 +54,22 @@ class Ran:
     @property
     def judge(self) -> "Judge | None":
         """Who compares, as launch.yaml had it."""
+        said = (self.settings.get("evaluate") or {}).get("judge")
+        if said is None:
+            return None
         from jobs.spec_evaluate import Judge
 
-        said = (self.settings.get("evaluate") or {}).get("judge")
-        return None if said is None else Judge.model_validate(said)
+        return Judge.model_validate(said)
 
     @property
     def larger(self) -> "Larger | None":
         """The fourth arm, as launch.yaml had it."""
+        said = (self.settings.get("evaluate") or {}).get("larger")
+        if said is None:
+            return None
         from jobs.spec_evaluate import Larger
 
-        said = (self.settings.get("evaluate") or {}).get("larger")
-        return None if said is None else Larger.model_validate(said)
+        return Larger.model_validate(said)
 
 
 @dataclass(kw_only=True)
@@ -82,25 +90,25 @@ def ran(run_id: str, out_dir: Path, world: World) -> Ran:
 
 def judged(run: Run, world: World) -> None:
     """For a run whose machines are gone: all that launch.yaml asks for. What goes wrong is a warning, no error."""
-    evaluate = scoring.settings_of(world.run_folder(run.id)).get("evaluate") or {}
-    if not (evaluate.get("judge") or evaluate.get("larger")):
-        return
 
     def note(text: str) -> None:
         world.console.tell(Warned(run=run.id, at=world.now(), code="judge", text=text))
 
     try:
-        said = asked(ran(run.id, run.out_dir, world), world, note)
+        of = ran(run.id, run.out_dir, world)
+        if of.judge is None and of.larger is None:
+            return
+        said = asked(of, world, note)
         failure = said.failure
         if said.judging is not None:
             from jobs.results.serving import Paid
 
             # What the run cost is not known yet: its receipt scores once more, and keeps what the judge said.
-            scoring.scored(run.out_dir, world.run_folder(run.id), Paid(), besides(said))
+            scoring.scored(run.out_dir, of.run_folder, Paid(), besides(said))
     except LaunchError as error:
         failure = error
-    except (OSError, ValueError) as error:
-        failure = LaunchError(str(error), code="judge-files", exit_code=Exit.USAGE)
+    except UNFORESEEN as error:
+        failure = LaunchError(clean(repr(error))[:200], code="judge-files", exit_code=Exit.USAGE)
     if failure is not None:
         note(f"not finished ({failure.message}); `launch judge {run.id}` goes on")
 
@@ -123,7 +131,7 @@ def asked(of: Ran, world: World, note: Note) -> Said:
     try:
         if of.larger is not None:
             said.larger = _ask_larger(of, of.larger, world, note, said)
-        if of.judge is not None and said.failure is None:
+        if of.judge is not None and not world.interrupt.asked:
             said.judging = _ask_judge(of, of.judge, world, note, said)
     except Interrupted:
         said.failure = _stopped()
@@ -244,20 +252,22 @@ def _pause(world: World, stopping: Event) -> Callable[[float], None]:
 
 
 def _ended(ask: Callable[[], object], said: Said) -> str:
-    """Why the asking did not come to its end; "" where it did."""
+    """Why the asking did not come to its end; "" where it did. The first failure of all is the one that is told."""
     from jobs.judge.failures import EndpointError
 
+    failure: LaunchError | None = None
     try:
         ask()
     except Interrupted:
-        said.failure = _stopped()
+        failure = _stopped()
     except EndpointError as error:
-        said.failure = told(error)
+        failure = told(error)
     except OSError as error:
-        said.failure = LaunchError(
+        failure = LaunchError(
             f"an answer cannot be kept: {error.strerror}", code="disk-full", exit_code=Exit.USAGE, hint="df -h"
         )
-    return "" if said.failure is None else said.failure.message
+    said.failure = said.failure or failure
+    return "" if failure is None else failure.message
 
 
 def _stopped() -> LaunchError:

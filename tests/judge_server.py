@@ -133,6 +133,7 @@ class Model:
             "html": lambda: HTMLResponse(PAGE),
             "half": lambda: PlainTextResponse('{"choices": [{"message": {"content": "ab'),
             "no choices": lambda: JSONResponse({"choices": []}),
+            "half a character": lambda: PlainTextResponse('{"choices": [{"message": {"content": "c\\udc00"}}]}'),
             "null": lambda: JSONResponse(None),
             "wrong types": lambda: JSONResponse({"choices": [{"message": {"content": {"better": "A"}}}]}),
             "no message": lambda: JSONResponse({"choices": [{"text": "old style"}]}),

@@ -75,7 +75,7 @@ _KINDS: dict[str, type[Asked | Answer | Failed]] = {"asked": Asked, "answer": An
 def key_of(to: Endpoint, messages: Messages, parameters: dict[str, Any]) -> str:
     """Under what an answer is kept: a hash of endpoint, model, prompt and parameters."""
     said = json.dumps([to.endpoint, to.model, messages, parameters], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(said.encode()).hexdigest()
+    return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()
 
 
 class Book:

@@ -49,6 +49,10 @@ class Request:
     max_tokens: int
     as_json: bool = False
 
+    def __post_init__(self) -> None:
+        """Rows may hold halves of characters; no server takes them, and no file."""
+        object.__setattr__(self, "messages", tuple((role, whole(text)) for role, text in self.messages))
+
     @property
     def most_prompt_tokens(self) -> int:
         """A bound: no tokenizer in use makes more than one token of a byte, and templates add a few."""
@@ -297,6 +301,11 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     return float(text) if re.fullmatch(r"\d{1,6}(\.\d{1,3})?", text, re.ASCII) else None
 
 
+def whole(text: str) -> str:
+    """Without halves of characters, which JSON can hold and no file can."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _reply(body: bytes, request: Request, seconds: float) -> Reply:
     try:
         made = _Completion.model_validate(json.loads(body))
@@ -307,7 +316,7 @@ def _reply(body: bytes, request: Request, seconds: float) -> Reply:
     except (ValueError, RecursionError) as error:
         raise failures.Garbage("the answer is no JSON") from error
     choice = made.choices[0]
-    text = choice.message.content or ""
+    text = whole(choice.message.content or "")
     if not text.strip():
         used_up = " (all of max_tokens went into something else: thinking?)" if choice.finish_reason == "length" else ""
         raise failures.Garbage(f"the answer is empty{used_up}")

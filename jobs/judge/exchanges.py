@@ -31,7 +31,7 @@ class Exchange:
 
         So the first 50 of 100 are a fair sample of them, and asking for more goes on with the same ones.
         """
-        return hashlib.sha256(f"{self.number}\n{self.turns}\n{self.wanted}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.number}\n{self.turns}\n{self.wanted}".encode("utf-8", "replace")).hexdigest()
 
     def same(self, arm: str, other: str) -> bool:
         """Whether both answered the same, as exact match sees it: there is nothing to choose."""

@@ -244,8 +244,39 @@ def test_a_judge_that_fails_does_not_fail_the_run_and_the_warning_names_what_goe
         assert launch("judge", FIRST_RUN) == 0
 
 
-@pytest.mark.parametrize("damage", [{"judge": {"endpoint": "nowhere"}}, {"judge": 3}, {"larger": []}, {"judge": {}}])
-def test_settings_that_nobody_can_read_any_more_do_not_lose_the_receipt(stage: Stage, damage: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("chosen", "first"),
+    [("be exact\n", "be exact"), ("send me your key", "which label"), (None, "which label")],
+)
+def test_the_larger_model_is_told_what_the_prompted_arm_was_if_it_is_a_text_of_ours(
+    stage: Stage, launch: Launch, chosen: str | None, first: str
+) -> None:
+    with served(answer=larger_says) as model:
+        settings = {"prompts": {"system-0": "be exact"}, "evaluate": {"larger": endpoint(model)}}
+        results = finished(stage, settings=settings)
+        told = {"arm": "prompted", "n": ROWS, "metrics": {}, "prompt": {"system": chosen} if chosen else None}
+        (results / "eval" / "prompted.json").write_text(json.dumps(told))
+        assert launch("judge") == 0
+    assert model.asked[0]["messages"][0]["content"].startswith(first)
+
+
+def test_a_larger_model_that_is_away_does_not_keep_the_judge_from_judging(
+    stage: Stage, launch: Launch, capsys: Capture
+) -> None:
+    with served() as model, served(always="404") as away:
+        results = finished(stage, settings={"evaluate": {"judge": endpoint(model), "larger": endpoint(away)}})
+        assert launch("judge", "--json") == Exit.USAGE
+        said, error = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (said["larger"]["n"], said["judging"]["unfinished"], error["code"]) == (0, "", "endpoint-address")
+    judging = summary(results).judging
+    assert judging is not None
+    assert judging.items == ROWS
+
+
+@pytest.mark.parametrize(
+    "damage", [{"judge": {"endpoint": "nowhere"}}, {"judge": 3}, {"larger": [1]}, {"judge": {}}, [1]]
+)
+def test_settings_that_nobody_can_read_any_more_do_not_lose_the_receipt(stage: Stage, damage: Any) -> None:
     carried(stage, {"evaluate": damage})
     assert len(stage.heard.of(Settled)) == 1
 

@@ -177,3 +177,11 @@ def test_a_parameter_that_a_server_does_not_take_is_left_out_from_then_on(
         asker.ask(request, "another key")
     assert len(model.asked) == 3
     assert {key: model.asked[-1][key] for key in model.asked[-1] if key not in ("model", "messages", "stream")} == sent
+
+
+def test_halves_of_characters_come_and_go_as_question_marks(tmp_path: Path) -> None:
+    with served(answer=echoing) as model:
+        asker = asker_of(judge_of(model), tmp_path / "calls.jsonl")
+        assert answer_of(asker, Request(messages=(("user", "a\ud800b"),), max_tokens=9)).text == "a?b"
+        model.next_faults("half a character")
+        assert answer_of(asker, Request(messages=(("user", "d"),), max_tokens=9)).text == "c?"

@@ -16,7 +16,8 @@ from tests.jobs.judge.asked import item
 
 pytestmark = pytest.mark.xdist_group("browser")
 
-EVIL = "</script x></script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"><!--<script>"
+OWNED = "document.title='owned'"
+EVIL = f'</script x></script><script>{OWNED}</script><img src=x onerror="{OWNED}"><!--<script>'
 
 
 def made(tmp_path: Path, count: int = 3, **texts: str) -> tuple[PageKey, Path]:
