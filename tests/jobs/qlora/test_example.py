@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from jobs.qlora.score import metrics_of
 from tests.jobs.qlora.workplace import BASE, EXAMPLE, JOB, REPOSITORY, Workplace
 
 SAMPLE = 20_000
@@ -94,9 +95,9 @@ def test_the_example_is_learned_and_the_base_does_not_know_it(tmp_path: Path) ->
     assert results["tuned"]["exact"] > 0.85
     assert results["tuned"]["loss"] < results["base"]["loss"]
     items = [json.loads(line) for line in (work.out / "eval" / "tuned.jsonl").read_text().splitlines()]
-    assert sum(item["exact"] for item in items) / len(items) == pytest.approx(results["tuned"]["exact"])
+    assert metrics_of(items, ["exact", "json_fields"]) == results["tuned"]
     assert {"torch", "trl"} <= set(work.document("logs/environment.json")["packages"])
-    assert [event["done"] for event in work.events("evaluated")] == [50, 100, 150, 200] * 2
+    assert [event["done"] for event in work.events("evaluated") if event["arm"] == "tuned"] == [0, 50, 100, 150, 200]
 
 
 def test_the_data_is_what_its_generator_makes(tmp_path: Path) -> None:
