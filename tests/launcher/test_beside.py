@@ -114,7 +114,7 @@ def test_an_estimate_in_json_is_one_sound_document(stage: Stage, capsys: Capture
     found = document(capsys)
     is_sound(found)
     assert found["event"] == "plan"
-    assert found["estimate"]["workload"]["examples"] == 960
+    assert found["estimate"]["workload"]["examples"] > 800
     assert found["estimate"]["room"]["micro_batch"] > 0
 
 
