@@ -49,7 +49,7 @@ class _Line(_Sent):
 
 class _Prompt(_Sent):
     system: Text = ""
-    shots: Annotated[tuple[Any, ...], Field(max_length=1000)] = ()
+    shots: Annotated[tuple[_Turn, ...], Field(max_length=1000)] = ()
     tried: Annotated[tuple[Any, ...], Field(max_length=1000)] = ()
 
 

@@ -193,7 +193,7 @@ def _arm(arm: ArmItems, settings: Mapping[str, Any]) -> Arm:
         n=n,
         model=model,
         system=told.prompt.system[:MOST_SYSTEM_SIGNS] if told.prompt else "",
-        shots=len(told.prompt.shots) // 2 if told.prompt else 0,
+        shots=sum(turn.role == "assistant" for turn in told.prompt.shots) if told.prompt else 0,
         chosen_from=len(told.prompt.tried) if told.prompt else 0,
         new_tokens=told.new_tokens,
         seconds=told.seconds,

@@ -206,6 +206,15 @@ def test_labels_and_fields_are_told_where_the_job_asks_for_them(home: Home) -> N
     assert said(home).confusion == {}
 
 
+def test_an_arm_says_how_it_was_asked(home: Home) -> None:
+    brought(home, 50, prompted=20, tuned=48)
+    shots = [{"role": role, "content": "x"} for role in ("user", "assistant") * 3]
+    prompt = {"system": "Be brief.", "shots": shots, "tried": [{"shots": 0}, {"shots": 3}], "chosen": 1}
+    home.figures("prompted", {"n": 50, "seconds": 2.0, "prompt": prompt})
+    arm = next(one for one in said(home).arms if one.name == "prompted")
+    assert (arm.system, arm.shots, arm.chosen_from, arm.model) == ("Be brief.", 3, 2, "some/model")
+
+
 def test_perplexity_has_an_interval_and_no_difference_of_its_own(home: Home) -> None:
     brought(home, 50, base=2, tuned=48)
     metric = next(one for one in said(home).metrics if one.name == "perplexity")
