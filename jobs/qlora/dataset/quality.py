@@ -38,6 +38,8 @@ BOILERPLATE = re.compile(r"\bas an? (?:ai|artificial intelligence)(?: language)?
 PLACEHOLDERS = frozenset({"n/a", "na", "nan", "none", "null", "nil", "undefined", "tbd", "-", "--", "?", ".", "..."})
 """What tables put where there is nothing."""
 
+CONTEXT = 60
+"""Characters of a text that are shown before what was found in it."""
 FEWEST = 20
 """Rows, from which on "the others" means something (assumed)."""
 SELDOM = 0.05
@@ -70,7 +72,8 @@ def _marks(row: Row) -> Iterator[Bad]:
         for code, pattern in (("leaked-token", LEAKED), ("mojibake", MOJIBAKE), ("control-character", CONTROL)):
             if code not in said and (match := pattern.search(text)):
                 said.add(code)
-                yield Bad(code, f"messages[{at}] ({role}): {match.group()!r} at character {match.start() + 1}")
+                detail = f"messages[{at}] ({role}): {match.group()!r} at character {match.start() + 1}"
+                yield Bad(code, detail, shown=text[max(0, match.start() - CONTEXT) :])
     target = row.target
     asked = row.messages[-2][1]
     if target.strip() == asked.strip():

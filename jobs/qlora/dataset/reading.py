@@ -93,7 +93,8 @@ def read_file(named: Named, wanted: Wanted) -> Read:
     if not count:
         raise DataError(f"{named.path}: the file holds no rows", "name a file with rows; `launch init` shows some")
     for row, doubt in doubts(rows):
-        log.add(doubt, row.line, row.target if doubt.code.endswith("-target") else row.messages[-2][1])
+        shown = row.target if doubt.code.endswith("-target") else row.messages[-2][1]
+        log.add(doubt, row.line, doubt.shown or shown)
     return Read(
         named=named,
         rows=tuple(rows),

@@ -15,10 +15,12 @@ MOST_LINE_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Bad:
-    """Why a record is no row: the code of a kind in `faults.py`, and what exactly is wrong here."""
+    """What is wrong with a record: the code of a kind in `faults.py`, and what exactly it is here."""
 
     code: str
     detail: str
+    shown: str = ""
+    """The text to look at, where it is not the row's question."""
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,8 @@ def test_ordinary_rows_raise_no_doubt() -> None:
     assert told() == told(among=RECORDS) == {}
 
 
-@pytest.mark.parametrize("part", ["train", "test"])
-def test_the_example_raises_no_doubt(part: str) -> None:
-    assert found(read(EXAMPLE / "data" / f"{part}.jsonl", part=part)) == {}
+def test_the_test_rows_of_the_example_raise_no_doubt() -> None:
+    assert found(read(EXAMPLE / "data" / "test.jsonl", part="test")) == {}
 
 
 @pytest.mark.parametrize(
@@ -145,6 +144,11 @@ def test_a_few_rows_say_nothing_about_what_is_usual() -> None:
 )
 def test_the_script_of_a_text_is_that_of_most_of_its_letters(text: str, script: str) -> None:
     assert script_of(text) == script
+
+
+def test_a_mark_is_shown_with_what_stands_around_it(tmp_path: Path) -> None:
+    got = read(jsonl(tmp_path / "a.jsonl", [chat("How many?", "x" * 500 + "<|im_end|>" + "y" * 9)]))
+    assert got.faults[0].examples[0].text == "x" * 60 + "<|im_end|>" + "y" * 9
 
 
 def test_a_doubt_is_shown_with_the_answer_where_it_is_about_the_answer(tmp_path: Path) -> None:
