@@ -140,7 +140,7 @@ class Said:
     def words(self) -> tuple[str, ...]:
         """Its words, folded."""
         found = WORD.findall(unicodedata.normalize("NFKC", self.text))
-        return tuple(re.sub(r"['’]s$", "", word.casefold()) for word in found)
+        return tuple(word.casefold().removesuffix("'s").removesuffix("’s") for word in found)
 
     @cached_property
     def content(self) -> frozenset[str]:
@@ -191,7 +191,9 @@ def capitals(text: str) -> list[str]:
         return []
     text = PRICED.sub(r"\1", text)
     inside = (word for sentence in SENTENCE.split(text) for word in WORD.findall(sentence)[1:])
-    return [re.sub(r"['’]s$", "", word.casefold()) for word in inside if len(word) > 1 and word[0].isupper()]
+    return [
+        word.casefold().removesuffix("'s").removesuffix("’s") for word in inside if len(word) > 1 and word[0].isupper()
+    ]
 
 
 def same_facts(one: Said, two: Said) -> bool:

@@ -61,14 +61,16 @@ def test_equal_answers_to_questions_with_another_number_or_name_stay() -> None:
 def test_two_lists_of_tips_on_two_subjects_stay() -> None:
     tips = rows(
         (
-            "Give three tips for staying healthy.",
-            "1. Eat many vegetables and fruit. 2. Move every day. 3. Sleep long enough, and regularly.",
+            "What keeps one healthy?",
+            "1. Eat many vegetables and cook at home. 2. Move every day. 3. Sleep long enough, and do so regularly.",
         ),
         (
-            "Give three tips for saving money.",
-            "1. Write down what you spend. 2. Cook at home every day. 3. Wait a week before you buy things.",
+            "Give tips for staying wealthy.",
+            "1. Eat many meals and cook at home. 2. Save every day. 3. Wait long enough, and do so regularly.",
         ),
     )
+    close = static().vectors([one.target for one in tips])
+    assert float(close[0] @ close[1]) > 0.7, "the answers are alike"
     assert lines(without_near(tips, "train", static()).kept) == [1, 2]
 
 

@@ -52,9 +52,13 @@ def test_another_name_number_or_word_is_another_question() -> None:
     assert lines(without_leaks(train, "train", TEST, "test", static()).kept) == [1, 2, 3, 4]
 
 
-def test_no_row_of_the_example_is_a_leak() -> None:
+def test_of_the_examples_one_template_only_rows_about_a_test_rows_own_order_go() -> None:
     train, test = (read(name) for name in ("train", "test"))
-    assert without_leaks(train, "train", test, "test", static()).dropped == ()
+    found = without_leaks(train, "train", test, "test", static())
+    orders = {json.loads(one.target)["order"] for one in test}
+    about = {one.line for one in train if any(order in one.asked for order in orders)}
+    assert {gone.dropped.line for gone in found.dropped} <= about
+    assert len(found.kept) > 900
 
 
 def test_planted_rows_of_the_examples_test_are_found_among_its_train_rows() -> None:
@@ -68,7 +72,7 @@ def test_planted_rows_of_the_examples_test_are_found_among_its_train_rows() -> N
         for one in test[:20]
     ]
     found = without_leaks([*train, *planted], "train", test, "test", static())
-    assert {gone.dropped.line for gone in found.dropped} == {one.line for one in planted}
+    assert {gone.dropped.line for gone in found.dropped} >= {one.line for one in planted}
 
 
 def test_nothing_is_held_out_and_nothing_is_removed() -> None:
