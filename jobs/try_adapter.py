@@ -5,7 +5,8 @@ names came from a rented machine, and is not trusted to choose what is loaded. O
 of a model's repository is run. A question becomes tokens as it did in training and in the evaluation.
 """
 
-# Copied as `try.py` beside an adapter: it imports nothing of the project, and what is heavy only once it is needed.
+# Copied as `try.py` beside an adapter: it imports nothing of the project. What is heavy, and may be missing, is
+# imported inside the functions that need it.
 import argparse
 import importlib.util
 import json
