@@ -51,7 +51,7 @@ def leak(model: Any) -> float:
     """How much two packed rows change each other's logits, relative to the largest; 0 where neither sees the other."""
     import torch  # late, as above
 
-    from .validation import stay_trainable
+    from .validation import stay_trainable  # late: loads TRL, which a job without packing need not wait for here
 
     device = next(model.parameters()).device
     words = model.get_input_embeddings().num_embeddings

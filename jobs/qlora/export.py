@@ -91,7 +91,7 @@ def merged(job: Job, base: Base, adapter: Path) -> Any:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    from .parity import answer_loss, some_rows
+    from .parity import answer_loss, some_rows  # late: loads torch
 
     weights = sum(file.stat().st_size for file in base.path.glob("*.safetensors"))
     place = {"": 0} if fits_on_card(int(weights * SPARE)) else {"": "cpu"}

@@ -18,6 +18,8 @@ from jobs.qlora.job import Export, Job
 from tests.jobs.qlora.trained import events, job_in, train
 from tests.jobs.qlora.workplace import BASE, Workplace
 
+pytestmark = pytest.mark.xdist_group("train")
+
 CONFIG = {"model_type": "mistral", "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -10,6 +12,7 @@ import pytest
 
 from jobs.qlora.job import UNFIT, Job, Train
 from jobs.qlora.memory import fitted, noted, ran_out, rows_of_a_step, smaller
+from tests.jobs.qlora.workplace import REPOSITORY
 
 
 class BegunAgainError(Exception):
@@ -73,7 +76,31 @@ def test_what_was_noted_for_other_settings_does_not_count(tmp_path: Path) -> Non
     assert batch(fitted(job_with(tmp_path, 8, 8))) == (8, 8)
 
 
+TWICE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from jobs.qlora.memory import in_a_fresh_process
+marks = Path(sys.argv[2])
+marks.write_text(marks.read_text() + "x" if marks.exists() else "x")
+print("process", len(marks.read_text()), *sys.argv[3:])
+if len(marks.read_text()) < 3:
+    in_a_fresh_process()
+"""
+
+
+def test_a_fresh_process_runs_the_same_command_in_the_same_place(tmp_path: Path) -> None:
+    script = tmp_path / "twice.py"
+    script.write_text(TWICE)
+    command = [sys.executable, str(script), str(REPOSITORY), str(tmp_path / "marks"), "train", "--x"]
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    said, _ = started.communicate(timeout=60)
+    assert said.splitlines() == [f"process {number} train --x" for number in (1, 2, 3)]
+    assert started.returncode == 0
+
+
 @pytest.mark.train
+@pytest.mark.xdist_group("train")
 @pytest.mark.filterwarnings("ignore")
 def test_a_training_that_runs_out_of_memory_goes_on_from_its_checkpoint_to_the_same_end(tmp_path: Path) -> None:
     import torch  # late: only this test needs it

@@ -14,7 +14,7 @@ from jobs.qlora.job import Train
 from jobs.spec_train import Train as Asked
 from tests.jobs.qlora.trained import SMALL, Trained, events, job_in, train
 
-pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.train, pytest.mark.xdist_group("train"), pytest.mark.filterwarnings("ignore")]
 
 
 def test_the_job_knows_every_key_that_a_person_may_set_with_the_same_default() -> None:

@@ -57,6 +57,7 @@ def warned(job: Job) -> list[str]:
 
 
 @pytest.mark.train
+@pytest.mark.xdist_group("train")
 @pytest.mark.filterwarnings("ignore")
 def test_a_tracker_that_fails_is_let_go_of_and_the_training_goes_on(tmp_path: Path) -> None:
     from jobs.qlora.trackers import harmless  # late: transformers

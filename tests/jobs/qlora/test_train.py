@@ -16,7 +16,7 @@ import pytest
 
 from tests.jobs.qlora.workplace import EXAMPLE, Workplace
 
-pytestmark = pytest.mark.train
+pytestmark = [pytest.mark.train, pytest.mark.xdist_group("resume")]
 
 STEPS, SAVE, LOOK = 12, 4, 3
 TRAIN = {

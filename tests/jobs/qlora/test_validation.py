@@ -10,7 +10,7 @@ import pytest
 
 from tests.jobs.qlora.trained import STEPS, Trained, difference, events, job_in, rows, train
 
-pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.train, pytest.mark.xdist_group("train"), pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(scope="module")
