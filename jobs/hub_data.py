@@ -15,7 +15,9 @@ LISTING_BYTES, LISTING_SECONDS = 16_000_000, 20.0
 """A listing has about 100 bytes a file; the largest data sets have some 100,000 files."""
 MOST_BYTES, SECONDS = 4 << 30, 1800.0
 """Of all files of one part: far more rows than such a training looks at (assumed); and how long they may take."""
-SUFFIXES = (".jsonl", ".csv", ".parquet")
+SUFFIXES, LISTS = (".jsonl", ".csv", ".parquet"), ".json"
+"""A JSON list is taken where there is nothing better: most such files only describe the others."""
+ABOUT = re.compile(r"(^|/)(dataset_infos?|config|metadata|state|tokenizer\w*)\.json$", re.ASCII)
 SPLITS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
@@ -153,7 +155,10 @@ def choose(wanted: Wanted, every: Mapping[str, int] | Sequence[str]) -> list[str
 
     One file, or the shards of one; by the names that are usual. A single file that names no split is all training rows.
     """
-    data = sorted(path for path in every if path.endswith(SUFFIXES))
+    lists = sorted(path for path in every if path.endswith(LISTS) and not ABOUT.search(path))
+    if wanted.path in lists:
+        return [wanted.path]
+    data = sorted(path for path in every if path.endswith(SUFFIXES)) or lists
     if wanted.path in data:
         return [wanted.path]
     below = [path for path in data if not wanted.path or path.startswith(wanted.path + "/")]
@@ -194,7 +199,7 @@ def _groups(paths: Sequence[str]) -> list[list[str]]:
 
 
 def _shard_stem(path: PurePosixPath) -> str | None:
-    numbered = SHARD.fullmatch(path.stem)
+    numbered = None if path.suffix == LISTS else SHARD.fullmatch(path.stem)
     return None if numbered is None else numbered["stem"]
 
 

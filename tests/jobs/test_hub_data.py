@@ -36,6 +36,8 @@ def repository(folder: Path, *paths: str, token: str | None = None) -> Repositor
         ("validation", ["train.csv", "dev.csv", "test.csv"], ["dev.csv"]),
         ("train", ["alpaca_data.jsonl"], ["alpaca_data.jsonl"]),
         ("train", ["default/train/0000.parquet", "default/test/0000.parquet"], ["default/train/0000.parquet"]),
+        ("train", ["dataset_infos.json", "alpaca_data_cleaned.json"], ["alpaca_data_cleaned.json"]),
+        ("train", ["about.json", "train.jsonl"], ["train.jsonl"]),
         ("adjacent/sums", ["train.jsonl", "validation.jsonl", "test.jsonl"], ["test.jsonl"]),
         ("adjacent/sums", ["train.jsonl"], ["train.jsonl"]),
     ],
@@ -50,6 +52,7 @@ def test_a_file_or_a_folder_can_be_named_behind_a_colon() -> None:
     assert choose(wanted(name="o/d:main"), paths) == ["main/train-00000-of-00001.parquet"]
     assert choose(wanted("test", "o/d:main/"), paths) == ["main/test.jsonl"]
     assert choose(wanted("test", "o/d:odd"), paths) == ["odd/2024.jsonl"]
+    assert choose(wanted(name="o/d:odd.json"), [*paths, "odd.json"]) == ["odd.json"]
 
 
 @pytest.mark.parametrize(
