@@ -140,7 +140,7 @@ def snapshot_of_work() -> Snapshot:
     phases = (("boot", 72.0), ("ship", 6.0), ("install", 108.0), ("model", 140.0), ("train", 1300.0))
     return Snapshot(
         phases=phases, step=142, of=233, loss=0.4123, loss_falls=True, tokens_per_second=1180.4, vram_gib=13.81,
-        spent_usd=Decimal("0.4712"),
+        validation=(140, 0.4571, True), spent_usd=Decimal("0.4712"),
     )  # fmt: skip
 
 
