@@ -22,7 +22,11 @@ def test_the_example_is_really_trained_on_a_rented_machine_and_its_adapter_comes
     scores = {score["arm"]: score["metrics"] for score in said.last["scores"]}
     assert scores["base"]["exact"] <= 0.05
     assert scores["tuned"]["exact"] > 0.85
+    assert scores["prompted"]["exact"] <= 0.05
+    assert "worth it" in said.last["verdict"]
+    assert [(one["name"], one["state"]) for one in said.last["adjacent"]] == [("forms", "dropped")]
     folder = Path(said.last["results"]["dir"])
+    assert {"report.html", "MODEL_CARD.md", "try.py"} <= {path.name for path in folder.iterdir()}
     assert json.loads((folder / "adapter" / "adapter_config.json").read_text())["peft_type"] == "LORA"
     assert (folder / "adapter" / "adapter_model.safetensors").stat().st_size > 10_000
     laptop.all_quiet()

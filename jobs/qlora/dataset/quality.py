@@ -175,12 +175,16 @@ def _lengths(rows: Sequence[Row]) -> Iterator[Doubt]:
 
 
 def _scripts(rows: Sequence[Row]) -> Iterator[Doubt]:
-    """Rows, and answers, mostly in another script than nearly all others."""
+    """Rows, questions and answers, mostly in another script than nearly all others.
+
+    Each by itself: a record of ASCII keys would hide the script of the message that it was made from.
+    """
     if len(rows) < FEWEST:
         return
     said: set[int] = set()
     for what, texts in (
         ("row", ["\n".join(text for _, text in row.messages) for row in rows]),
+        ("question", [row.asked for row in rows]),
         ("answer", [row.target for row in rows]),
     ):
         scripts = [script_of(text) for text in texts]
