@@ -76,25 +76,28 @@ def test_nothing_reaches_for_a_network_and_no_client_is_imported() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_without_wordllama_a_person_learns_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "wordllama", None)
-    with pytest.raises(DataError) as caught:
-        embedder("static")
-    assert "wordllama" in caught.value.message
-    assert "by=exact" in caught.value.hint
+@pytest.mark.parametrize(
+    ("package", "name", "hint"), [("wordllama", "static", "by=exact"), ("transformers", "a/b", "pip install")]
+)
+def test_without_its_package_a_person_learns_what_to_do(package: str, name: str, hint: str) -> None:
+    program = (
+        f"import sys\nsys.modules['{package}'] = None\n"
+        "from jobs.qlora.dataset.embed import embedder\n"
+        "from jobs.qlora.dataset.rows import DataError\n"
+        f"try: embedder('{name}')\n"
+        "except DataError as error: print(error.message, error.hint, sep='|')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    said, what_to_do = done.stdout.split("|")
+    assert package in said
+    assert "not installed" in said
+    assert hint in what_to_do
 
 
 def test_a_model_that_is_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be loaded") as caught:
         embedder(str(tmp_path))
     assert "static" in caught.value.hint
-
-
-def test_without_transformers_a_person_learns_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(DataError, match="not installed") as caught:
-        embedder("some/model")
-    assert "pip install" in caught.value.hint
 
 
 @pytest.fixture(scope="module")
