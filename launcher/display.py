@@ -218,7 +218,7 @@ def _(event: Settled, now: datetime, width: int = 80) -> str:
     return receipt(event.receipt, width=width, zone=now.tzinfo)
 
 
-NEWS = frozenset({"note", "unguarded", "detached", "resumed", "saving", "unwatched"})
+NEWS = frozenset({"note", "unguarded", "detached", "resumed", "saving", "unwatched", "judge"})
 """Codes of `Warned` that tell what goes on, and are nothing to worry about."""
 WORDS = {
     State.PLANNED: "planned",

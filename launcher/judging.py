@@ -6,6 +6,7 @@ What their calls cost has a cap of its own (`cap_usd` in launch.yaml) and is no 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -109,8 +110,20 @@ def judged(run: Run, world: World) -> None:
         failure = error
     except UNFORESEEN as error:
         failure = LaunchError(clean(repr(error))[:200], code="judge-files", exit_code=Exit.USAGE)
+    else:
+        note(cost(said))
     if failure is not None:
-        note(f"not finished ({failure.message}); `launch judge {run.id}` goes on")
+        text = f"judge or larger model did not finish ({failure.message}); `launch judge {run.id}` goes on"
+        world.console.tell(Warned(run=run.id, at=world.now(), code="unjudged", text=text))
+
+
+def cost(said: Said) -> str:
+    """What the calls came to, in all tries together."""
+    spent = [] if said.larger is None else [("larger model", said.larger["cost_usd"], said.larger["cap_usd"])]
+    if said.judging is not None:
+        spent.append(("judge", said.judging.cost_usd, said.judging.cap_usd))
+    told = (f"{who} ${Decimal(usd_spent):.4f} of ${usd(Decimal(cap))}" for who, usd_spent, cap in spent)
+    return f"{', '.join(told) or '$0'}; besides the run's budget"
 
 
 def besides(said: Said) -> "Besides":
@@ -191,7 +204,9 @@ def _ask_larger(of: Ran, to: "Larger", world: World, note: Note, said: Said) -> 
         )
         left = sum(asker.book.find(arm.key(item)) is None for item in items)
         note(_before("larger model", to, asker, left, arm.worst_usd(asker)))
-        unfinished = _ended(lambda: larger.ask_all(arm, asker, _tick(world, "larger model", note)), said)
+        unfinished = _ended(
+            lambda: larger.ask_all(arm, asker, _tick(world, "larger model", note if left else _nothing)), said
+        )
         figures, lines = larger.results(arm, asker, evaluate.get("metrics") or ["exact"], unfinished)
     finally:
         asker.close()
@@ -211,7 +226,9 @@ def _ask_judge(of: Ran, by: "Judge", world: World, note: Note, said: Said) -> "J
         court = judge.Court(by=by, items=items_of(of, arms))
         left = sum(asker.book.find(court.key(question, 0)) is None for question in court.questions())
         note(_before("judge", by, asker, left, court.worst_usd(asker)))
-        unfinished = _ended(lambda: judge.ask_all(court, asker, _tick(world, "judge", note)), said)
+        unfinished = _ended(
+            lambda: judge.ask_all(court, asker, _tick(world, "judge", note if left else _nothing)), said
+        )
         found = judge.tally(court, asker, unfinished)
     finally:
         asker.close()
@@ -272,6 +289,10 @@ def _ended(ask: Callable[[], object], said: Said) -> str:
 
 def _stopped() -> LaunchError:
     return LaunchError(STOPPED, code="interrupted", exit_code=Exit.INTERRUPTED, hint="launch judge     # goes on")
+
+
+def _nothing(text: str) -> None:
+    """What is kept already comes at once: how far it is need not be said."""
 
 
 def _tick(world: World, name: str, note: Note) -> Callable[[int, int], None]:

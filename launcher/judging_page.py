@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from launcher.judging import Ran, Said
+from launcher.judging import Ran, Said, cost
 from launcher.wire import Json, usd
 
 if TYPE_CHECKING:  # for start-up time
@@ -16,7 +16,7 @@ COLUMN = 14
 
 def answers(said: Said) -> str:
     """What judge and larger model came to."""
-    rows = [*_larger(said), *([] if said.judging is None else _judging(said.judging)), _cost(said)]
+    rows = [*_larger(said), *([] if said.judging is None else _judging(said.judging)), ("cost", cost(said))]
     return "\n".join(_row(name, text) for name, text in rows)
 
 
@@ -118,11 +118,3 @@ def _percent(share: float) -> str:
 def _usd(said: Said) -> Decimal:
     larger = Decimal(0) if said.larger is None else Decimal(said.larger["cost_usd"])
     return larger + (Decimal(0) if said.judging is None else Decimal(said.judging.cost_usd))
-
-
-def _cost(said: Said) -> tuple[str, str]:
-    spent = [] if said.larger is None else [("larger model", said.larger["cost_usd"], said.larger["cap_usd"])]
-    if said.judging is not None:
-        spent.append(("judge", said.judging.cost_usd, said.judging.cap_usd))
-    told = (f"{who} ${Decimal(cost):.4f} of ${usd(Decimal(cap))}" for who, cost, cap in spent)
-    return ("cost", f"{', '.join(told) or '$0'}; besides the run's budget")

@@ -222,6 +222,8 @@ def test_a_run_asks_its_judge_when_nothing_is_billed_and_before_its_receipt(stag
     assert judging.items == ROWS
     told = [event.text for event in stage.heard.of(Warned) if event.code == "judge"]
     assert told[0].startswith(f"larger model: {ROWS} questions to judge-1 at 127.0.0.1:")
+    assert told[-1].startswith("larger model $0.00")
+    assert told[-1].endswith("of $1.00; besides the run's budget")
     (settled,) = stage.heard.of(Settled)
     assert stage.heard.events[-1] is settled
     assert {score.arm for score in settled.receipt.scores} == {"base", "prompted", "tuned", "larger"}
@@ -237,8 +239,8 @@ def test_a_judge_that_fails_does_not_fail_the_run_and_the_warning_names_what_goe
         (settled,) = stage.heard.of(Settled)
         assert settled.receipt.outcome is Outcome.SUCCEEDED
         assert settled.receipt.exit_code == 0
-        last = [event.text for event in stage.heard.of(Warned) if event.code == "judge"][-1]
-        assert last.startswith("not finished (judge-1 at 127.0.0.1:")
+        last = [event.text for event in stage.heard.of(Warned) if event.code == "unjudged"][-1]
+        assert last.startswith("judge or larger model did not finish (judge-1 at 127.0.0.1:")
         assert last.endswith(f"`launch judge {FIRST_RUN}` goes on")
         model.always = ""
         assert launch("judge", FIRST_RUN) == 0
