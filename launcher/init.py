@@ -17,6 +17,8 @@ HUB_SECONDS = 10.0
 DEFAULT_MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
 DEFAULT_DATA = "data/train.jsonl"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*(/[A-Za-z0-9][\w.\-]*)?")
+HUB_DATA = re.compile(r"[A-Za-z0-9][\w.\-]*/(?!.*\.(jsonl|json|csv|parquet)$)[A-Za-z0-9][\w.\-]*(:[\w./\-]+)?")
+"""A data set of the Hub, by its look: it has no ending of a file."""
 NAME = re.compile(r"[a-z0-9][a-z0-9\-]{0,39}")
 
 
@@ -47,7 +49,7 @@ def answers(given: Mapping[str, str | None], ask: Ask | None) -> Answers:
         return value if value is not None else ask(question, default) if ask else default
 
     model = said("model", "Base model (a name on the Hub, or a folder)", DEFAULT_MODEL)
-    data = said("data", "Training rows (JSONL, one chat a line)", DEFAULT_DATA)
+    data = said("data", "Training rows (JSONL, CSV, Parquet; or owner/name of the Hub)", DEFAULT_DATA)
     test = said("test", "Test rows (empty: a tenth of the data is set aside)", "")
     name = said("name", "A name for the job", _name_of(model))
     return _checked(Answers(name=name, model=model, data=data, test=test))
@@ -89,9 +91,8 @@ def write(said: Answers, path: Path, environ: Mapping[str, str], confirm: Confir
         raise _wrong(f"{path} is there already", f"launch init --out {path.with_stem(path.stem + '-2')}")
     revision, note = ("", "") if _is_folder(said.model) else pinned(said.model, environ)
     notes = [note] if note else []
-    notes += [
-        f"{name} is not there yet" for name in (said.data, said.test) if name and not (path.parent / name).exists()
-    ]
+    here = [name for name in (said.data, said.test) if name and not HUB_DATA.fullmatch(name)]
+    notes += [f"{name} is not there yet" for name in here if not (path.parent / name).exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text(said, revision), encoding="utf-8")
     return Written(path=path, revision=revision, notes=tuple(notes))
