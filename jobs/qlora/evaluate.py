@@ -17,7 +17,7 @@ from .job import Adjacent, Job, give_up, read_job, sha256, tell, write_json, wri
 from .prompted import BARE, Way
 from .score import metrics_of, misfit
 from .template import Pair
-from .tuning import Prompts, digest, read_pairs
+from .tuning import Prompts, digest, read_pairs, system_texts
 
 CUT_SHARE = 0.05
 """More answers than that, cut at the most new tokens, are told: a score of cut answers says little (assumed)."""
@@ -87,7 +87,7 @@ def main() -> None:
 
 def evaluate(job: Job, name: str, loaded: Loaded, run: harness.Harness = harness.run) -> None:
     """All that is asked of one model; `run` runs a task of the harness."""
-    loaded.mark  # noqa: B018 - ends here, before any row is read, where there is no adapter
+    refuse_early(job, loaded)
     part, pairs = test_pairs(job)
     warn_of_misfits(job, pairs)
     if pairs:
@@ -96,6 +96,13 @@ def evaluate(job: Job, name: str, loaded: Loaded, run: harness.Harness = harness
         answer(job, loaded, prompted(job, loaded, pairs, validates=part == "test"))
     for task in job.adjacent:
         adjacent(job, loaded, task, run)
+
+
+def refuse_early(job: Job, loaded: Loaded) -> None:
+    """End before any row is answered where what is asked for later is not there: the adapter, a system text."""
+    assert loaded.mark
+    if loaded.arm == "base":
+        system_texts(job)
 
 
 def test_pairs(job: Job) -> tuple[str, list[Pair]]:

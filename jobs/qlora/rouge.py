@@ -20,10 +20,10 @@ def rouge_l(answer: str, wanted: str) -> float:
     said, target = words(answer), words(wanted)
     if not said and not target:
         return 1.0
-    return 2 * common(said, target) / (len(said) + len(target))
+    return 2 * shared(said, target) / (len(said) + len(target))
 
 
-def common(one: list[str], other: list[str]) -> int:
+def shared(one: list[str], other: list[str]) -> int:
     """The length of the longest common subsequence, by the bits of one whole number (H. Hyyro, 2004)."""
     places: dict[str, int] = {}
     for at, word in enumerate(one):

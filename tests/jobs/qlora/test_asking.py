@@ -11,13 +11,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from jobs.qlora import asking  # noqa: E402 - it imports torch itself
-from jobs.qlora.answers import Answers, Questions, ask_all, longest_answer  # noqa: E402
-from jobs.qlora.asking import Speaker  # noqa: E402
-from jobs.qlora.prompted import Way  # noqa: E402
-from jobs.qlora.template import answer_ids, end_ids, ids_of, prompt_ids  # noqa: E402
-from tests.jobs.qlora.trained import rows as example_rows  # noqa: E402
-from tests.jobs.qlora.workplace import BASE  # noqa: E402
+from jobs.qlora import asking  # noqa: E402 - after the check that torch is there
+from jobs.qlora.answers import Answers, Questions, ask_all, longest_answer  # noqa: E402 - after the check that torch is there
+from jobs.qlora.asking import Speaker  # noqa: E402 - after the check that torch is there
+from jobs.qlora.prompted import Way  # noqa: E402 - after the check that torch is there
+from jobs.qlora.template import answer_ids, end_ids, ids_of, prompt_ids  # noqa: E402 - after the check that torch is there
+from tests.jobs.qlora.trained import rows as example_rows  # noqa: E402 - after the check that torch is there
+from tests.jobs.qlora.workplace import BASE  # noqa: E402 - after the check that torch is there
 
 VOCABULARY = 97
 

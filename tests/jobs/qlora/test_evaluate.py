@@ -12,15 +12,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from jobs.qlora import evaluate  # noqa: E402 - it imports torch itself
-from jobs.qlora.asking import Speaker  # noqa: E402
-from jobs.qlora.evaluate import Loaded  # noqa: E402
-from jobs.qlora.job import Adjacent, Job, Prompted, write_text  # noqa: E402
-from jobs.qlora.score import metrics_of  # noqa: E402
-from jobs.qlora.template import prompt_ids  # noqa: E402
-from jobs.qlora.tuning import Prompts  # noqa: E402
-from tests.jobs.qlora.trained import job_in, rows  # noqa: E402
-from tests.jobs.qlora.workplace import Event  # noqa: E402
+from jobs.qlora import evaluate  # noqa: E402 - after the check that torch is there
+from jobs.qlora.asking import Speaker  # noqa: E402 - after the check that torch is there
+from jobs.qlora.evaluate import Loaded  # noqa: E402 - after the check that torch is there
+from jobs.qlora.job import Adjacent, Job, Prompted, write_text  # noqa: E402 - after the check that torch is there
+from jobs.qlora.score import metrics_of  # noqa: E402 - after the check that torch is there
+from jobs.qlora.template import prompt_ids  # noqa: E402 - after the check that torch is there
+from jobs.qlora.tuning import Prompts  # noqa: E402 - after the check that torch is there
+from tests.jobs.qlora.trained import job_in, rows  # noqa: E402 - after the check that torch is there
+from tests.jobs.qlora.workplace import Event  # noqa: E402 - after the check that torch is there
 
 TASKS = (Adjacent(name="other", data="x", limit=2, metric="field_f1"), Adjacent(name="public", harness="quiz", limit=7))
 TEXTS = ("Answer with a JSON object.", "Copy the order's number, and nothing else.")
@@ -266,10 +266,11 @@ def test_examples_that_the_model_cannot_see_are_left_out_and_it_is_said(loads: L
 def test_a_system_text_that_was_not_shipped_ends_the_step_in_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = make_job(tmp_path)
+    other, never = make_job(tmp_path), Loads()
     (other.bundle / "prompts" / "system-1.txt").unlink()
     with pytest.raises(SystemExit):
-        Prompts(other, validates=True)
+        evaluate.evaluate(other, "base", Loaded(other, "base", never), Quiz())
+    assert never.wanted == 0, "it ends before a model is loaded"
     assert "system-1.txt is missing" in capsys.readouterr().err
 
 

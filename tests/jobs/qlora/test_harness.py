@@ -29,8 +29,8 @@ metric_list:
 
 
 def job_in(run: Path, **changes: Any) -> Job:
-    here = {"run": run, "out": run / "out", "checkpoints": run / "checkpoints", "progress": run / "progress.jsonl"}
-    return Job(**here, model="../base", **changes)
+    here: dict[str, Any] = {"out": run / "out", "checkpoints": run / "checkpoints", "progress": run / "progress.jsonl"}
+    return Job(run=run, model="../base", **here, **changes)
 
 
 def test_figures_have_the_names_of_the_harness_and_come_with_their_errors() -> None:

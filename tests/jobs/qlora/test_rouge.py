@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from jobs.qlora.rouge import common, rouge_l
+from jobs.qlora.rouge import rouge_l, shared
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_the_bits_find_what_the_table_finds() -> None:
     draw = random.Random(7)
     for _ in range(200):
         one, other = (draw.choices("abcde", k=draw.randrange(90)) for _ in range(2))
-        assert common(one, other) == by_table(one, other)
+        assert shared(one, other) == by_table(one, other)
