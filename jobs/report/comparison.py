@@ -50,7 +50,7 @@ def _metric(metric: Metric, summary: Summary) -> Markup:
         for title, arm, value in rows
     )
     ticks = Markup('<tr class="ticks"><td></td><td class="plot">{}</td><td></td></tr>').format(charts.axis(by))
-    said = f"{metric.better} is better" + (f"; compared {metric.normalised}" if metric.normalised else "")
+    said = f"{metric.better} is better" + (f"; {metric.normalised}" if metric.normalised else "")
     return Markup('<div><h3>{}</h3>{}<table class="dots"><tbody>{}{}</tbody></table></div>').format(
         text(metric.title), note(text(said)), lines, ticks
     )

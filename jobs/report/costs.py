@@ -14,7 +14,8 @@ def cost(receipt: Mapping[str, object]) -> Markup:
     """Money planned and spent, then phase by phase."""
     planned = receipt.get("planned_usd")
     interval = f" ({usd(said(planned, 'low'))} to {usd(said(planned, 'high'))})" if isinstance(planned, Mapping) else ""
-    spent = f"{usd(receipt.get('spent_usd'))} of {usd(receipt.get('budget_usd'))}"
+    of = "" if receipt.get("budget_usd") is None else f" of {usd(receipt.get('budget_usd'))}"
+    spent = f"{usd(receipt.get('spent_usd'))}{of}"
     line = f"{spent}; planned {usd(said(planned, 'expected'))}{interval}."
     found = rows(receipt, "phases")
     took = [_figure(one.get("seconds")) or 0.0 for one in found]

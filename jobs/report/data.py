@@ -158,7 +158,8 @@ def _conflicts(report: DataReport) -> Markup:
     if not report.conflict_count:
         return Markup("")
     inner = join(_conflict(one) for one in report.conflicts[:MOST_EXAMPLES])
-    said = f"{report.conflict_count:,} questions are asked twice and answered differently (all: data/conflicts.jsonl)."
+    many = "question is" if report.conflict_count == 1 else "questions are"
+    said = f"{report.conflict_count:,} {many} asked twice and answered differently (all: data/conflicts.jsonl)."
     return Markup("<h3>Conflicts</h3><p>{}</p>{}").format(said, folded("Show some", inner))
 
 

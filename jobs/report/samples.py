@@ -23,6 +23,7 @@ MOST_WORDS = 400
 """That are compared word by word: difflib takes quadratic time on two long texts."""
 MOST_FIELDS = 60
 DEEPEST_FIELDS = 3
+LONGEST_JSON = 100_000
 
 
 def samples(summary: Summary | None, *, is_private: bool) -> Markup:
@@ -55,9 +56,12 @@ def _sample(one: Sample) -> Markup:
 
 
 def fields_of(answer: str) -> dict[str, str] | None:
-    """The fields of a JSON object, nested ones with dots; None where the text is no object, or one without end."""
+    """The fields of a JSON object, nested ones with dots, each as JSON; None where the text is no sound object.
+
+    An object that gives a field twice is none: readers of JSON would not agree on what it says.
+    """
     try:
-        value = json.loads(answer[:100_000])
+        value = json.loads(answer[:LONGEST_JSON], object_pairs_hook=_once)
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, Mapping):
@@ -67,20 +71,32 @@ def fields_of(answer: str) -> dict[str, str] | None:
     return found
 
 
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a field is given twice")
+    return found
+
+
 def _flatten(name: str, value: object, into: dict[str, str], deeper: int) -> None:
-    """Fields of fields as deep as a table can show; below that, as they are written."""
+    """Fields of fields as deep as a table can show; below that, as they are written. 1.0 is 1, as in the scores."""
     if isinstance(value, Mapping) and value and deeper:
         for key, inner in value.items():
             _flatten(f"{name}.{key}" if name else str(key), inner, into, deeper - 1)
     elif len(into) < MOST_FIELDS:
-        into[name] = value if isinstance(value, str) else _written(value)
+        into[name] = _written(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _written(value: object) -> str:
     try:
         return json.dumps(value, ensure_ascii=False)
     except RecursionError:
-        return "(too deep)"
+        return '"(too deep)"'
+
+
+def _bare(written: str) -> str:
+    """A text without its quotes: most fields are texts, and nobody needs to see that."""
+    return str(json.loads(written)) if written.startswith('"') else written
 
 
 def _fields(wanted: Mapping[str, str], answers: Mapping[str, str]) -> Markup:
@@ -91,7 +107,7 @@ def _fields(wanted: Mapping[str, str], answers: Mapping[str, str]) -> Markup:
     rows = [[name, _wanted(wanted, name), *(_field(name, wanted, said) for said in given.values())] for name in names]
     heads: list[Head] = ["field", ("wanted", "long"), *((arm, "long") for arm in given)]
     broken = join(
-        Markup('<div class="said"><h4>{}: no JSON object</h4><pre>{}</pre></div>').format(
+        Markup('<div class="said"><h4>{}: no sound JSON object</h4><pre>{}</pre></div>').format(
             text(arm), text(answers[arm], LONGEST_ANSWER)
         )
         for arm, said in read.items()
@@ -101,15 +117,16 @@ def _fields(wanted: Mapping[str, str], answers: Mapping[str, str]) -> Markup:
 
 
 def _wanted(wanted: Mapping[str, str], name: str) -> Markup:
-    return text(wanted[name]) if name in wanted else Markup('<span class="sub">not wanted</span>')
+    return text(_bare(wanted[name])) if name in wanted else Markup('<span class="sub">not wanted</span>')
 
 
 def _field(name: str, wanted: Mapping[str, str], said: Mapping[str, str]) -> Markup:
     if name not in said:
         return Markup('<span class="bad">≠ missing</span>') if name in wanted else Markup("")
-    if name not in wanted:
-        return Markup("<mark>≠ {}</mark>").format(text(said[name]))
-    return text(said[name]) if said[name] == wanted[name] else Markup("<mark>≠ {}</mark>").format(text(said[name]))
+    if said[name] == wanted.get(name):
+        return text(_bare(said[name]))
+    looks_right = name in wanted and _bare(said[name]) == _bare(wanted[name])  # a number for a text, or the like
+    return Markup("<mark>≠ {}</mark>").format(text(said[name] if looks_right else _bare(said[name])))
 
 
 def _texts(wanted: str, answers: Mapping[str, str]) -> Markup:

@@ -56,7 +56,7 @@ def verdict(receipt: Mapping[str, object], found: Found) -> Markup:
     if summary is None:
         headline = _without_summary(found)
     else:
-        headline, reasons = summary.verdict.headline, summary.verdict.reasons
+        headline, reasons = _headline(summary), summary.verdict.reasons
     items = join(Markup("<li>{}</li>").format(text(reason)) for reason in reasons)
     facts = join(
         Markup("<div><dt>{}</dt><dd>{}<small>{}</small></dd></div>").format(*fact) for fact in _facts(receipt, summary)
@@ -66,6 +66,12 @@ def verdict(receipt: Mapping[str, object], found: Found) -> Markup:
     ).format(
         _LOOKS[answer], _ANSWERS[answer], text(headline), Markup("<ul>{}</ul>").format(items) if items else "", facts
     )
+
+
+def _headline(summary: Summary) -> str:
+    """Without the answer at its beginning, which stands above it."""
+    said = summary.verdict.headline.removeprefix(f"{summary.verdict.answer}: ")
+    return said[:1].upper() + said[1:]
 
 
 def _without_summary(found: Found) -> str:
@@ -83,9 +89,8 @@ def _facts(receipt: Mapping[str, object], summary: Summary | None) -> list[Fact]
     if summary is not None and summary.metrics:
         facts += _quality(summary.metrics[0], summary)
     planned = usd(said(receipt, "planned_usd", "expected"))
-    facts.append(
-        ("spent", text(usd(receipt.get("spent_usd"))), f"of {usd(receipt.get('budget_usd'))}, planned {planned}")
-    )
+    of = "" if receipt.get("budget_usd") is None else f"of {usd(receipt.get('budget_usd'))}, "
+    facts.append(("spent", text(usd(receipt.get("spent_usd"))), f"{of}planned {planned}"))
     if summary is not None and summary.verdict.break_even_requests is not None:
         requests = f"{summary.verdict.break_even_requests:,}"
         facts.append(("breaks even after", text(requests), "requests, against the larger model"))

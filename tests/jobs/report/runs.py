@@ -160,7 +160,7 @@ def metrics() -> tuple[Metric, ...]:
         name="exact",
         title="exact match",
         better="higher",
-        normalised="after parsing as JSON: the order of keys and space around texts do not count",
+        normalised="JSON is compared as JSON: the order of keys and spaces say nothing",
         values={
             "base": value(0.02, 0.025),
             "prompted": value(0.61, 0.068),
@@ -178,7 +178,7 @@ def metrics() -> tuple[Metric, ...]:
         name="field_f1",
         title="field F1",
         better="higher",
-        normalised="field by field, as exact match is",
+        normalised="fields of all items together, values as they stand",
         values={
             "base": value(0.31, 0.04),
             "prompted": value(0.86, 0.028),

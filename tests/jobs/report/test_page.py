@@ -169,7 +169,9 @@ def test_the_interval_of_a_share_is_wilson_s(share: float, n: int, low: float, h
 
 
 def test_fields_of_fields_are_compared_one_by_one_and_a_bottomless_object_ends() -> None:
-    assert fields_of('{"a": {"b": 1, "c": [2]}, "d": "x"}') == {"a.b": "1", "a.c": "[2]", "d": "x"}
+    assert fields_of('{"a": {"b": 1, "c": [2]}, "d": "x"}') == {"a.b": "1", "a.c": "[2]", "d": '"x"'}
+    assert fields_of('{"a": 1.0}') == fields_of('{"a": 1}') != fields_of('{"a": "1"}')
+    assert fields_of('{"a": 1, "a": 1}') is None  # given twice
     assert fields_of("[1]") is None
     assert fields_of("no JSON") is None
     assert fields_of('{"a":' * 50_000) is None
