@@ -110,6 +110,20 @@ class Asker:
             self.purse.settle(worst_usd, really_usd)
 
 
+class Streak:
+    """Failures in a row, over all threads: so many of them mean that it is not the questions."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._now, self._lock = most, 0, threading.Lock()
+
+    def note(self, failure: EndpointError | None) -> None:
+        """How one question ended. Raises the failure that is one too many."""
+        with self._lock:
+            self._now = self._now + 1 if failure is not None else 0
+            if failure is not None and self._now >= self._most:
+                raise failure
+
+
 def key_for(to: Endpoint, request: Request, **more: Any) -> str:
     """The key of a request. `more` sets apart what is asked twice on purpose."""
     return key_of(to, request.messages, {"max_tokens": request.max_tokens, "as_json": request.as_json, **more})

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from jobs.judge.asking import Asker, each, key_for
+from jobs.judge.asking import Asker, Streak, each, key_for
 from jobs.judge.exchanges import AGAINST, Exchange
 from jobs.judge.failures import EndpointError
 from jobs.judge.question import Better, Question, verdict
@@ -83,7 +83,11 @@ def ask_all(court: Court, asker: Asker, tick: Callable[[int, int], None]) -> Non
 
     Every answer is on disk when it raises, and another call goes on from there.
     """
-    questions, unusable = court.questions(), 0
+    questions, streak = court.questions(), Streak(MOST_UNUSABLE)
+    useless = Useless(
+        f"{court.by.model} gave {MOST_UNUSABLE} answers in a row that are no verdict",
+        "another model as judge; its answers are in eval/judge.jsonl",
+    )
 
     def ask(question: Question) -> Better | None:
         for go in GOES:
@@ -95,16 +99,13 @@ def ask_all(court: Court, asker: Asker, tick: Callable[[int, int], None]) -> Non
                     raise
                 better = None
             if better is not None:
+                streak.note(None)
                 return better
+        streak.note(useless)
         return None
 
-    for _, better in each(questions, ask, stopping=asker.stopping, tick=lambda done: tick(done, len(questions))):
-        unusable = unusable + 1 if better is None else 0
-        if unusable >= MOST_UNUSABLE:
-            raise Useless(
-                f"{court.by.model} gave {unusable} answers in a row that are no verdict",
-                "another model as judge; its answers are in eval/judge.jsonl",
-            )
+    for _ in each(questions, ask, stopping=asker.stopping, tick=lambda done: tick(done, len(questions))):
+        pass
 
 
 def tally(court: Court, asker: Asker, unfinished: str = "") -> Judging:

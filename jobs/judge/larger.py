@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from jobs.judge.asking import Asker, each, key_for
+from jobs.judge.asking import Asker, Streak, each, key_for
 from jobs.judge.cache import Answer
 from jobs.judge.endpoint import Request
 from jobs.judge.exchanges import Exchange
@@ -61,25 +61,23 @@ def ask_all(arm: FourthArm, asker: Asker, tick: Callable[[int, int], None]) -> i
 
     Every answer is on disk when it raises, and another call goes on from there.
     """
-    refused = in_a_row = 0
+    streak = Streak(MOST_REFUSED)
 
-    def ask(item: Exchange) -> EndpointError | None:
+    def ask(item: Exchange) -> bool:
         try:
             asker.ask(arm.request(item), arm.key(item))
         except EndpointError as error:
             if not error.is_of_the_question:
                 raise
-            return error
-        return None
+            streak.note(error)
+            return False
+        streak.note(None)
+        return True
 
     def told(done: int) -> None:
         tick(done, len(arm.items))
 
-    for _, error in each(arm.items, ask, stopping=asker.stopping, tick=told):
-        refused, in_a_row = refused + (error is not None), in_a_row + 1 if error else 0
-        if error is not None and in_a_row >= MOST_REFUSED:
-            raise error
-    return refused
+    return sum(not answered for _, answered in each(arm.items, ask, stopping=asker.stopping, tick=told))
 
 
 def results(arm: FourthArm, asker: Asker, metrics: Sequence[str], unfinished: str = "") -> tuple[Any, list[Any]]:
