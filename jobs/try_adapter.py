@@ -12,6 +12,7 @@ import importlib.util
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -96,6 +97,7 @@ def read_question() -> str:
 def load(base: str, settings: dict[str, Any], *, whole: bool) -> tuple[Any, Any]:
     """Tokenizer, and base with the adapter over it: in 4 bits as in training where there is a GPU and bitsandbytes."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    warnings.filterwarnings("ignore", category=FutureWarning)  # of peft, about names in transformers
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -133,7 +133,7 @@ def _data(found: Found, notes: Notes) -> str:
             f"{spread.clusters:,} clusters in the embedding space, as varied as {spread.effective:.1f} of equal size.",
         ]
     if report.conflict_count:
-        lines += ["", f"{report.conflict_count:,} questions are answered in more than one way."]
+        lines += ["", f"Questions that are answered in more than one way: {report.conflict_count:,}."]
     return "\n".join(lines)
 
 

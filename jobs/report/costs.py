@@ -91,7 +91,7 @@ def machine(receipt: Mapping[str, object], found: Found) -> Markup:
         ("price from", f"{said(receipt, 'price', 'source')}, seen {instant(said(receipt, 'price', 'seen_at'))}"),
         ("terminated", f"{confirmed}, {at}, {looks} looks"),
     ]
-    return section("machine", "Machine", _pairs(pairs))
+    return section("machine", "Machine", _pairs([(name, value) for name, value in pairs if value]))
 
 
 _MEASURED = {"GPU": "gpu", "GPU memory, GiB": "vram_gib", "driver": "driver", "CUDA": "cuda", "system": "platform"}
