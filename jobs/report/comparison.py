@@ -104,7 +104,7 @@ def _differences(metrics: Sequence[Metric]) -> Markup:
         "reading",
     )
     made = table(heads, rows, "Differences")
-    how = "Differences over the same items: 95 % paired bootstrap interval; p is McNemar's exact test, of what is right or wrong."
+    how = "Over the same items: 95 % paired bootstrap interval; p is McNemar's exact test, of what is right or wrong."
     return Markup("<h3>Differences</h3>{}{}").format(note(how), made) if made else made
 
 
