@@ -22,6 +22,8 @@ from tests.fake_world import Stage
 from tests.launcher.typed import Capture, Launch, document, typing, words
 from tests.pricing.samples import terms
 
+EPOCH = 55
+"""Steps: the 866 rows that the example trains on, 16 at a time."""
 JOBS = Path(package.__file__).parent / "qlora"
 JOB = str(Path(__file__).parents[2] / "examples" / "support-json")
 LONG = ("--job", JOB, "--set", "train.epochs=1000")
@@ -32,10 +34,6 @@ ENDLESS = ("--job", JOB, "--set", "train.epochs=1000", "--set", "evaluate.max_ne
 def launch(stage: Stage) -> Launch:
     """`launch` as typed, in a world in memory."""
     return typing(stage)
-
-
-EPOCH = 55
-"""Steps: the 866 rows that the example trains on, 16 at a time."""
 
 
 def opened(stage: Stage, *sets: str, budget: str, fit_budget: bool = True) -> tuple[Priced, dict[str, Any]]:
