@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from jobs.results.items import in_both
 from jobs.results.kinds import Kind, Measured
 from jobs.results.resample import (
@@ -14,8 +12,8 @@ from jobs.results.resample import (
     Spread,
     holm,
     mcnemar,
-    middle,
     paired,
+    smallest_change,
     smallest_shown,
     spread,
     tail_p,
@@ -25,8 +23,6 @@ from jobs.results.summary import Difference, Value
 
 RULE_OF_THREE = 3.0
 """Of n items none behaved otherwise: up to 3/n of all may (95 %; Hanley and Lippman-Hand 1983)."""
-LEAST_CHANGES = 6
-"""Items that must change the same way for McNemar's exact test to reject at 5 %: 2 x 0.5^6 = 0.031, of five 0.063."""
 NORMAL_95 = 1.959964
 PLACES = 6
 """Decimals of a figure."""
@@ -53,6 +49,8 @@ def value(found: Measured) -> Value:
         low, high = wilson(float(found.figure.parts[:, 0].sum()), n)
     else:
         low, high = _bounded(found.kind, *_widened(found.kind, spread(found.figure, found.clusters)))
+    if not math.isfinite(high - low):
+        return Value(value=rounded(found.figure.value), n=n)
     return Value(value=rounded(found.figure.value), low=rounded(low), high=rounded(high), n=n)
 
 
@@ -74,16 +72,19 @@ def compared(one: Measured, other: Measured, *, resamples: int = RESAMPLES) -> C
     gained, lost = int((steps > 0).sum()), int((steps < 0).sum())
     p = mcnemar(gained, lost) if independent else found.p()
     low, high = _widened(one.kind, found)
+    if not math.isfinite(high - low):
+        # A loss of one unit: it is at least 0, so this is what would be left if either arm's were 0.
+        low, high = -old.value, new.value
     difference = Difference(
         arm=one.arm.arm, against=other.arm.arm,
         value=rounded(found.value), low=rounded(low), high=rounded(high), n=len(both),
         p=p if independent else None, distinguishable=_is_shown(low, high, p),
     )  # fmt: skip
     if independent:
-        share = (gained + lost) / len(both) or _guessed_discordance(old.parts[:, 0])
-        shown = max(smallest_shown(math.sqrt(share / len(both))), LEAST_CHANGES / len(both))
+        right = int((new.parts[:, 0] * old.parts[:, 0]).sum())
+        shown = smallest_change((right, gained, lost, len(both) - right - gained - lost))
     else:
-        shown = smallest_shown(max(found.error, _least_error(one.kind, found)))
+        shown = smallest_shown(max(found.error, _least_error(one.kind, found)), found.units)
     return Comparison(difference=difference, p=p, shown=min(1.0, shown) if one.kind.is_share else shown, note=note)
 
 
@@ -124,8 +125,10 @@ def _is_shown(low: float, high: float, p: float) -> bool:
 def _widened(kind: Kind, found: Spread) -> tuple[float, float]:
     """The bootstrap's interval; where all units are alike it knows no spread, and the rule of three stands in."""
     low, high = found.interval()
-    if not kind.is_share or float(found.draws.std()) > ALIKE:
+    if not kind.is_share:
         return low, high
+    if found.units > 1 and float(found.draws.std()) > ALIKE:
+        return max(-1.0, low), min(1.0, high)
     # From a difference of 0 an item can move by 1 either way, from 1 by 2 down.
     room = min(1.0, RULE_OF_THREE / found.units) * (1 + min(1.0, abs(found.value)))
     return max(-1.0, found.value - room), min(1.0, found.value + room)
@@ -133,12 +136,6 @@ def _widened(kind: Kind, found: Spread) -> tuple[float, float]:
 
 def _bounded(kind: Kind, low: float, high: float) -> tuple[float, float]:
     return (max(0.0, low), min(1.0, high)) if kind.is_share else (low, high)
-
-
-def _guessed_discordance(right: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
-    """Where no item was answered differently: the share on which two independent arms of such figures would differ."""
-    share = middle(float(right.sum()), len(right))
-    return 2 * share * (1 - share)
 
 
 def _least_error(kind: Kind, found: Spread) -> float:

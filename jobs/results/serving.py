@@ -1,6 +1,5 @@
 """What answering costs: measured seconds of a request times the machine's price; break-even with another arm."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
@@ -8,7 +7,10 @@ from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from jobs.results.items import ArmItems
 from jobs.results.summary import Serving
 
-CENT_OF_A_CENT = Decimal("0.0001")
+LEAST_USD = Decimal("0.00000001")
+"""Of 1,000 requests: a small model answers them for a hundredth of a cent, and break-even is made of differences."""
+ALIKE = Decimal("0.05")
+"""Two timings of the same work differ by so much (assumed): a saving below it is none."""
 MOST_USD = Decimal(1_000_000)
 
 
@@ -69,24 +71,19 @@ def _usd(told: str | None) -> Decimal | None:
 
 
 def _text(usd: Decimal) -> str:
-    return f"{usd.quantize(CENT_OF_A_CENT):f}"
+    return f"{usd.quantize(LEAST_USD):f}"
 
 
 def break_even(paid: Paid, ours: Serving | None, theirs: Serving | None) -> int | None:
-    """From how many requests on the training has paid for itself; None: never, or not known."""
+    """From how many requests on the training has paid for itself; None: never, or not known.
+
+    Dollars of the whole run over what one request saves; a saving that two timings of the same work could show is none.
+    """
     if paid.training_usd is None or ours is None or theirs is None:
         return None
     if ours.usd_per_1000 is None or theirs.usd_per_1000 is None:
         return None
     saved_usd = (Decimal(theirs.usd_per_1000) - Decimal(ours.usd_per_1000)) / 1000
-    if saved_usd <= 0:
+    if saved_usd <= 0 or saved_usd * 1000 < ALIKE * Decimal(theirs.usd_per_1000):
         return None
     return int((paid.training_usd / saved_usd).to_integral_value(rounding=ROUND_CEILING))
-
-
-def slower(ours: Serving | None, theirs: Serving | None) -> float | None:
-    """How many times as long the other arm takes for a request."""
-    if ours is None or theirs is None or not ours.seconds_per_request or not theirs.seconds_per_request:
-        return None
-    found = theirs.seconds_per_request / ours.seconds_per_request
-    return found if math.isfinite(found) else None

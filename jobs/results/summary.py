@@ -186,7 +186,14 @@ class Verdict(_Frozen):
     smallest_difference: float | None
     """The smallest difference of the first metric that this test set would have shown in 4 of 5 cases."""
     break_even_requests: int | None = None
-    """From how many requests on tuning is cheaper than the larger model; None: never, or not known."""
+    """From how many requests on the training has paid for itself; None: never, or not known."""
+    break_even_against: str = ""
+    """The arm that it is cheaper than from then on; "" where there is no such number."""
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """The reasons that speak against the answer."""
+        return tuple(one for one in self.reasons if one.startswith("but "))
 
 
 class Sample(_Frozen):

@@ -1,5 +1,6 @@
 """Was fine-tuning worth it? Tuned against the best prompt (and the larger model), with what it cost, in a sentence."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -7,7 +8,7 @@ from typing import Literal
 
 from jobs.results.compare import Comparison
 from jobs.results.kinds import Kind
-from jobs.results.serving import Paid, break_even, slower
+from jobs.results.serving import Paid, break_even
 from jobs.results.summary import Adjacent, Difference, Judged, Judging, Metric, Serving, Verdict, Votes
 
 Answer = Literal["worth it", "not worth it", "not distinguishable", "unknown"]
@@ -46,12 +47,14 @@ def verdict(found: Evidence) -> Verdict:
     other = "larger" if "larger" in found.serving else against
     even = break_even(found.paid, found.serving.get("tuned"), found.serving.get(other))
     answer, headline = _headline(kind, difference, against_prompt.shown, found.paid)
+    untried = "" if "prompted" in found.comparisons else "; a written prompt was not tried"
     return Verdict(
         answer=answer,
-        headline=headline + ("" if "prompted" in found.comparisons else "; a written prompt was not tried"),
+        headline=headline + untried + (_unlearned(found.adjacent) if answer == "worth it" else ""),
         reasons=tuple(_reasons(found, kind, against, (even, other))),
-        smallest_difference=round(against_prompt.shown, 4),
+        smallest_difference=round(against_prompt.shown, 4) if math.isfinite(against_prompt.shown) else None,
         break_even_requests=even,
+        break_even_against="" if even is None else other,
     )
 
 
@@ -78,9 +81,19 @@ def _headline(kind: Kind, one: Difference, shown: float, paid: Paid) -> tuple[An
     if most < MATTERS:
         same = "a better prompt does the same" if one.against == "prompted" else f"{NAMES[one.against]} does the same"
         return "not worth it", f"not worth it: {same} (difference {signed(one)}, {ends(one)}, n={one.n})"
-    could = f"this test set of {one.n} could only have shown differences above {shown:.2f}"
+    could = f"this test set of {one.n} could {_could(shown)}"
     seen = f"{kind.title} {signed(one)} {over(one.against)}, {ends(one)}"
     return "not distinguishable", f"not distinguishable: {could}; it showed {seen}"
+
+
+def _could(shown: float) -> str:
+    return f"only have shown differences above {shown:.2f}" if math.isfinite(shown) else "have shown none"
+
+
+def _unlearned(tasks: Sequence[Adjacent]) -> str:
+    """What a gain was paid with besides money: whoever reads one line only has to read it too."""
+    names = [task.name for task in tasks if task.state == "dropped"]
+    return f"; but {', '.join(names)} dropped" if names else ""
 
 
 def signed(one: Difference) -> str:
@@ -103,16 +116,18 @@ def _money(usd: Decimal) -> str:
 
 
 def _reasons(found: Evidence, kind: Kind, against: str, even: tuple[int | None, str]) -> list[str]:
+    """What speaks against the answer first, then what is said besides."""
     yours = first_difference(found, kind, against)
     gained = yours.distinguishable and kind.sign * yours.value > 0
-    return [
+    said = [
         *_of_the_larger(found, kind, against),
-        *_of_test_set(found, kind, against, gained=gained),
-        *_of_other_metrics(found, kind, against, gained=gained),
         *_of_adjacent(found.adjacent),
+        *_of_other_metrics(found, kind, against, gained=gained),
         *_of_readers(found, gained=gained),
         *_of_serving(found, even),
+        *_of_test_set(found, kind, against, gained=gained),
     ]
+    return sorted(said, key=lambda one: not one.startswith("but "))
 
 
 def _of_the_larger(found: Evidence, kind: Kind, against: str) -> list[str]:
@@ -129,8 +144,13 @@ def _of_test_set(found: Evidence, kind: Kind, against: str, *, gained: bool) -> 
     """A small gain that is real, or a test set that was too small."""
     one, shown = first_difference(found, kind, against), found.comparisons[against].shown
     most = one.high if kind.sign > 0 else -one.low
-    small = [f"the gain is real and small: at most {most:.2f}"] if gained and most < MATTERS else []
-    return [*small, f"the test set of {one.n} would have shown a difference of {shown:.2f} in 4 of 5 cases"]
+    small = [f"but the gain is small: at most {most:.2f}"] if gained and most < MATTERS else []
+    if not math.isfinite(shown) or not (one.distinguishable or most < MATTERS):
+        return small  # the headline says already what could have been shown
+    return [
+        *small,
+        f"a difference of {shown:.2f} from {NAMES[against]} would have been shown by these {one.n} items in 4 of 5 cases",
+    ]
 
 
 def _of_other_metrics(found: Evidence, kind: Kind, against: str, *, gained: bool) -> list[str]:
@@ -175,20 +195,39 @@ def _of_readers(found: Evidence, *, gained: bool) -> list[str]:
 
 
 def _of_serving(found: Evidence, even: tuple[int | None, str]) -> list[str]:
-    """What a thousand requests cost, and from when on tuning is cheaper."""
+    """What a thousand requests cost and take, and from when on tuning is cheaper."""
     requests, other = even
     ours, theirs = found.serving.get("tuned"), found.serving.get(other)
-    said = []
-    if ours is not None and theirs is not None and ours.usd_per_1000 and theirs.usd_per_1000:
+    if ours is None:
+        return []
+    name, said = NAMES.get(other, other), []
+    if ours.usd_per_1000 is None:
         said.append(
-            f"1,000 requests cost ${_money(Decimal(ours.usd_per_1000))} tuned, "
-            f"${_money(Decimal(theirs.usd_per_1000))} with {NAMES.get(other, other)}"
+            "what training and requests cost is not known: nobody bills this machine, electricity is not counted"
         )
-        if requests is not None:
-            said.append(f"training has paid for itself after {requests:,} requests")
-        elif found.paid.training_usd is not None:
-            said.append(f"training never pays for itself by what a request costs: {NAMES.get(other, other)} is cheaper")
-    times = slower(ours, theirs)
-    if times is not None:
-        said.append(f"a request takes {times:.2g} times as long with {NAMES.get(other, other)}")
+    elif theirs is not None and theirs.usd_per_1000 is not None:
+        costs = Decimal(ours.usd_per_1000), Decimal(theirs.usd_per_1000)
+        said.append(f"1,000 requests cost ${_money(costs[0])} tuned, ${_money(costs[1])} with {name}")
+        if found.paid.training_usd is not None:
+            said.append(_paid_back(requests, costs, name))
+    if theirs is not None and ours.seconds_per_request and theirs.seconds_per_request:
+        times = _time(ours.seconds_per_request), _time(theirs.seconds_per_request)
+        said.append(f"in the test a request took {times[0]} tuned, {times[1]} with {name}")
     return said
+
+
+def _paid_back(requests: int | None, costs_usd: tuple[Decimal, Decimal], name: str) -> str:
+    if requests is not None:
+        return f"training has paid for itself after about {_about(requests)} requests"
+    why = f"{name} is cheaper" if costs_usd[1] < costs_usd[0] else f"{name} costs about as much"
+    return f"training never pays for itself by what a request costs: {why}"
+
+
+def _about(count: int) -> str:
+    """Two digits: the speeds that it comes from are no truer."""
+    return f"{round(count, 2 - len(str(count))) if count > 99 else count:,}"
+
+
+def _time(seconds: float) -> str:
+    """Two or three digits of it."""
+    return f"{seconds:,.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"

@@ -1,10 +1,12 @@
 """Arms compared item by item: signs, intervals, what can be told apart, and what the test set could have shown."""
 
+import math
 import random
 
 import pytest
 
 from jobs.results.compare import Comparison, family, of_figures, value
+from jobs.results.resample import smallest_change
 from jobs.results.summary import Value
 from tests.jobs.results.home import arm, measured, pitted, right
 
@@ -54,13 +56,18 @@ def test_an_interval_alone_is_not_believed_where_the_exact_test_is_not_convinced
 
 
 def test_what_the_test_set_could_show_follows_from_the_items_that_differ() -> None:
-    few, many = exact(right(55, 100), right(50, 100)), exact(right(50, 100, start=40), right(50, 100))
-    assert few.shown == pytest.approx(0.0626, abs=1e-3)  # 2.80 x sqrt(0.05 / 100)
-    assert many.shown > few.shown
+    few, many = exact(right(50, 100, start=5), right(50, 100)), exact(right(50, 100, start=40), right(50, 100))
+    assert few.shown == pytest.approx(0.1, abs=0.02)  # 2.80 x sqrt(0.10 / 100), and the difference itself
+    assert many.shown == pytest.approx(0.25, abs=0.02)  # 2.80 x sqrt(0.80 / 100)
+
+
+def test_the_effect_itself_does_not_blur_what_a_smaller_one_would_have_shown() -> None:
+    # 188 of 200 items differ, all in the same way: taken for noise they would hide anything below 0.19.
+    assert exact(right(188, 200), right(0, 200)).shown == pytest.approx(0.045, abs=0.005)
 
 
 def test_no_test_set_shows_fewer_changes_than_the_exact_test_needs() -> None:
-    assert exact(right(51, 100), right(50, 100)).shown == 0.06
+    assert 0.06 < exact(right(50, 100), right(50, 100)).shown < 0.1
     assert exact(right(4, 4), right(3, 4)).shown == 1.0
 
 
@@ -85,14 +92,39 @@ def test_no_effect_is_called_so_about_95_times_in_100() -> None:
 
 def test_four_in_five_differences_of_the_stated_size_are_shown() -> None:
     shown = 0
+    gap = 0.15 + smallest_change((35, 15, 15, 35)) / 2
     for draw in range(300):
         lot = random.Random(draw)
-        # 30 % of 100 items differ: such a set shows 2.80 x sqrt(0.30 / 100) = 0.153, so that gap is drawn.
-        moves = [1 if (u := lot.random()) < 0.2265 else -1 if u < 0.30 else 0 for _ in range(100)]
-        new = ["yes" if move >= 0 else "no" for move in moves]
-        old = ["yes" if move <= 0 else "no" for move in moves]
+        # An old arm with half of 100 items right, and a new one that differs on 30 % of them.
+        moves = [1 if (u := lot.random()) < gap else -1 if u < 0.30 else 0 for _ in range(100)]
+        new = ["yes" if move > 0 or (not move and at % 2) else "no" for at, move in enumerate(moves)]
+        old = ["yes" if move < 0 or (not move and at % 2) else "no" for at, move in enumerate(moves)]
         shown += exact(new, old, resamples=600).difference.distinguishable
-    assert 0.70 <= shown / 300 <= 0.88
+    assert 0.75 <= shown / 300 <= 0.90
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3, 5, 8])
+def test_a_few_groups_prove_nothing_that_chance_brings_about(groups: int) -> None:
+    """By the draws alone 3 groups without any effect would be called different 28 times in 100, one group always."""
+    told = 0
+    for draw in range(200):
+        lot = random.Random(draw)
+        shift = [lot.gauss(0, 0.3) for _ in range(groups)]
+        clusters = [at // 10 for at in range(10 * groups)]
+        losses = [3 + shift[group] + lot.gauss(0, 0.1) for group in clusters]
+        new = arm("tuned", ["a"] * len(losses), ["a"] * len(losses), clusters=clusters, losses=losses)
+        old = arm("base", ["a"] * len(losses), ["a"] * len(losses), clusters=clusters, losses=[3.0] * len(losses))
+        told += pitted("loss", new, old, resamples=400).difference.distinguishable
+    assert told <= 20
+
+
+def test_one_item_has_no_interval_of_its_loss_and_shows_nothing() -> None:
+    new, old = (arm(name, ["a"], ["a"], losses=[loss]) for name, loss in (("tuned", 0.5), ("base", 2.0)))
+    found = pitted("loss", new, old)
+    assert (found.difference.value, found.difference.distinguishable) == (-1.5, False)
+    assert (found.difference.low, found.difference.high) == (-2.0, 0.5)
+    assert value(measured("loss", new)).low is None
+    assert found.shown == math.inf
 
 
 def test_loss_is_weighed_by_tokens_and_compared_in_pairs() -> None:

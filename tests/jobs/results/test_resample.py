@@ -13,6 +13,7 @@ from jobs.results.resample import (
     paired,
     smallest_shown,
     spread,
+    t_p,
     t_quantile,
     tail_of,
     wilson,
@@ -32,6 +33,13 @@ def mean_of(values: Floats) -> Figure:
 def test_wilsons_interval_is_the_published_one(hits: int, n: int, low: float, high: float) -> None:
     # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
     assert wilson(hits, n) == pytest.approx((low, high), abs=6e-5)
+
+
+@pytest.mark.parametrize(
+    ("t", "freedom", "p"), [(12.706, 1, 0.05), (2.920, 2, 0.10), (2.776, 4, 0.05), (3.169, 10, 0.01), (-2.571, 5, 0.05)]
+)
+def test_students_p_is_the_tables(t: float, freedom: int, p: float) -> None:
+    assert t_p(t, freedom) == pytest.approx(p, rel=2e-3)
 
 
 def test_a_perfect_score_ends_at_one() -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from jobs.results.items import ArmItems, Told
-from jobs.results.serving import Paid, break_even, serving, slower
+from jobs.results.serving import Paid, break_even, serving
 from jobs.results.summary import Serving
 from tests.jobs.results.home import arm
 
@@ -25,8 +25,8 @@ def of(paid: Paid, *arms: ArmItems) -> dict[str, Serving]:
 def test_a_longer_prompt_costs_more_by_the_seconds_that_it_takes() -> None:
     found = of(PAID, timed("prompted", 100.0), timed("tuned", 50.0))
     assert found["tuned"].seconds_per_request == 0.5
-    assert found["tuned"].usd_per_1000 == "0.1000"  # 500 s at 0.72 an hour
-    assert found["prompted"].usd_per_1000 == "0.2000"
+    assert found["tuned"].usd_per_1000 == "0.10000000"  # 500 s at 0.72 an hour
+    assert found["prompted"].usd_per_1000 == "0.20000000"
     assert "in batches of 50" in found["tuned"].how
     assert "$0.7200/h" in found["tuned"].how
 
@@ -42,8 +42,10 @@ def test_an_arm_that_was_not_timed_has_no_line() -> None:
 
 
 def test_an_endpoint_costs_what_its_tokens_do() -> None:
-    assert of(PAID, timed("larger", 90.0, cost_usd="0.50"))["larger"].usd_per_1000 == "5.0000"
-    assert of(PAID, timed("larger", 90.0, cost_usd="0.50", usd_per_request="0.004"))["larger"].usd_per_1000 == "4.0000"
+    assert of(PAID, timed("larger", 90.0, cost_usd="0.50"))["larger"].usd_per_1000 == "5.00000000"
+    assert (
+        of(PAID, timed("larger", 90.0, cost_usd="0.50", usd_per_request="0.004"))["larger"].usd_per_1000 == "4.00000000"
+    )
 
 
 @pytest.mark.parametrize("odd", ["much", "NaN", "-1", "1e99", None])
@@ -59,7 +61,11 @@ def test_training_has_paid_for_itself_when_what_it_saves_is_its_cost() -> None:
     assert break_even(PAID, None, found["prompted"]) is None
 
 
-def test_the_slower_arm_is_told_by_how_many_times() -> None:
-    found = of(PAID, timed("tuned", 50.0), timed("prompted", 100.0))
-    assert slower(found["tuned"], found["prompted"]) == 2.0
-    assert slower(None, found["prompted"]) is None
+def test_a_small_model_saves_hundredths_of_a_cent_and_they_are_not_rounded_away() -> None:
+    found = of(PAID, timed("tuned", 0.020), timed("prompted", 0.023))  # $0.00004 and $0.000046 for 1,000
+    assert break_even(PAID, found["tuned"], found["prompted"]) == pytest.approx(0.79 / 6e-9, rel=0.01)
+
+
+def test_two_timings_of_the_same_work_save_nothing() -> None:
+    found = of(PAID, timed("tuned", 50.0), timed("prompted", 51.0))
+    assert break_even(PAID, found["tuned"], found["prompted"]) is None
