@@ -88,6 +88,7 @@ def _phase(kept: dict[str, Any]) -> ReceiptPhase:
         seconds=kept["seconds"],
         usd=Decimal(kept["usd"]),
         planned_seconds=kept["planned_seconds"],
+        planned_usd=None if kept.get("planned_usd") is None else Decimal(kept["planned_usd"]),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobs.progress import clean
 from launcher import codec, kept, look, scoring
 from launcher.errors import LaunchError
 from launcher.events import Warned
@@ -17,6 +18,10 @@ from pricing.offer import Market
 if TYPE_CHECKING:  # pydantic models of the report: who only looks at a run should not wait for them
     from jobs.report import Notes
 
+UNFORESEEN = (
+    OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError, MemoryError,
+)  # fmt: skip
+"""Whatever we make of what a machine sent, the receipt of its run must be written and told."""
 MOST_ROWS = 2_000
 """Of the test rows that are looked at for a system text that all of them have."""
 
@@ -27,8 +32,9 @@ def write_pages(run: Run, receipt: str, world: World) -> None:
 
     try:
         _written(run.id, run.out_dir, receipt, world)
-    except (ReportError, LaunchError, OSError) as error:
-        text = f"there is no report yet ({error}); launch report {run.id} tries again"
+    except (ReportError, LaunchError, *UNFORESEEN) as error:
+        why = error if isinstance(error, ReportError | LaunchError | OSError) else clean(repr(error))[:200]
+        text = f"there is no report yet ({why}); launch report {run.id} tries again"
         world.console.tell(Warned(run=run.id, at=world.now(), code="results", text=text))
 
 

@@ -13,12 +13,13 @@ from pricing.offer import Market
 
 @dataclass(frozen=True, kw_only=True)
 class ReceiptPhase:
-    """One phase, as it went; `planned_seconds` is None for a phase that nobody planned."""
+    """One phase, as it went; what was planned is None for a phase that nobody planned, or in an older receipt."""
 
     name: str
     seconds: float
     usd: Decimal
     planned_seconds: float | None
+    planned_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -146,7 +146,7 @@ def _spent_is(had: list[Attempt]) -> str:
 
 def _phases(had: list[Attempt], now: datetime) -> tuple[ReceiptPhase, ...]:
     """Seconds and dollars by phase, over all attempts; what no phase claims is teardown (and the time between)."""
-    planned = {phase.name: phase.seconds.expected for phase in had[0].choice.estimate.phases}
+    planned = {phase.name: phase for phase in had[0].choice.estimate.phases}
     seconds: dict[str, float] = {}
     usd: dict[str, Decimal] = {}
     for attempt in had:
@@ -161,7 +161,8 @@ def _phases(had: list[Attempt], now: datetime) -> tuple[ReceiptPhase, ...]:
             name=name,
             seconds=round(seconds[name], 1),
             usd=usd[name].quantize(Decimal("0.0001")),
-            planned_seconds=planned.get(name),
+            planned_seconds=planned[name].seconds.expected if name in planned else None,
+            planned_usd=planned[name].usd.expected_usd if name in planned else None,
         )
         for name in PHASES
         if name in seconds
@@ -179,7 +180,7 @@ def _scored(run: Run, paid: "Paid", world: World) -> "Summary | None":
     """Scored from what came home. Whatever a machine sent, and whatever we make of it, the receipt must be written."""
     try:
         found = scoring.scored(run.out_dir, world.run_folder(run.id), paid)
-    except (OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except pages.UNFORESEEN as error:
         text = f"what came home could not be scored ({clean(repr(error))[:200]}); launch report {run.id} tries again"
         world.console.tell(Warned(run=run.id, at=world.now(), code="results", text=text))
         return None

@@ -267,7 +267,11 @@ def _results(paper: Receipt) -> dict[str, Json]:
 
 def _phase(phase: ReceiptPhase) -> dict[str, Json]:
     planned = None if phase.planned_seconds is None else round(phase.planned_seconds, 1)
-    return {"name": phase.name, "seconds": round(phase.seconds, 1), "usd": usd(phase.usd), "planned_seconds": planned}
+    planned_usd = None if phase.planned_usd is None else usd(phase.planned_usd)
+    return {
+        "name": phase.name, "seconds": round(phase.seconds, 1), "usd": usd(phase.usd), "planned_seconds": planned,
+        "planned_usd": planned_usd,
+    }  # fmt: skip
 
 
 def _score(score: Score) -> dict[str, Json]:

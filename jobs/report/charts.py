@@ -65,7 +65,8 @@ def scale(values: Sequence[float], *, zero: bool = False, tight: bool = False) -
     if zero:
         low, high = min(0.0, low), max(0.0, high)
     if not high - low > 1e-12 * max(abs(high), abs(low), 1e-12):
-        low, high = low - (abs(low) or 1.0) / 2, high + (abs(high) or 1.0) / 2
+        room = max(abs(low), abs(high)) / 2
+        low, high = (low - room, high + room) if room > 1e-12 else (-0.5, 0.5)
     step = _nice((high - low) / TICKS)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(step * at for at in range(first, last + 1))

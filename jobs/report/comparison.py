@@ -1,6 +1,6 @@
 """The arms side by side: every metric with its interval, every difference with its test, fields, shape, confusion."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
@@ -20,7 +20,8 @@ def comparison(found: Found) -> Markup:
     summary = found.summary
     if summary is None:
         return section("comparison", "Comparison", _scores(found.scores))
-    metrics = join(_metric(metric, summary) for metric in summary.metrics)
+    # Perplexity is the loss once more: its figures stand beside the loss.
+    metrics = join(_metric(metric, summary) for metric in summary.metrics if metric.name != "perplexity")
     arms = _arms_of(summary)
     lead = f"{arms[:1].upper()}{arms[1:]}: the same test items, the same greedy decoding. Lines are 95 % intervals."
     return section(
@@ -51,9 +52,18 @@ def _metric(metric: Metric, summary: Summary) -> Markup:
     )
     ticks = Markup('<tr class="ticks"><td></td><td class="plot">{}</td><td></td></tr>').format(charts.axis(by))
     said = f"{metric.better} is better" + (f"; {metric.normalised}" if metric.normalised else "")
+    if metric.name == "loss":
+        said += _perplexities(summary, titles)
     return Markup('<div><h3>{}</h3>{}<table class="dots"><tbody>{}{}</tbody></table></div>').format(
         text(metric.title), note(text(said)), lines, ticks
     )
+
+
+def _perplexities(summary: Summary, titles: Mapping[str, str]) -> str:
+    """How many tokens each arm hesitates between."""
+    found = next((one.values for one in summary.metrics if one.name == "perplexity"), {})
+    figures = ", ".join(f"{titles.get(arm, arm)} {found[arm].value:.4g}" for arm in _ordered(found))
+    return f"; nats a token; perplexity, e to it: {figures}" if figures else "; nats a token"
 
 
 def _scale_of(values: Sequence[Value]) -> Scale:

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from jobs.report import charts
-from jobs.report.given import Base, Notes, amount_usd, instant, rows, said, seconds, usd
-from jobs.report.markup import folded, join, note, section, table, text, with_code
+from jobs.report.given import Base, Notes, amount_usd, instant, is_billed, rows, said, seconds, usd
+from jobs.report.markup import Head, folded, join, note, section, table, text, with_code
 from jobs.report.read import Found, flat
 
 
@@ -17,29 +17,32 @@ def cost(receipt: Mapping[str, object]) -> Markup:
     of = "" if receipt.get("budget_usd") is None else f" of {usd(receipt.get('budget_usd'))}"
     spent = f"{usd(receipt.get('spent_usd'))}{of}"
     line = f"{spent}; planned {usd(said(planned, 'expected'))}{interval}."
+    billed = is_billed(receipt)
     found = rows(receipt, "phases")
     took = [_figure(one.get("seconds")) or 0.0 for one in found]
     most = max([*took, *(_figure(one.get("planned_seconds")) or 0.0 for one in found)], default=1.0) or 1.0
     made = table(
-        ("phase", ("", "plot"), ("planned", "n"), ("took", "n"), ("cost", "n")),
+        ["phase", ("", "plot"), ("planned", "n"), ("took", "n"), *(_MONEY_HEADS if billed else [])],
         [
-            (
+            [
                 said(one, "name"),
                 charts.planned_and_taken(_figure(one.get("planned_seconds")), actual, most),
                 seconds(one.get("planned_seconds")),
                 seconds(one.get("seconds")),
-                _thousandths(one.get("usd")),
-            )
+                *([_thousandths(one.get("planned_usd")), _thousandths(one.get("usd"))] if billed else []),
+            ]
             for one, actual in zip(found, took, strict=True)
         ],
         "Cost by phase",
     )
     return section(
-        "cost", "Cost", Markup("<p>{}</p>").format(line), _money(receipt), _KEYS if made else Markup(""), made,
+        "cost", "Cost", Markup("<p>{}</p>").format(line) if billed else Markup(""), _money(receipt),
+        _KEYS if made else Markup(""), made,
         note(text(said(receipt, "spent_is"))),
     )  # fmt: skip
 
 
+_MONEY_HEADS: list[Head] = [("planned cost", "n"), ("cost", "n")]
 _KEYS = Markup(
     '<p class="sub"><span class="key"><i class="base"></i>planned</span>'
     '<span class="key"><i class="tuned"></i>took</span></p>'
@@ -49,7 +52,7 @@ _KEYS = Markup(
 def _thousandths(value: object) -> str:
     """Of a dollar, the same in every line: phases are compared with each other."""
     amount_of = amount_usd(value)
-    return "unknown" if amount_of is None else f"${amount_of:,.3f}"
+    return "–" if amount_of is None else f"${amount_of:,.3f}"
 
 
 def _figure(value: object) -> float | None:
@@ -167,7 +170,7 @@ def _without_data(found: Found) -> list[str]:
         lines.append("Faults, duplicates and spread of the data: there is no data report.")
     if len(found.log.loss) < 2:
         lines.append("The course of the training: there is no training log.")
-    elif len(found.log.validation) < 2:
+    elif not found.log.validation:
         lines.append("Validation loss during training (`data.validation` or `data.split`): the last step was taken.")
     if not found.log.vram_gib:
         lines.append("GPU memory: there was no GPU, or it was not logged.")

@@ -124,8 +124,10 @@ def _removed(report: DataReport) -> Markup:
     stages += sorted({one.stage for one in report.removed} - set(STAGES))
     rows = [[STAGES.get(stage, stage), *(_count(report.removed, stage, part) for part in parts)] for stage in stages]
     made = table(["taken out", *((part, "n") for part in parts)], rows, "Taken out")
-    by = f"{report.embedder}, cosine from {number(report.threshold, 2)} on. " if report.threshold is not None else ""
-    said = f"Deduplicated: {report.deduplicated_by}. {by}{report.threshold_means}"
+    close = report.threshold is not None
+    by = f" ({report.embedder} embeddings, cosine from {number(report.threshold, 2)} on)" if close else ""
+    means = report.threshold_means[:1].upper() + report.threshold_means[1:].rstrip(".")
+    said = f"Deduplicated: {report.deduplicated_by}{by}. {means}{'.' if means else ''}"
     return Markup("<h3>Taken out</h3>{}{}{}").format(note(text(said)), made or note("No row."), _pairs(report))
 
 

@@ -72,6 +72,11 @@ def usd(value: object) -> str:
     return f"${amount:,.2f}" if abs(amount) >= Decimal("0.1") or amount == 0 else f"${amount:,.4f}"
 
 
+def is_billed(receipt: Mapping[str, object]) -> bool:
+    """Whether anybody wants money for the machine of a run: nothing was spent, and nothing was going to be."""
+    return any(amount_usd(value) != 0 for value in (receipt.get("spent_usd"), inside(receipt, "planned_usd", "high")))
+
+
 def seconds(value: object) -> str:
     """A duration for people: "47 s", "12:03" (minutes), "1:02:03" (hours); "–" where it is unknown."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:

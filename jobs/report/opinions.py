@@ -1,15 +1,23 @@
 """What a judge model and people said of the answers, and what answering costs."""
 
+from decimal import Decimal
+
 from markupsafe import Markup
 
 from jobs.report import charts
-from jobs.report.markup import folded, note, number, section, table, text, with_code
+from jobs.report.given import amount_usd
+from jobs.report.markup import Head, folded, note, number, section, table, text, with_code
 from jobs.results.summary import Judged, Judging, Serving, Summary, Votes
+from jobs.results.verdict import NAMES, about
 
 _KEYS = Markup(
     '<span class="key"><i class="win"></i>wins</span><span class="key"><i class="tie"></i>ties</span>'
     '<span class="key"><i class="loss"></i>losses</span>'
 )
+
+
+LEAST_AGREEMENT = 0.6
+"""Of both orders, below which a judge's choices say little: a coin agrees with itself on half of them (assumed)."""
 
 
 def judge(summary: Summary | None) -> Markup:
@@ -62,6 +70,12 @@ def _doubtful(judging: Judging) -> str:
     )
     if judging.counted_by_us:
         parts.append(f"the endpoint told no honest cost of {judging.counted_by_us:,} calls: counted at the worst case")
+    parts += [
+        f"against {one.against} both orders agreed on only {100 * one.agreement:.0f} % of the pairs: "
+        "this judge looks at the place, or sees no difference"
+        for one in judging.pairs
+        if one.agreement < LEAST_AGREEMENT
+    ]
     return "; ".join(parts)
 
 
@@ -108,17 +122,27 @@ def _agreed(one: Votes) -> str:
 def serving(summary: Summary | None) -> Markup:
     """Seconds and dollars of answering, as it was measured in the test."""
     found = () if summary is None else summary.serving
-    rows = [_served(one) for one in found]
-    made = table(
-        ("arm", ("seconds a request", "n"), ("$ per 1,000", "n"), ("how it is known", "long")), rows, "Serving"
-    )
+    ways = list(dict.fromkeys(one.how for one in found))
+    rows = [_served(one, said_beside=len(ways) > 1) for one in found]
+    heads: list[Head] = ["arm", ("seconds a request", "n"), ("$ per 1,000", "n")]
+    made = table([*heads, *([("how it is known", "long")] if len(ways) > 1 else [])], rows, "Serving")
     if summary is None or not made:
         return Markup("")
-    requests = summary.verdict.break_even_requests
-    said = "" if requests is None else f"From {requests:,} requests on, tuning is cheaper than the larger model."
-    return section("serving", "Serving", made, note(said))
+    even = summary.verdict
+    said = ""
+    if even.break_even_requests is not None:
+        rival = NAMES.get(even.break_even_against, "the other arm")
+        said = f"After about {about(even.break_even_requests)} requests training has paid for itself against {rival}."
+    return section("serving", "Serving", note(text(ways[0], 600)) if len(ways) == 1 else Markup(""), made, note(said))
 
 
-def _served(one: Serving) -> list[object]:
-    price = "–" if one.usd_per_1000 is None else f"${one.usd_per_1000}"
-    return [one.arm, number(one.seconds_per_request, 2), price, text(one.how, 600)]
+def _served(one: Serving, *, said_beside: bool) -> list[object]:
+    usd = amount_usd(one.usd_per_1000)
+    price = "–" if usd is None else f"${digits(usd)}"
+    seconds = "–" if one.seconds_per_request is None else digits(one.seconds_per_request)
+    return [one.arm, seconds, price, *([text(one.how, 600)] if said_beside else [])]
+
+
+def digits(value: float | Decimal) -> str:
+    """Three digits of it, however small: seconds and dollars of one request are."""
+    return f"{float(f'{value:.3g}'):,.10f}".rstrip("0").rstrip(".") if value else "0"

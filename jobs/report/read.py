@@ -14,7 +14,8 @@ from jobs.report.files import MOST_BYTES, MOST_LOG_BYTES, ReportError, is_plain,
 from jobs.results.summary import ARMS, Summary
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\- ]{1,40}$")]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e30, le=1e30)]
+"""What can be drawn: beyond it is no loss, no speed and no memory, and sums of them are no numbers any more."""
 Step = Annotated[int, Field(ge=0, le=10**9)]
 
 MOST_SUMMARY_BYTES = 16 << 20
@@ -22,8 +23,8 @@ MOST_SUMMARY_BYTES = 16 << 20
 MOST_FACTS = 200
 """Of one log that is a list of names and values."""
 LONGEST_FACT = 400
-LONGEST_ANSWER_TOKENS = 1 << 20
-"""More than any model's context."""
+LONGEST_ANSWER_TOKENS = 1 << 14
+"""Longer than what anybody wants at once from `try.py` (assumed); a machine says how long the wanted answers are."""
 
 
 class ArmScore(BaseModel):
@@ -64,8 +65,8 @@ class Trained(BaseModel):
     micro_batch: Step | None = None
     accumulation: Step | None = None
     ran_out_of_memory: Annotated[list[object], Field(max_length=100)] = []
-    trainable_parameters: Annotated[int, Field(ge=0)] | None = None
-    parameters: Annotated[int, Field(ge=0)] | None = None
+    trainable_parameters: Annotated[int, Field(ge=0, le=10**15)] | None = None
+    parameters: Annotated[int, Field(ge=0, le=10**15)] | None = None
 
 
 class _Item(BaseModel):

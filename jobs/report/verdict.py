@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from jobs.report.given import Base, instant, said, usd
+from jobs.report.given import Base, instant, is_billed, said, usd
 from jobs.report.markup import join, number, signed, text
 from jobs.report.read import Found
 from jobs.results.summary import Difference, Metric, Summary
+from jobs.results.verdict import NAMES, about
 
 _LOOKS = {"worth it": "worth", "not worth it": "not", "not distinguishable": "unclear", "unknown": "unknown"}
 _ANSWERS = {
@@ -57,15 +58,26 @@ def verdict(receipt: Mapping[str, object], found: Found) -> Markup:
         headline = _without_summary(found)
     else:
         headline, reasons = _headline(summary), summary.verdict.reasons
-    items = join(Markup("<li>{}</li>").format(text(reason)) for reason in reasons)
+    items = join(_reason(one) for one in reasons)
+    doubted = summary is not None and answer == "worth it" and bool(summary.verdict.doubts)
     facts = join(
         Markup("<div><dt>{}</dt><dd>{}<small>{}</small></dd></div>").format(*fact) for fact in _facts(receipt, summary)
     )
     return Markup(
         '<div class="verdict {}"><p class="answer">{}</p><p class="headline">{}</p>{}<dl class="facts">{}</dl></div>\n'
     ).format(
-        _LOOKS[answer], _ANSWERS[answer], text(headline), Markup("<ul>{}</ul>").format(items) if items else "", facts
+        "unclear" if doubted else _LOOKS[answer],
+        _ANSWERS[answer] + (", with doubts" if doubted else ""),
+        text(headline),
+        Markup("<ul>{}</ul>").format(items) if items else "",
+        facts,
     )
+
+
+def _reason(said: str) -> Markup:
+    """What speaks against the answer stands out."""
+    but = said.startswith("but ")
+    return Markup("<li>{}</li>").format(Markup('<span class="bad">{}</span>').format(text(said)) if but else text(said))
 
 
 def _headline(summary: Summary) -> str:
@@ -88,12 +100,16 @@ def _facts(receipt: Mapping[str, object], summary: Summary | None) -> list[Fact]
     facts: list[Fact] = []
     if summary is not None and summary.metrics:
         facts += _quality(summary.metrics[0], summary)
-    planned = usd(said(receipt, "planned_usd", "expected"))
     of = "" if receipt.get("budget_usd") is None else f"of {usd(receipt.get('budget_usd'))}, "
-    facts.append(("spent", text(usd(receipt.get("spent_usd"))), f"{of}planned {planned}"))
+    planned = f"{of}planned {usd(said(receipt, 'planned_usd', 'expected'))}"
+    facts.append(
+        ("spent", text(usd(receipt.get("spent_usd"))), planned if is_billed(receipt) else "nobody bills this machine")
+    )
     if summary is not None and summary.verdict.break_even_requests is not None:
-        requests = f"{summary.verdict.break_even_requests:,}"
-        facts.append(("breaks even after", text(requests), "requests, against the larger model"))
+        rival = NAMES.get(summary.verdict.break_even_against, "the other arm")
+        facts.append(
+            ("breaks even after", text(about(summary.verdict.break_even_requests)), f"requests, against {rival}")
+        )
     return facts
 
 

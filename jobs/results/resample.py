@@ -224,8 +224,8 @@ def smallest_change(right_in: tuple[int, int, int, int]) -> float:
     0.01 right 94 % of the items differ, and none of that would blur a smaller gain. So it is taken as it would be
     between the old arm and one that is better or worse by just that difference, and whose errors are as alike to its
     own as they were seen to be: with the same odds ratio (each count and a half, after Haldane). Where the arms are
-    about equally good that is the share that was seen. Never below (z + z)^2 / n: about 8 items that change the same way,
-    of which McNemar's exact test sees the 6 that it needs in 4 of 5 cases.
+    about equally good that is the share that was seen. Never below (z + z)^2 / n: about 8 items that change the same
+    way, of which McNemar's exact test sees the 6 that it needs in 4 of 5 cases.
     """
     both, gained, lost, none = right_in
     n = both + gained + lost + none

@@ -149,7 +149,7 @@ def _of_test_set(found: Evidence, kind: Kind, against: str, *, gained: bool) -> 
         return small  # the headline says already what could have been shown
     return [
         *small,
-        f"a difference of {shown:.2f} from {NAMES[against]} would have been shown by these {one.n} items in 4 of 5 cases",
+        f"these {one.n} items would have shown a difference of {shown:.2f} from {NAMES[against]} in 4 of 5 cases",
     ]
 
 
@@ -218,12 +218,12 @@ def _of_serving(found: Evidence, even: tuple[int | None, str]) -> list[str]:
 
 def _paid_back(requests: int | None, costs_usd: tuple[Decimal, Decimal], name: str) -> str:
     if requests is not None:
-        return f"training has paid for itself after about {_about(requests)} requests"
+        return f"training has paid for itself after about {about(requests)} requests"
     why = f"{name} is cheaper" if costs_usd[1] < costs_usd[0] else f"{name} costs about as much"
     return f"training never pays for itself by what a request costs: {why}"
 
 
-def _about(count: int) -> str:
+def about(count: int) -> str:
     """Two digits: the speeds that it comes from are no truer."""
     return f"{round(count, 2 - len(str(count))) if count > 99 else count:,}"
 

@@ -79,7 +79,9 @@ def test_the_receipt_has_the_fields_of_the_contract() -> None:
     assert document["at"] == "2026-11-24T20:04:05Z"
     assert document["planned_usd"] == {"low": "0.61", "expected": "0.83", "high": "1.40"}
     assert document["spent_usd"] == "0.7912"
-    assert document["phases"][0] == {"name": "boot", "seconds": 71.2, "usd": "0.0097", "planned_seconds": 80.0}  # type: ignore[index]  # JSON of known shape
+    boot = {"name": "boot", "seconds": 71.2, "usd": "0.0097", "planned_seconds": 80.0, "planned_usd": "0.0108"}
+    assert document["phases"][0] == boot  # type: ignore[index]  # JSON of known shape
+    assert document["phases"][2]["planned_usd"] is None  # type: ignore[index,call-overload]  # as above
     assert document["terminated"] == {"confirmed": True, "at": "2026-11-24T21:00:05Z", "looks": 3}
     assert document["results"] == {"dir": f"runs/{RUN}", "files": 14, "bytes": 31_457_280, "verified": True}
     assert document["price"] == {"source": "spot price history", "seen_at": "2026-11-24T20:02:05Z"}

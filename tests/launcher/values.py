@@ -98,7 +98,9 @@ def receipt(**changes: Any) -> Receipt:
         price_source="spot price history",
         price_seen_at=NOW - timedelta(minutes=2),
         phases=(
-            ReceiptPhase(name="boot", seconds=71.24, usd=Decimal("0.0097"), planned_seconds=80.0),
+            ReceiptPhase(
+                name="boot", seconds=71.24, usd=Decimal("0.0097"), planned_seconds=80.0, planned_usd=Decimal("0.0108")
+            ),
             ReceiptPhase(name="train", seconds=2410.0, usd=Decimal("0.58"), planned_seconds=2600.0),
             ReceiptPhase(name="teardown", seconds=31.0, usd=Decimal("0.03"), planned_seconds=None),
         ),

@@ -1,7 +1,9 @@
 """The report page without a browser: what stands in it and in which order, and that nothing foreign becomes a tag."""
 
+import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -96,7 +98,9 @@ def test_a_rich_run_shows_what_a_team_asks_for(tmp_path: Path) -> None:
     _, tags = page_of(runs.rich(tmp_path))
     said = re.sub(r"\s+", " ", tags.said)
     for part in (
-        "Fine-tuning turned 61 % of exact records into 93 %", "smallest visible difference", "0.096", "523",
+        "Fine-tuning was worth it, with doubts", "; but translation dropped", "0.092", "requests, against the larger",
+            "After about 520 requests training has paid for itself against the larger model", "$0.560", "$0.473",
+            "nats a token",
         "0.930 [0.89–0.96]", "+0.320", "+0.250 to +0.390", "< 0.001", "not distinguishable", "wants_refund",
         "may have dropped", "orders agree", "$1.56", "≠ account", "not wanted", "two user turns in a row",
         "data/train.jsonl:118", "cosine from 0.93 on", "310,224", "15 (6 the same)", "84 %",
@@ -182,3 +186,35 @@ def test_words_that_are_not_wanted_there_are_marked() -> None:
     assert marked("it left on Monday", "it left on Friday") == ('<bdi dir="auto">it left on<mark> Monday</mark></bdi>')
     assert "<mark>" not in marked("the same", "the same")
     assert "(nothing)" in marked("  ", "wanted")
+
+
+def test_a_machine_that_nobody_bills_has_seconds_and_no_column_of_zeros(tmp_path: Path) -> None:
+    run = runs.rich(tmp_path)
+    free = {"spent_usd": "0.00", "budget_usd": None, "planned_usd": {"low": "0.00", "expected": "0.00", "high": "0.00"}}
+    free |= {"spent_is": "nothing is billed for this machine"}
+    _, tags = page_of(replace(run, receipt={**run.receipt, **free}))
+    assert "nobody bills this machine" in tags.said
+    assert "nothing is billed for this machine" in tags.said
+    assert "planned cost" not in tags.said
+    assert "unknown" not in tags.said.split("Comparison")[0]
+
+
+def test_a_judge_that_looks_at_the_place_is_told_to_do_so(tmp_path: Path) -> None:
+    run = runs.rich(tmp_path)
+    path = run.folder / "eval" / "summary.json"
+    told = json.loads(path.read_text())
+    told["judging"]["pairs"][0] |= {"agreement": 0.31, "first_position": 0.9}
+    path.write_text(json.dumps(told))
+    assert "both orders agreed on only 31 % of the pairs" in page_of(run)[1].said
+
+
+@pytest.mark.parametrize("loss", [5e-324, 1e-300, 1e30, 1.7e308, -1e30, 0.0])
+def test_no_figure_of_a_training_log_is_too_small_or_too_large_for_a_curve(tmp_path: Path, loss: float) -> None:
+    run = runs.rich(tmp_path)
+    lines = [
+        {"step": step, "loss": value, "grad_norm": loss} for step, value in enumerate((loss, -loss, loss, 0.1, 0.2))
+    ]
+    (run.folder / "logs" / "train_log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    huge = {"last_step": 1, "of": 2, "trainable_parameters": 10**4000, "parameters": 1}
+    (run.folder / "logs" / "training.json").write_text(json.dumps(huge))
+    assert "training.json: trainable_parameters" in page_of(run)[1].said
