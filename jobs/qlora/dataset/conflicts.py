@@ -6,20 +6,22 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from .agreement import Said, canonical, known_names, same_words
+from .agreement import Reader, Said, canonical, reader_of, same_words
 from .duplicates import question_key
 from .embed import Embedder
 from .report import TEXT_CAP, Conflict, Place
 from .rows import Row
 
 
-def conflicts(rows: Sequence[Row], embedder: Embedder | None = None) -> tuple[Conflict, ...]:
+def conflicts(
+    rows: Sequence[Row], embedder: Embedder | None = None, reader: Reader | None = None
+) -> tuple[Conflict, ...]:
     """Groups of rows with the same question (normalised; with an embedder also nearly so) and differing targets.
 
     Nearly: the same words but for small ones, slips and order, the same numbers and names. A row joins the group whose
     first row it asks the same as. Targets are compared as JSON or normalised; each distinct one is shown once.
     """
-    groups = _groups(rows, embedder)
+    groups = _groups(rows, None if embedder is None else reader or reader_of(rows))
     return tuple(
         _told([rows[at] for at in members])
         for members in groups
@@ -27,12 +29,12 @@ def conflicts(rows: Sequence[Row], embedder: Embedder | None = None) -> tuple[Co
     )
 
 
-def _groups(rows: Sequence[Row], embedder: Embedder | None) -> list[list[int]]:
+def _groups(rows: Sequence[Row], reader: Reader | None) -> list[list[int]]:
     """Rows by the first row that asks the same, in the order of those."""
     first: dict[object, int] = {}
     leader = [first.setdefault(question_key(row), at) for at, row in enumerate(rows)]
-    if embedder is not None:
-        near = _same(rows, sorted(first.values()))
+    if reader is not None:
+        near = _same(rows, sorted(first.values()), reader)
         leader = [near.get(at, at) for at in leader]
     groups: dict[int, list[int]] = defaultdict(list)
     for at, head in enumerate(leader):
@@ -40,13 +42,12 @@ def _groups(rows: Sequence[Row], embedder: Embedder | None) -> list[list[int]]:
     return [groups[head] for head in sorted(groups)]
 
 
-def _same(rows: Sequence[Row], heads: Sequence[int]) -> dict[int, int]:
+def _same(rows: Sequence[Row], heads: Sequence[int], reader: Reader) -> dict[int, int]:
     """Heads that ask in the same words as an earlier head."""
-    known = known_names(rows[at].asked for at in heads)
     places: dict[Any, list[tuple[int, Said]]] = defaultdict(list)
     same: dict[int, int] = {}
     for at in heads:
-        asked = Said(rows[at].asked, known)
+        asked = reader.said(rows[at].asked)
         match = next((early for early, said in places[asked.key] if same_words(said, asked)), None)
         if match is None:
             places[asked.key].append((at, asked))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..job import PARTS, Split, known
+from .agreement import Reader, normalised, reader_of
 from .conflicts import conflicts
 from .diversity import diversity
 from .duplicates import Sifted, without_exact, without_near
@@ -60,6 +61,8 @@ class Work:
     """Rows of each part right after the split."""
     space: Embedder | None = None
     """Where closeness is measured; None where nobody asks for it, and nothing heavy is imported."""
+    reader: Reader | None = None
+    """What is read off the texts, for whoever compares them."""
     dropped: list[Dropped] = field(default_factory=list)
     conflicts: tuple[Conflict, ...] = ()
     diversity: Diversity | None = None
@@ -94,9 +97,12 @@ def curate(files: Mapping[str, Path], data: Mapping[str, Any], *, into: Path, se
     work.parts = parted(given, asked.split, seed)
     work.drawn = {part: len(rows) for part, rows in work.parts.items()}
     work.space = _space(asked, work.parts)
+    if work.near is not None:
+        work.reader = reader_of(row for rows in work.parts.values() for row in rows)
     _take_out_repeats(work)
     _take_out_leaks(work)
-    work.conflicts = conflicts(work.parts["train"], work.near)
+    work.conflicts = conflicts(work.parts["train"], work.near, work.reader)
+    normalised.cache_clear()  # a launch goes on for hours, and needs them no more
     _select(work)
     if work.space is not None:
         work.diversity = diversity(work.parts["train"], work.space)
@@ -148,13 +154,14 @@ def _take_out_repeats(work: Work) -> None:
         work.sift(part, without_exact(work.parts[part], part))
     if work.near is not None:
         for part in ("train", "validation"):
-            work.sift(part, without_near(work.parts[part], part, work.near, work.asked.threshold))
+            work.sift(part, without_near(work.parts[part], part, work.near, work.asked.threshold, work.reader))
 
 
 def _take_out_leaks(work: Work) -> None:
     """Also where repeats may stay: what was learned by heart is no evidence."""
     for part, held_out in LEAKS:
-        work.sift(part, without_leaks(work.parts[part], part, work.parts[held_out], held_out, work.near))
+        rows, judging = work.parts[part], work.parts[held_out]
+        work.sift(part, without_leaks(rows, part, judging, held_out, work.near, reader=work.reader))
     if not work.parts["train"]:
         train = work.read["train"].named
         raise DataError(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .agreement import Said, canonical, is_json, known_names, normalised, same_facts, same_words
+from .agreement import Reader, Said, canonical, is_json, normalised, reader_of, same_facts, same_words
 from .blocks import close_pairs
 from .embed import Embedder
 from .report import TEXT_CAP, Dropped, Place
@@ -54,13 +54,15 @@ def question_key(row: Row) -> tuple[tuple[str, str], ...]:
     return tuple((role, normalised(text)) for role, text in row.question)
 
 
-def without_near(rows: Sequence[Row], part: str, embedder: Embedder, threshold: float | None = None) -> Sifted:
+def without_near(
+    rows: Sequence[Row], part: str, embedder: Embedder, threshold: float | None = None, reader: Reader | None = None
+) -> Sifted:
     """Rows that ask nearly what an earlier kept row asks AND are answered the same go; `threshold` None: its own.
 
     A row is compared with kept rows only, so that of A ~ B ~ C the third stays unless it is close to the first. The
     rule is `Same.verdict`; docs/data.md explains it.
     """
-    same = Same.of(rows, embedder, embedder.threshold if threshold is None else threshold)
+    same = Same.of(rows, embedder, embedder.threshold if threshold is None else threshold, reader)
     gone: dict[int, tuple[int, float]] = {}
     for late, earlier in sorted(same.candidates().items()):
         for early in sorted(earlier):
@@ -104,10 +106,10 @@ class Same:
     answers: list[Said] = field(default_factory=list)
 
     @classmethod
-    def of(cls, rows: Sequence[Row], embedder: Embedder, threshold: float) -> Same:
-        """Embed the questions of all rows."""
+    def of(cls, rows: Sequence[Row], embedder: Embedder, threshold: float, reader: Reader | None = None) -> Same:
+        """Embed the questions of all rows; `reader` None: these rows decide which words are names."""
         targets = [canonical(row.target) for row in rows]
-        known = known_names(text for row in rows for text in (row.asked, row.target))
+        reader = reader or reader_of(rows)
         return cls(
             rows=rows,
             embedder=embedder,
@@ -115,12 +117,15 @@ class Same:
             targets=targets,
             vectors=embedder.vectors([row.asked for row in rows]),
             labels=label_like(targets),
-            asked=[Said(row.asked, known) for row in rows],
-            answers=[Said(row.target, known) for row in rows],
+            asked=[reader.said(row.asked) for row in rows],
+            answers=[reader.said(row.target) for row in rows],
         )
 
-    def candidates(self) -> dict[int, set[int]]:
-        """For each row the earlier rows that are worth a look: equal targets, or free answers that may agree."""
+    def candidates(self, border: int | None = None) -> dict[int, set[int]]:
+        """For each row the earlier rows that are worth a look: equal targets, or free answers that may agree.
+
+        `border`: only for rows from there on, and only rows before it.
+        """
         found: dict[int, set[int]] = defaultdict(set)
         groups: dict[Any, list[int]] = defaultdict(list)
         for at in range(len(self.rows)):
@@ -128,8 +133,11 @@ class Same:
                 groups[key].append(at)
         for members in groups.values():
             for place, late in enumerate(members[1:], 1):
-                found[late].update(members[:place])
-        for early, late in self._close_answers():
+                if border is None:
+                    found[late].update(members[:place])
+                elif late >= border:
+                    found[late].update(at for at in members if at < border)
+        for early, late in self._close_answers(border):
             found[late].add(early)
         return found
 
@@ -151,7 +159,7 @@ class Same:
         short = len(answer.words) <= SHORT_STATEMENT
         return (asked.numbers, numbers, names) if short and (numbers or names) else ()
 
-    def _close_answers(self) -> list[tuple[int, int]]:
+    def _close_answers(self, border: int | None) -> list[tuple[int, int]]:
         """Pairs of rows whose free answers are very close, and their questions too, with the same numbers."""
         free = [at for at, target in enumerate(self.targets) if target not in self.labels and not is_json(target)]
         if not free:
@@ -159,7 +167,9 @@ class Same:
         answers = self.embedder.vectors([self.rows[at].target for at in free])
         marks = [hash_of(self.asked[at].numbers, self.news(at)) for at in free]
         questions = self.vectors[free], self.threshold + WEAK_ADDS
-        return [(free[one], free[two]) for one, two in close_pairs([questions, (answers, ANSWERS_CLOSE)], marks)]
+        first_late = None if border is None else sum(at < border for at in free)
+        close = close_pairs([(answers, ANSWERS_CLOSE), questions], marks, first_late)
+        return [(free[one], free[two]) for one, two in close]
 
     def news(self, at: int) -> frozenset[str]:
         """Numbers of an answer that its question does not hold."""

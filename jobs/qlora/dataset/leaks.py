@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from .agreement import Said, known_names, same_words
+from .agreement import Reader, Said, reader_of, same_words
 from .duplicates import Same, Sifted, question_key, told
 from .embed import Embedder
 from .report import Dropped
@@ -14,7 +14,13 @@ from .rows import Row
 
 
 def without_leaks(
-    rows: Sequence[Row], part: str, held_out: Sequence[Row], held_out_part: str, embedder: Embedder | None = None
+    rows: Sequence[Row],
+    part: str,
+    held_out: Sequence[Row],
+    held_out_part: str,
+    embedder: Embedder | None = None,
+    *,
+    reader: Reader | None = None,
 ) -> Sifted:
     """Rows of `part` whose question stands in `held_out`, exactly or (with an embedder) nearly, go; stage "leak".
 
@@ -30,7 +36,9 @@ def without_leaks(
         at: (first[key], 1.0) for at, row in enumerate(rows) if (key := question_key(row)) in first
     }
     if embedder is not None and rows and held_out:
-        leaks = {**_same_questions(rows, held_out, embedder), **_paraphrases(rows, held_out, embedder), **leaks}
+        reader = reader or reader_of([*held_out, *rows])
+        same = Same.of([*held_out, *rows], embedder, embedder.threshold, reader)
+        leaks = {**_same_questions(rows, held_out, embedder, reader), **_paraphrases(same, len(held_out)), **leaks}
     dropped: list[Dropped] = [
         told("leak", rows[at], part, (row, held_out_part), similarity)
         for at, (row, similarity) in sorted(leaks.items())
@@ -38,16 +46,17 @@ def without_leaks(
     return Sifted(tuple(row for at, row in enumerate(rows) if at not in leaks), tuple(dropped))
 
 
-def _same_questions(rows: Sequence[Row], held_out: Sequence[Row], embedder: Embedder) -> dict[int, tuple[Row, float]]:
+def _same_questions(
+    rows: Sequence[Row], held_out: Sequence[Row], embedder: Embedder, reader: Reader
+) -> dict[int, tuple[Row, float]]:
     """Rows that ask a held-out question in the same words, whatever is answered."""
-    known = known_names(row.asked for row in (*rows, *held_out))
     places: dict[Any, list[tuple[int, Said]]] = defaultdict(list)
     for other, row in enumerate(held_out):
-        said = Said(row.asked, known)
+        said = reader.said(row.asked)
         places[said.key].append((other, said))
     pairs: dict[int, int] = {}
     for at, row in enumerate(rows):
-        asked = Said(row.asked, known)
+        asked = reader.said(row.asked)
         match = next((other for other, said in places.get(asked.key, ()) if same_words(asked, said)), None)
         if match is not None:
             pairs[at] = match
@@ -57,14 +66,12 @@ def _same_questions(rows: Sequence[Row], held_out: Sequence[Row], embedder: Embe
     return {at: (held_out[other], float(cosine)) for (at, other), cosine in zip(pairs.items(), cosines, strict=True)}
 
 
-def _paraphrases(rows: Sequence[Row], held_out: Sequence[Row], embedder: Embedder) -> dict[int, tuple[Row, float]]:
-    """Rows that ask a held-out question in other words, told by the answer that they share."""
-    same = Same.of([*held_out, *rows], embedder, embedder.threshold)
-    border = len(held_out)
+def _paraphrases(same: Same, border: int) -> dict[int, tuple[Row, float]]:
+    """Rows (from `border` on) that ask a held-out question in other words, told by the answer that they share."""
     found: dict[int, tuple[Row, float]] = {}
-    for late, earlier in same.candidates().items():
-        for early in sorted(at for at in earlier if at < border <= late):
+    for late, earlier in same.candidates(border).items():
+        for early in sorted(earlier):
             if (similarity := same.verdict(early, late)) is not None:
-                found[late - border] = (held_out[early], similarity)
+                found[late - border] = (same.rows[early], similarity)
                 break
     return found

@@ -19,3 +19,12 @@ def test_each_close_pair_comes_once_across_blocks(marked: bool) -> None:
     assert len(found) == len(set(found))
     assert set(found) == wanted
     assert any(late - early > blocks.BLOCK for early, late in found)
+
+
+def test_with_a_border_only_pairs_across_it_come() -> None:
+    border = blocks.BLOCK + 3
+    every = set(close_pairs([(VECTORS, 0.9999)]))
+    assert {pair for pair in every if pair[0] < border <= pair[1]} == set(
+        close_pairs([(VECTORS, 0.9999)], border=border)
+    )
+    assert list(close_pairs([(VECTORS, 0.9999)], list(range(len(VECTORS))))) == [], "no two marks are equal"
