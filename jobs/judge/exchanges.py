@@ -42,7 +42,7 @@ class Exchange:
 def asked_turns(file: Path) -> tuple[Turns, ...] | None:
     """The prompts of our own rows as conversations, each assistant turn's, numbered as items are; None without them."""
     try:
-        rows = [json.loads(line)["messages"] for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = [json.loads(line)["messages"] for line in file.read_bytes().split(b"\n") if line.strip()]
         turns = [tuple((str(turn["role"]), str(turn["content"])) for turn in row) for row in rows]
     except (OSError, ValueError, KeyError, TypeError):
         return None

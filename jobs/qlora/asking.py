@@ -156,7 +156,10 @@ def loss_of(model: Any, tokenizer: Any, pairs: Sequence[Pair]) -> list[tuple[flo
 def losses(model: Any, pad: int, rows: Sequence[Row]) -> list[tuple[float, int]]:
     """`loss_of` rows of tokens, in their order; rows of about the same length share a pass."""
     order = sorted(range(len(rows)), key=lambda at: -len(rows[at][1]))
-    found = [one for some in few([rows[at] for at in order]) for one in losses_of(model, pad, some)]
+    found: list[tuple[float, int]] = []
+    for some in few([rows[at] for at in order]):
+        for _, summed in batches(lambda part: losses_of(model, pad, part), some, len(some)):
+            found += summed
     return [one for _, one in sorted(zip(order, found, strict=True))]
 
 

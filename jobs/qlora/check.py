@@ -55,7 +55,7 @@ def environment() -> dict[str, object]:
         "cuda": torch.version.cuda,
         "driver": driver() if cuda else None,
         "compute_dtype": "bfloat16" if cuda else "float32",
-        "attention": best_attention(),
+        "attention": best_attention() or "sdpa",
     }
 
 

@@ -14,10 +14,11 @@ from .answers import Answers, Questions, ask_all, longest_answer
 from .asking import Speaker
 from .base import find_base, load_base, load_tokenizer
 from .job import Adjacent, Job, give_up, read_job, sha256, tell, write_json, write_text
+from .prepared import read_pairs
 from .prompted import BARE, Way
 from .score import metrics_of, misfit
 from .template import Pair
-from .tuning import Prompts, digest, read_pairs, system_texts
+from .tuning import Prompts, digest, system_texts
 
 CUT_SHARE = 0.05
 """More answers than that, cut at the most new tokens, are told: a score of cut answers says little (assumed)."""

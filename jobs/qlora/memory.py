@@ -6,12 +6,16 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NoReturn
 
 from .job import UNFIT, Job, Train, give_up, tell, write_json
 
 FILE = "memory.json"
+LAST_STANDARD = 2
+"""The file number of standard error: 0 to 2 go on in the next process."""
 
 
 def smaller(micro: int) -> int:
@@ -76,4 +80,8 @@ def ran_out(job: Job, step: int, again: Callable[[], NoReturn]) -> NoReturn:
 def in_a_fresh_process() -> NoReturn:
     """Run this very command anew in this process's place: what a card's allocator holds is only then really free."""
     sys.stdout.flush()
+    # A driver's file that stayed open would hold the card's memory beyond this process.
+    for open_file in list(Path("/proc/self/fd").iterdir()):
+        with suppress(OSError):  # the listing's own is closed again
+            os.set_inheritable(int(open_file.name), int(open_file.name) <= LAST_STANDARD)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command, as it was given

@@ -9,15 +9,17 @@ import torch
 
 from .asking import loss_of
 from .job import Job, give_up, tell, write_json
+from .prepared import read_pairs
+from .template import Pair
 
 MOST_ROWS = 16
 PRECISE_TOLERANCE, ROUNDED_TOLERANCE = 5e-3, 2e-2
 """Nats per answer token that the two may be apart, in float32 and in bf16.
 
-In float32 both processes do the same sums; measured in NF4 on a CPU they agree to 1e-6, and to 1e-3 where only one of
-them had its weights repacked for bf16 products (see `validation.Trainer`). bf16 keeps 8 bits, so a logit is off by up
-to 2^-9 of itself, and a kernel may be chosen otherwise; averaged over hundreds of tokens far less is left. An adapter
-that was not loaded, or that belongs to another base, is off by tenths.
+In float32 both processes do the same sums; measured in NF4 on a CPU they agree to 1e-6. So they do in bf16: weights,
+rows, shapes and precision of the adapter (float32) are the same, and only a kernel may be chosen otherwise. Were all of
+it rounded anew, a logit would be off by up to 2^-9 of itself, and averaged over the tokens of 16 answers far less is
+left. An adapter that was not loaded, or that belongs to another base, is off by tenths.
 """
 
 
@@ -55,13 +57,11 @@ def tolerance(model: Any) -> float:
     return PRECISE_TOLERANCE if model.dtype == torch.float32 else ROUNDED_TOLERANCE
 
 
-def some_rows(job: Job) -> list[Any]:
+def some_rows(job: Job) -> list[Pair]:
     """The first validation pairs; training pairs where there are none."""
     for part in ("validation", "train"):
-        file = job.prepared / f"{part}.jsonl"
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        if lines:
-            return [json.loads(line) for line in lines[:MOST_ROWS]]
+        if pairs := read_pairs(job, part):
+            return pairs[:MOST_ROWS]
     return give_up("there are no rows: run the prepare step first")
 
 

@@ -21,6 +21,8 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Rows of many lengths would leave holes in a card's memory that nothing fits into; segments that grow do not.
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+    # One card, where there are several: TRL refuses to train where it sees more, and a second would only wait.
+    os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     step = sys.argv.pop(1)
     runpy.run_module(f"{here.name}.{step}", run_name="__main__", alter_sys=True)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from accelerate.utils.memory import should_reduce_batch_size
-from datasets import Dataset, load_dataset
 from transformers import TrainerState
 
 from . import memory, trackers
@@ -21,6 +20,7 @@ from .checkpoint import newest
 from .job import SAVED_AND_STOPPED, UNFIT, Job, give_up, read_job, write_json, write_text
 from .looks import looks_of
 from .parity import note_parity
+from .prepared import dataset_of
 from .recipe import adapter, settings
 from .told import Told
 from .validation import WEIGHTS, Trainer, take_adapter
@@ -31,7 +31,7 @@ def main() -> None:
     asked = read_job()
     base, job = find_base(asked), memory.fitted(asked)
     start = newest(job)
-    told = Told(job, looks_of(job, start) if rows_of(job, "validation") else None)
+    told = Told(job, looks_of(job, start) if dataset_of(job, "validation") else None)
     signal.signal(signal.SIGTERM, told.hear)
     trainer = load(job, base, told)
     told.take_up(start)
@@ -69,22 +69,14 @@ def make_trainer(job: Job, base: Base, told: Told) -> Trainer:
         stopping=lambda: told.asked,
         model=model,
         args=settings(job, aside),
-        train_dataset=rows_of(job, "train"),
-        eval_dataset=rows_of(job, "validation"),
+        train_dataset=dataset_of(job, "train"),
+        eval_dataset=dataset_of(job, "validation"),
         processing_class=load_tokenizer(base),
         peft_config=adapter(job.train),
         callbacks=[told, *trackers.callbacks(job, os.environ)],
     )
     keep_precise(trainer.model)
     return trainer
-
-
-def rows_of(job: Job, part: str) -> Dataset | None:
-    """The prepared pairs of a part; None where there are none."""
-    file = job.prepared / f"{part}.jsonl"
-    if not file.exists() or file.stat().st_size == 0:
-        return None
-    return load_dataset("json", data_files=str(file), split="train", cache_dir=str(job.run / "rows"))
 
 
 def keep_precise(model: Any) -> None:
@@ -133,7 +125,8 @@ def save_adapter(trainer: Trainer, job: Job, base: Base) -> None:
     folder = job.out / "adapter"
     for part in trainer.model.peft_config.values():
         part.base_model_name_or_path, part.revision = base.name, base.revision
-    trainer.model.save_pretrained(folder, safe_serialization=True)
+    # Embeddings are never trained. Left to find that out, peft asks the Hub for the base, which may be down.
+    trainer.model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
     trainer.processing_class.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)  # peft's card has empty headings only
 

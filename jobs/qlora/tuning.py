@@ -10,18 +10,12 @@ from typing import Any
 from .answers import Answers, Questions, ask_all, longest_answer, question, too_long
 from .asking import Speaker
 from .job import Job, give_up, tell, write_json
+from .prepared import read_pairs
 from .prompted import Tried, Way, best, deciding, length, shortened, tuning_rows, ways_of
 from .score import metrics_of
-from .template import Pair
 
 ARM = "prompts"
 """What the progress events call the trials."""
-
-
-def read_pairs(job: Job, part: str) -> list[Pair]:
-    """The pairs of one part as `prepare` left them; none where it left none."""
-    path = job.prepared / f"{part}.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
 
 def system_texts(job: Job) -> list[str]:

@@ -18,12 +18,9 @@ WEIGHTS = "weights.safetensors"
 class Trainer(SFTTrainer):  # type: ignore[misc]  # the base class has no types
     """SFTTrainer, whose evaluation gives the loss per answer token over all rows, and leaves the model as it was.
 
-    Three things are different. The trainer's own figure is a mean of batch means, in which a short answer weighs more
-    than a long one. Its evaluation draws random numbers, so that later dropout would differ from that of a training
-    without it. And on a CPU with AVX512-BF16, bitsandbytes' `Linear4bit.forward` repacks its weights for inference when
-    `module.training` is False and the input needs no gradient; from then on training was seen to have gradients of
-    exactly 0, and where it has not, other losses. So these modules stay in training mode, which changes nothing else in
-    them; dropout is off all the same.
+    Two things are different. The trainer's own figure is a mean of batch means, in which a short answer weighs more
+    than a long one. And its evaluation draws random numbers, so that later dropout would differ from that of a training
+    without it. A third would be the repacking of 4-bit weights, which `base.never_repack` turns off.
     """
 
     def __init__(self, *, stopping: Callable[[], bool], **parts: Any) -> None:
@@ -47,8 +44,7 @@ class Trainer(SFTTrainer):  # type: ignore[misc]  # the base class has no types
         """One batch; none any more once somebody asked to stop, so that there is time left to save."""
         if self.stopping():
             self.is_whole = False
-            return torch.zeros(()), None, None
-        stay_trainable(model)
+            return torch.zeros((), device=inputs["labels"].device), None, None
         tokens = int((inputs["labels"][:, 1:] != -100).sum())
         loss, logits, labels = super().prediction_step(model, inputs, *args, **kwargs)
         self.summed += float(loss) * tokens
@@ -56,19 +52,12 @@ class Trainer(SFTTrainer):  # type: ignore[misc]  # the base class has no types
         return loss, logits, labels
 
 
-def stay_trainable(model: Any) -> None:
-    """Keep 4-bit layers from being repacked by a pass without gradients."""
-    from bitsandbytes.nn import Linear4bit  # late: loads the CUDA libraries
-
-    for module in model.modules():
-        if isinstance(module, Linear4bit):
-            module.training = True
-
-
 def keep_adapter(model: Any, folder: Path) -> None:
     """Write the adapter's present weights, nothing else."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in get_peft_model_state_dict(model).items()}
+    # Embeddings are never trained here; asked to find out by itself, peft looks for the base on the Hub.
+    found = get_peft_model_state_dict(model, save_embedding_layers=False)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in found.items()}
     save_file(weights, folder / WEIGHTS)
 
 

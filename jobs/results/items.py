@@ -119,7 +119,7 @@ def asked(file: Path, limit: int | None = None) -> tuple[Asked, ...] | None:
     `limit`: only so many of them were to be asked.
     """
     try:
-        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = [json.loads(line) for line in file.read_bytes().split(b"\n") if line.strip()]
         found = [one for row, cluster in zip(rows, _clusters(rows), strict=True) for one in _asked(row, cluster)]
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None

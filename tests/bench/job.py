@@ -134,13 +134,13 @@ def plain(job: Job, turns: Turns) -> Any:
     from trl import SFTTrainer  # late, as above
 
     from jobs.qlora.base import find_base, load_base, load_tokenizer
+    from jobs.qlora.prepared import dataset_of
     from jobs.qlora.recipe import adapter, settings
-    from jobs.qlora.train import rows_of
 
     base = find_base(job)
     return SFTTrainer(
         model=load_base(base, quantise=True), args=settings(job, job.run / "trainer"),
-        train_dataset=rows_of(job, "train"),
+        train_dataset=dataset_of(job, "train"),
         processing_class=load_tokenizer(base), peft_config=adapter(job.train),
         callbacks=[taking_turns("plain", turns)],
     )  # fmt: skip

@@ -179,6 +179,32 @@ def test_without_room_nothing_is_written_and_it_is_said(tmp_path: Path) -> None:
     assert not (job.out / "merged").exists()
 
 
+def test_what_linux_can_free_counts_as_free_and_a_containers_limit_as_the_end(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "meminfo").write_text("MemTotal: 9000 kB\nMemFree: 10 kB\nMemAvailable:    8000 kB\n")
+    assert export.free_memory(tmp_path) == 8000 * 1024
+    group = tmp_path / "sys" / "fs" / "cgroup"
+    group.mkdir(parents=True)
+    (group / "memory.stat").write_text("anon 1000\nfile 70000000\n")
+    for limit, free in (("max", 8000 * 1024), ("5000", 4000)):
+        (group / "memory.max").write_text(f"{limit}\n")
+        assert export.free_memory(tmp_path) == free
+
+
+@pytest.mark.train
+@pytest.mark.filterwarnings("ignore")
+def test_a_merge_that_fails_costs_the_merged_model_and_not_the_run(trained: Job) -> None:
+    job = replace(trained, run=trained.run / "again", out=trained.run / "again" / "out", export=Export(merged=True))
+    job.out.mkdir(parents=True)
+    for name in ("prepared", "model.json"):
+        (job.run / name).symlink_to(trained.run / name)
+    export.export_merged(job, find_base(job), trained.out / "adapter", tolerance=-1.0)
+    warned = events(job, "warning")[-1]
+    assert (warned["code"], "nats per answer token" in warned["text"]) == ("no-merged", True)
+    assert not (job.out / "merged").exists()
+    assert not (job.run / "merged.tmp").exists()
+
+
 def test_a_job_that_asks_for_nothing_exports_nothing_without_waiting_for_torch(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     work = Workplace(run=tmp_path / "run").lay_out(data=tmp_path / "data", base=None)

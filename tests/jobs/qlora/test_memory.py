@@ -77,13 +77,14 @@ def test_what_was_noted_for_other_settings_does_not_count(tmp_path: Path) -> Non
 
 
 TWICE = """
-import sys
+import os, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from jobs.qlora.memory import in_a_fresh_process
 marks = Path(sys.argv[2])
 marks.write_text(marks.read_text() + "x" if marks.exists() else "x")
-print("process", len(marks.read_text()), *sys.argv[3:])
+print("process", len(marks.read_text()), *sys.argv[3:], len(os.listdir("/proc/self/fd")))
+os.set_inheritable(os.open("/dev/null", os.O_RDONLY), True)  # as a driver that does not close its own
 if len(marks.read_text()) < 3:
     in_a_fresh_process()
 """
@@ -95,7 +96,7 @@ def test_a_fresh_process_runs_the_same_command_in_the_same_place(tmp_path: Path)
     command = [sys.executable, str(script), str(REPOSITORY), str(tmp_path / "marks"), "train", "--x"]
     started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     said, _ = started.communicate(timeout=60)
-    assert said.splitlines() == [f"process {number} train --x" for number in (1, 2, 3)]
+    assert said.splitlines() == [f"process {number} train --x 4" for number in (1, 2, 3)]
     assert started.returncode == 0
 
 

@@ -5,8 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 RUN = Path(__file__).parents[3] / "jobs" / "qlora" / "run.py"
-TOLD = "import os; print(os.environ['OMP_WAIT_POLICY'], os.environ['PYTORCH_ALLOC_CONF'])"
+SET = ("OMP_WAIT_POLICY", "PYTORCH_ALLOC_CONF", "CUDA_VISIBLE_DEVICES")
+TOLD = f"import os; print(*(os.environ[name] or '-' for name in {SET}))"
 
 
 def run(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -20,7 +23,13 @@ def run(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProces
 
 
 def test_a_step_is_told_how_to_wait_and_that_memory_segments_grow(tmp_path: Path) -> None:
-    assert run(tmp_path, "train").stdout.split() == ["PASSIVE", "expandable_segments:True"]
+    assert run(tmp_path, "train").stdout.split()[:2] == ["PASSIVE", "expandable_segments:True"]
+
+
+@pytest.mark.parametrize(("given", "seen"), [({}, "0"), ({"CUDA_VISIBLE_DEVICES": "2,3"}, "2"),
+                                             ({"CUDA_VISIBLE_DEVICES": ""}, "-")])  # fmt: skip
+def test_of_several_cards_a_step_sees_one(tmp_path: Path, given: dict[str, str], seen: str) -> None:
+    assert run(tmp_path, "train", **given).stdout.split()[2] == seen
 
 
 def test_what_a_person_has_set_stays(tmp_path: Path) -> None:

@@ -27,21 +27,33 @@ def test_a_look_changes_nothing_about_the_training(tmp_path: Path, looked: Train
     assert blind.told.looks is None
 
 
-def test_gradients_after_a_look_are_not_nothing(looked: Trained) -> None:
+def test_no_look_repacks_the_weights_that_are_trained(looked: Trained) -> None:
+    """It fails on a CPU with AVX512-BF16 alone, as what it guards against does."""
+    from bitsandbytes.nn import Linear4bit
+
     assert [step for step, _ in looked.told.looks.losses] == [2, 4, 6]
-    assert min(looked.gradients) > 0.01
+    layers = [module for module in looked.trainer.model.modules() if isinstance(module, Linear4bit)]
+    assert len(layers) == 14
+    assert not [layer for layer in layers if getattr(layer.weight.quant_state, "packing_format_for_cpu", False)]
+
+
+def test_a_look_that_is_broken_off_stays_on_the_card_that_it_began_on(looked: Trained) -> None:
+    """The trainer joins the losses of all batches: one on another device would end the run."""
+    import torch
+
+    looked.told.asked = True
+    loss, _, _ = looked.trainer.prediction_step(looked.trainer.model, {"labels": torch.ones(2, 3, device="meta")}, True)
+    looked.told.asked = False
+    assert loss.device.type == "meta"
+    assert looked.trainer.is_whole is False
 
 
 def test_the_loss_is_per_answer_token_over_all_rows(looked: Trained) -> None:
-    from jobs.qlora.asking import loss_of  # late: torch
-
-    model = looked.trainer.model
-    model.eval()
-    from jobs.qlora.validation import stay_trainable
-
-    stay_trainable(model)
     import torch
 
+    from jobs.qlora.asking import loss_of  # late: torch
+
+    model = looked.trainer.model.eval()
     with torch.no_grad():
         found = loss_of(model, looked.trainer.processing_class, rows("train", 24, 30))
     exact = sum(loss for loss, _ in found) / sum(tokens for _, tokens in found)

@@ -76,15 +76,16 @@ def train(job: Job, *, stop_at: int | None = None, during: Callable[[Any], None]
     from jobs.qlora.base import find_base  # late: only the tests that train need torch
     from jobs.qlora.checkpoint import newest
     from jobs.qlora.looks import looks_of
+    from jobs.qlora.prepared import dataset_of
     from jobs.qlora.told import Told
-    from jobs.qlora.train import go_on, load, rows_of
+    from jobs.qlora.train import go_on, load
 
     class Listening(Told):
         def on_step_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
             self.asked = self.asked or state.global_step + 1 == stop_at
 
     start = newest(job)
-    told = Listening(job, looks_of(job, start) if rows_of(job, "validation") else None)
+    told = Listening(job, looks_of(job, start) if dataset_of(job, "validation") else None)
     trainer = load(job, find_base(job), told)
     told.take_up(start)
     if during:
