@@ -175,9 +175,15 @@ def _(event: IntentWritten, now: datetime, width: int = 80) -> str:
     return _stamped(
         event,
         now,
-        f"asking for {where(event.offer)}, at most {most}; {ends} by {clock(event.deadline, now.tzinfo)}",
+        f"asking for {where(event.offer)}, at most {most}; {ends} by {_on_what_day(event.deadline, now)}",
         width,
     )
+
+
+def _on_what_day(instant: datetime, now: datetime) -> str:
+    """The time of day, and the day where that is not within the next one."""
+    told = clock(instant, now.tzinfo)
+    return told if instant - now < timedelta(days=1) else f"{told} on {instant.astimezone(now.tzinfo or UTC):%Y-%m-%d}"
 
 
 @text.register

@@ -85,4 +85,5 @@ def kept_votes(of: Ran) -> "tuple[Votes, ...]":
 
 
 def _failed(of: Ran, message: str, hint: str) -> LaunchError:
-    return LaunchError(message, code="review", exit_code=Exit.USAGE, hint=hint or f"launch show {of.id}")
+    hint = hint or f"launch review {of.id}     # writes the page anew"
+    return LaunchError(message, code="review", exit_code=Exit.USAGE, hint=hint)

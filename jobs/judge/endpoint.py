@@ -9,6 +9,7 @@ so what one refuses by name is left out or renamed from then on (`_Dialect`).
 
 import ipaddress
 import json
+import queue
 import re
 import threading
 import time
@@ -159,10 +160,33 @@ class Client:
         return body
 
     def _sent(self, body: dict[str, Any], request: Request) -> tuple[int, bytes, Mapping[str, str]]:
-        """Status, body (bounded) and headers. A body that never ends, or only drips, is cut off."""
+        """Status, body (bounded) and headers, or `TimedOut` when the time is up, whatever the server does.
+
+        httpx bounds each read, not their sum: a server that sends a byte of a header now and then would hold a call for
+        days. So the call has a thread of its own, which is left to itself when it is late, and ends with the process.
+        """
+        limit = self._seconds or ANSWER_SECONDS + SECONDS_PER_TOKEN * request.max_tokens
+        found: queue.SimpleQueue[tuple[int, bytes, Mapping[str, str]] | BaseException] = queue.SimpleQueue()
+
+        def call() -> None:
+            try:
+                found.put(self._exchanged(body, limit))
+            except BaseException as error:  # raised again by the thread that waits for it
+                found.put(error)
+
+        threading.Thread(target=call, daemon=True).start()
+        try:
+            one = found.get(timeout=limit)
+        except queue.Empty:
+            raise self._too_late(limit) from None
+        if isinstance(one, BaseException):
+            raise one
+        return one
+
+    def _exchanged(self, body: dict[str, Any], limit: float) -> tuple[int, bytes, Mapping[str, str]]:
+        """The call itself. A body that never ends, or only drips, is cut off."""
         import httpx  # start-up time
 
-        limit = self._seconds or ANSWER_SECONDS + SECONDS_PER_TOKEN * request.max_tokens
         until = self._monotonic() + limit
         headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
         timeout = httpx.Timeout(limit, connect=min(CONNECT_SECONDS, limit))

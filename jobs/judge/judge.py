@@ -13,7 +13,7 @@ from jobs.judge.asking import Asker, Streak, each, key_for
 from jobs.judge.exchanges import AGAINST, Exchange
 from jobs.judge.failures import EndpointError
 from jobs.judge.question import Better, Question, verdict
-from jobs.judge.wins import LOSS, TIE, WIN, counted
+from jobs.judge.wins import LOSS, TIE, WIN, Wins, counted, family
 from jobs.results.summary import Judged, Judging
 from jobs.spec_evaluate import Judge
 
@@ -111,13 +111,16 @@ def ask_all(court: Court, asker: Asker, tick: Callable[[int, int], None]) -> Non
 def tally(court: Court, asker: Asker, unfinished: str = "") -> Judging:
     """What all answers so far come to. Asks nothing; an item counts in a pair as soon as both its orders are there."""
     sides = [_side(court, asker, arm) for arm in court.against]
+    apart = family([side.wins for side in sides])
     seen = set().union(*(side.seen for side in sides))
     calls = [court.key(question, go) for question in court.questions() for go in GOES]
     return Judging(
         model=court.by.model,
         endpoint=court.by.endpoint,
         rubric=court.by.rubric,
-        pairs=tuple(side.judged for side in sides),
+        pairs=tuple(
+            side.judged.model_copy(update={"distinguishable": known}) for side, known in zip(sides, apart, strict=True)
+        ),
         items=len(seen),
         of=len(court.chosen),
         cost_usd=f"{asker.purse.spent_usd:f}",
@@ -130,6 +133,7 @@ def tally(court: Court, asker: Asker, unfinished: str = "") -> Judging:
 @dataclass(frozen=True, kw_only=True)
 class _Side:
     judged: Judged
+    wins: Wins
     seen: set[int]
 
 
@@ -169,7 +173,7 @@ def _side(court: Court, asker: Asker, arm: str) -> _Side:
         identical=identical,
         unusable=unusable,
     )
-    return _Side(judged=judged, seen={one.number for one, _ in outcomes})
+    return _Side(judged=judged, wins=wins, seen={one.number for one, _ in outcomes})
 
 
 def _said(court: Court, asker: Asker, question: Question) -> Better | str | None:

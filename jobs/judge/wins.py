@@ -16,7 +16,23 @@ class Wins:
     ties: int
     losses: int
     share: Value
-    distinguishable: bool
+    p: float
+    """Of the exact sign test, ties left out."""
+    leaves_half_out: bool
+    """Whether the interval does."""
+
+    @property
+    def distinguishable(self) -> bool:
+        """Where this is the only pair of arms; several are a family of tests (`family`)."""
+        return family([self])[0]
+
+
+def family(found: Sequence[Wins]) -> list[bool]:
+    """Which of several pairs of arms can be told apart, read together: after Holm's correction."""
+    from jobs.results import resample  # numpy: here for start-up time
+
+    corrected = resample.holm([one.p for one in found])
+    return [one.leaves_half_out and p < resample.ALPHA for one, p in zip(found, corrected, strict=True)]
 
 
 def counted(outcomes: Sequence[float], clusters: Sequence[int]) -> Wins:
@@ -31,7 +47,7 @@ def counted(outcomes: Sequence[float], clusters: Sequence[int]) -> Wins:
     wins, losses = outcomes.count(WIN), outcomes.count(LOSS)
     n = len(outcomes)
     if not n:
-        return Wins(wins=0, ties=0, losses=0, share=Value(value=0.5, n=0), distinguishable=False)
+        return Wins(wins=0, ties=0, losses=0, share=Value(value=0.5, n=0), p=1.0, leaves_half_out=False)
     if len(set(outcomes)) == 1:
         low, high = _all_alike(outcomes[0], len(set(clusters)), resample.ALPHA)
     else:
@@ -40,9 +56,14 @@ def counted(outcomes: Sequence[float], clusters: Sequence[int]) -> Wins:
         parts = np.array([[outcome, 1.0] for outcome in outcomes])
         figure = resample.Figure(parts=parts, of=lambda sums: sums[..., 0] / sums[..., 1])
         low, high = resample.spread(figure, clusters).interval()
-    value = Value(value=sum(outcomes) / n, low=max(0.0, low), high=min(1.0, high), n=n)
-    apart = not low <= 0.5 <= high and resample.mcnemar(wins, losses) < resample.ALPHA
-    return Wins(wins=wins, ties=n - wins - losses, losses=losses, share=value, distinguishable=apart)
+    return Wins(
+        wins=wins,
+        ties=n - wins - losses,
+        losses=losses,
+        share=Value(value=sum(outcomes) / n, low=max(0.0, low), high=min(1.0, high), n=n),
+        p=resample.mcnemar(wins, losses),
+        leaves_half_out=not low <= 0.5 <= high,
+    )
 
 
 def _all_alike(outcome: float, units: int, alpha: float) -> tuple[float, float]:

@@ -68,7 +68,7 @@ def verdict(receipt: Mapping[str, object], found: Found) -> Markup:
     ).format(
         "unclear" if doubted else _LOOKS[answer],
         _ANSWERS[answer] + (", with doubts" if doubted else ""),
-        text(headline),
+        text(headline.replace(" %", "\u00a0%")),
         Markup("<ul>{}</ul>").format(items) if items else "",
         facts,
     )

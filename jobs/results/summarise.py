@@ -130,6 +130,7 @@ def _metrics(
         for arm in arms.values():
             _hold_against_told(kind, arm, values, warnings)
         if not values:
+            _say_unmeasured(kind, arms, warnings)
             continue
         comparisons = _comparisons(kind, measured)
         warnings += [one.note for one in comparisons.values() if one.note]
@@ -146,6 +147,12 @@ def _metrics(
             )
         )
     return tuple(found), first
+
+
+def _say_unmeasured(kind: Kind, arms: Mapping[str, ArmItems], warnings: list[str]) -> None:
+    """A figure that was asked for and that these answers do not have; loss and perplexity nobody needs to ask for."""
+    if any(arm.items for arm in arms.values()) and kind.name not in ("loss", "perplexity"):
+        warnings.append(f"{kind.title} cannot be measured on these wanted answers: see evaluate.metrics")
 
 
 def _comparisons(kind: Kind, measured: Mapping[str, Measured]) -> dict[str, Comparison]:

@@ -45,7 +45,7 @@ def read_votes(path: Path) -> VoteFile:
         found = json.loads(path.read_bytes(), object_pairs_hook=_once)
         return VoteFile.model_validate(found)
     except OSError as error:
-        raise ReviewError(f"{path} cannot be read: {error.strerror}") from error
+        raise ReviewError(f"{path} cannot be read: {error.strerror}", f"ls {path.parent}/votes-*.json") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -1,7 +1,11 @@
 """An endpoint that is away, slow, full, closed, wrong or crooked: what is said of it, and what is counted."""
 
+import socket
+import threading
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -185,3 +189,25 @@ def test_halves_of_characters_come_and_go_as_question_marks(tmp_path: Path) -> N
         assert answer_of(asker, Request(messages=(("user", "a\ud800b"),), max_tokens=9)).text == "a?b"
         model.next_faults("half a character")
         assert answer_of(asker, Request(messages=(("user", "d"),), max_tokens=9)).text == "c?"
+
+
+def test_a_server_that_drips_its_headers_holds_no_call_beyond_its_time(tmp_path: Path) -> None:
+    """Each read comes in time, and their sum never ends."""
+    over = threading.Event()
+
+    def drip(listening: socket.socket) -> None:
+        with suppress(OSError), listening.accept()[0] as one:
+            one.recv(65536)
+            one.sendall(b"HTTP/1.1 200 OK\r\n")
+            while not over.wait(0.05):
+                one.sendall(b"x-still: here\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=drip, args=(listening,), daemon=True).start()
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        client = Client(Judge(endpoint=address, model="m", rubric="?", cap_usd=Decimal(1)), {}, seconds=0.3)
+        began = monotonic()
+        with pytest.raises(failures.TimedOut):
+            client.ask(HELLO)
+        assert monotonic() - began < 5
+        over.set()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.judge.wins import LOSS, TIE, WIN, counted
+from jobs.judge.wins import LOSS, TIE, WIN, counted, family
 
 
 def of(wins: int, ties: int, losses: int) -> list[float]:
@@ -40,3 +40,20 @@ def test_items_of_one_conversation_count_as_one_in_the_interval() -> None:
 def test_nothing_judged_is_no_share() -> None:
     found = counted([], [])
     assert (found.share.n, found.share.low, found.share.high) == (0, None, None)
+
+
+def test_several_pairs_of_arms_are_read_together() -> None:
+    six = counted(of(6, 0, 0), list(range(6)))  # p = 0.03
+    assert six.distinguishable
+    assert family([six, six, six]) == [False] * 3
+    many = counted(of(40, 0, 5), list(range(45)))
+    assert family([many, six]) == [True, True]
+    assert family([]) == []
+
+
+def test_three_groups_of_items_prove_nothing_however_many_items_they_hold() -> None:
+    outcomes = [*of(9, 0, 1), *of(10, 0, 0), *of(8, 2, 0)]
+    assert counted(outcomes, list(range(30))).distinguishable
+    share = counted([*of(6, 0, 4), *of(10, 0, 0), *of(8, 2, 0)], [at // 10 for at in range(30)]).share
+    assert share.low is not None
+    assert share.low < 0.5

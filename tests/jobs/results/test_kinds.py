@@ -103,3 +103,9 @@ def test_labels_that_nobody_could_read_as_a_table_are_left_out() -> None:
     texts = [f"label {at}" for at in range(51)]
     assert confused(arm("tuned", texts, texts).items) is None
     assert confused(()) is None
+
+
+def test_texts_are_no_labels_and_fill_no_memory() -> None:
+    texts = [f"text {at}" for at in range(5000)]
+    assert measure(KINDS["macro_f1"], arm("tuned", texts, texts)) is None
+    assert measured("accuracy", arm("tuned", texts, texts)).figure.value == 1.0

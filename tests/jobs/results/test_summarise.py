@@ -228,3 +228,31 @@ def test_the_summary_on_disk_is_the_same_every_time(home: Home) -> None:
     first = (home.out / "eval" / "summary.json").read_bytes()
     said(home)
     assert (home.out / "eval" / "summary.json").read_bytes() == first
+
+
+def test_a_figure_that_does_not_fit_the_answers_is_told_and_not_left_out_silently(home: Home) -> None:
+    brought(home, 30, base=4, tuned=26)
+    found = said(home, SETTINGS | {"evaluate": {"metrics": ["exact", "json_fields"]}})
+    assert any(text.startswith("field F1 cannot be measured on these wanted answers") for text in found.warnings)
+
+
+def test_a_gain_that_was_paid_with_another_task_is_not_told_without_it(home: Home) -> None:
+    brought(home, 100, prompted=50, tuned=90)
+    home.sent(["yes"] * 100, part="adjacent/sums")
+    home.brought("adjacent/sums.base", right(95, 100), ["yes"] * 100)
+    home.brought("adjacent/sums.tuned", right(20, 100), ["yes"] * 100)
+    task = {"name": "sums", "metric": "exact", "allow_drop": 0.02}
+    found = said(home, SETTINGS | {"evaluate": {"metrics": ["exact"], "adjacent": [task]}}).verdict
+    assert found.answer == "worth it"
+    assert found.headline.endswith("; but sums dropped")
+    assert found.doubts == found.reasons[:1]
+
+
+def test_a_run_that_nobody_bills_says_that_its_cost_is_not_known(home: Home) -> None:
+    brought(home, 100, prompted=50, tuned=90)
+    found = summarise(home.out, SETTINGS, data=home.data, paid=Paid(machine="this computer"))
+    assert found is not None
+    assert "what training and requests cost is not known: nobody bills this machine, electricity is not counted" in (
+        found.verdict.reasons
+    )
+    assert found.verdict.break_even_requests is None
