@@ -51,9 +51,8 @@ class JobSpec(Part):
 
     @model_validator(mode="after")
     def _keeps_to_itself(self) -> "JobSpec":
-        asked = [name for name in ("judge", "larger") if getattr(self.evaluate, name) is not None]
-        if self.privacy == "private" and asked:
-            raise ValueError(f"`privacy: private` and `evaluate.{asked[0]}` exclude each other: it would see the data")
+        if self.privacy == "private" and (why := _seen_outside(self)):
+            raise ValueError(why)
         compared = {rule.better_than for rule in self.gate.rules().values()}
         for arm in ("prompted", "larger"):
             if arm in compared and getattr(self.evaluate, arm) is None:
@@ -77,6 +76,8 @@ class LoadedSpec:
     model_folder: Path | None = None
     parts: Mapping[str, Path] = field(default_factory=dict)
     """The rows as they are shipped, by name as in `data_files`; empty until they were checked and parted."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Where the keys stand (file and line, or the flag) that are checked against the rows, and so later: `_LATER`."""
 
 
 def data_files(loaded: LoadedSpec) -> dict[str, Path]:
@@ -108,6 +109,19 @@ def with_parts(loaded: LoadedSpec, parts: Mapping[str, Path]) -> LoadedSpec:
     done = {"split": None, "select": None, "deduplicate": off, "columns": None, "shape": "messages"}
     data = loaded.spec.data.model_copy(update=done)
     return replace(loaded, spec=loaded.spec.model_copy(update={"data": data}), parts=dict(parts))
+
+
+def made_private(loaded: LoadedSpec) -> LoadedSpec:
+    """The job as if it said `privacy: private`. Raises `SpecError` where it lets others see the data."""
+    if why := _seen_outside(loaded.spec):
+        raise SpecError(f"{loaded.file}: {why}")
+    return replace(loaded, spec=loaded.spec.model_copy(update={"privacy": "private"}))
+
+
+def _seen_outside(spec: JobSpec) -> str:
+    """Why private data would not stay so; "" where it does."""
+    asked = [name for name in ("judge", "larger") if getattr(spec.evaluate, name) is not None]
+    return f"`privacy: private` and `evaluate.{asked[0]}` exclude each other: it would see the data" if asked else ""
 
 
 def _data_names(spec: JobSpec) -> dict[str, str]:
@@ -150,7 +164,8 @@ def _loaded(said: Said, file: Path, sets: Sequence[str], flags: tuple[str | None
         said.set(text)
     spec = _checked(said)
     model_folder = _model_folder(spec, file.parent, said)
-    loaded = LoadedSpec(spec=spec, folder=file.parent, file=file, model_folder=model_folder)
+    places = {".".join(path): said.where(path) for path in _LATER}
+    loaded = LoadedSpec(spec=spec, folder=file.parent, file=file, model_folder=model_folder, places=places)
     _need_files(loaded, said)
     return loaded
 
@@ -201,6 +216,8 @@ _MODELS: Mapping[tuple[str, ...], type[BaseModel]] = {
     **{("gate", metric): Rule for metric in GATED},
 }
 """Which keys belong where."""
+_LATER = (("evaluate", "metrics"), ("evaluate", "adjacent"), *(("gate", metric) for metric in GATED))
+"""Keys that only the rows can prove wrong (`jobs/metric_fit.py`)."""
 
 
 def _path(folder: Path, name: str) -> Path:

@@ -123,10 +123,11 @@ def data(session: Session, /, **said: Any) -> int:
 
     world = session.world()
     ready = job_data.looked_at(Request(**said), world)
-    session.notes(ready.notes)
+    refused = () if ready.misfit is None else (f"a launch is refused: {ready.misfit.message}",)
+    session.notes((*ready.notes, *refused))
     page = data_page.page(ready.data, session.width(), verbose=session.verbose)
     session.say(page, lambda: data_page.document(ready.data, world.now()))
-    return int(Exit.USAGE) if ready.data.stopping else 0
+    return int(Exit.USAGE) if ready.data.stopping or ready.misfit is not None else 0
 
 
 @click.command(epilog="\b\nExamples:\n  launch offers --gpu a100 --spot\n  launch offers --provider local\n")

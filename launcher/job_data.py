@@ -1,6 +1,6 @@
 """The job that is asked for, with its rows read, parted and checked: all that can be known before the market is."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from launcher.world import World
 if TYPE_CHECKING:  # for start-up time: pydantic comes with it
     from jobs.checked_data import Checked
     from jobs.qlora.dataset.report import DataReport
-    from jobs.spec import LoadedSpec
+    from jobs.spec import LoadedSpec, SpecError
 
 EXAMPLE = "examples/support-json"
 PRIVATE = "private: no private hosts, no outside judge, no tracker"
@@ -25,6 +25,8 @@ class Ready:
     loaded: "LoadedSpec"
     data: "Checked"
     notes: tuple[str, ...]
+    misfit: "SpecError | None" = None
+    """Why the job would be refused for what it wants to measure."""
 
 
 def read_job(request: Request, world: World) -> Ready:
@@ -33,17 +35,20 @@ def read_job(request: Request, world: World) -> Ready:
 
     ready = looked_at(request, world)
     checked_data.refuse(ready.data)
+    if ready.misfit is not None:
+        raise ready.misfit
     return ready
 
 
 def looked_at(request: Request, world: World) -> Ready:
-    """The same where rows that the model's template cannot take are told instead of refused."""
-    from jobs import checked_data  # pydantic: here for start-up time
+    """The same where rows that the model's template cannot take, and unfit metrics, are told instead of refused."""
+    from jobs import checked_data, metric_fit  # pydantic: here for start-up time
 
     loaded, notes = _load(request)
     loaded = _kept_private(loaded, request, world)
     found = checked_data.checked(loaded, environ=world.environ, home=world.home)
-    return Ready(loaded=found.loaded, data=found, notes=(*notes, *found.notes))
+    fit = metric_fit.fit(found.loaded)
+    return Ready(loaded=fit.loaded, data=found, notes=(*notes, *found.notes, *fit.notes), misfit=fit.misfit)
 
 
 def _load(request: Request) -> "tuple[LoadedSpec, tuple[str, ...]]":
@@ -100,7 +105,7 @@ def _kept_private(loaded: "LoadedSpec", request: Request, world: World) -> "Load
 
     if world.config.private and "privacy" not in loaded.spec.model_fields_set:
         try:
-            loaded, _ = _load(replace(request, sets=(*request.sets, "privacy=private")))
+            loaded = spec.made_private(loaded)
         except spec.SpecError as error:
             raise LaunchError(
                 f"{error.message}\n`private: true` stands in config.yaml, and the job file says nothing else",
