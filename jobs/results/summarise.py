@@ -29,6 +29,7 @@ MOST_FIGURE = 1e6
 """Of a loss; nobody's is larger."""
 MOST_SUMMARY_BYTES = 64 << 20
 MOST_SYSTEM_SIGNS = 8000
+MOST_SAID_SIGNS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +194,8 @@ def _told_only(arms: Mapping[str, ArmItems], metrics: Sequence[Metric]) -> str:
 def _arm(arm: ArmItems, settings: Mapping[str, Any]) -> Arm:
     told, n = arm.told, len(arm.items) or arm.told.n
     lacking = arm.of is not None and 0 < len(arm.items) < arm.of
-    model = told.model if arm.arm == "larger" else str(settings.get("model") or "")
+    ours = arm.arm == "larger"  # its files are written here; what a machine says of itself is text of a stranger
+    model = told.model if ours else str(settings.get("model") or "")
     return Arm(
         name=arm.arm,
         title=TITLES[arm.arm],
@@ -204,8 +206,9 @@ def _arm(arm: ArmItems, settings: Mapping[str, Any]) -> Arm:
         chosen_from=len(told.prompt.tried) if told.prompt else 0,
         new_tokens=told.new_tokens,
         seconds=told.seconds,
-        cost_usd=told.cost_usd,
-        unfinished=told.unfinished or (f"{len(arm.items)} of {arm.of} items came home" if lacking else ""),
+        cost_usd=told.cost_usd if ours else None,
+        unfinished=clean(told.unfinished)[:MOST_SAID_SIGNS]
+        or (f"{len(arm.items)} of {arm.of} items came home" if lacking else ""),
     )
 
 
