@@ -261,9 +261,9 @@ def test_a_run_that_nobody_bills_says_that_its_cost_is_not_known(home: Home) -> 
 def test_what_a_machine_says_of_itself_reaches_no_terminal_as_it_is(home: Home) -> None:
     brought(home, 30, base=4, tuned=26)
     evil = "\x1b[2J\x1b]0;owned\x07\u202egnihton"
-    home.figures("tuned", {"n": 30, "unfinished": evil * 100, "cost_usd": evil, "model": evil})
+    home.figures("tuned", {"n": 30, "unfinished": evil * 50, "cost_usd": evil, "model": evil})
     arm = next(one for one in said(home).arms if one.name == "tuned")
     assert "\x1b" not in arm.unfinished
     assert "\u202e" not in arm.unfinished
-    assert len(arm.unfinished) <= 300
+    assert 100 < len(arm.unfinished) <= 300
     assert (arm.cost_usd, arm.model) == (None, "some/model")
