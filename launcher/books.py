@@ -114,11 +114,23 @@ def pull_limits(run: Run, plan: Plan, world: World) -> tuple[int, float]:
     spare = (
         now_cap.budget_usd - now_cap.spent_usd - _usd(last_seconds + reserve.pull_seconds, now_cap.worst_usd_per_hour)
     )
-    egress_usd = max(Decimal(0), spare / 2)
-    seconds = reserve.pull_seconds + float(_seconds(egress_usd, now_cap.worst_usd_per_hour))
+    home_gib = Decimal(str(plan.workload.result_gib + plan.workload.merged_gib))
+    egress_usd, time_usd = shared_out(spare, fee * home_gib)
+    seconds = reserve.pull_seconds + float(_seconds(time_usd, now_cap.worst_usd_per_hour))
     if now_cap.deadline_left_seconds is not None:
         seconds = min(seconds, max(reserve.pull_seconds, now_cap.deadline_left_seconds - last_seconds))
     return MOST_BYTES if fee == 0 else min(MOST_BYTES, int(egress_usd / fee * 2**30)), seconds
+
+
+def shared_out(spare_usd: Decimal, home_usd: Decimal) -> tuple[Decimal, Decimal]:
+    """What is left for bringing results home: for bytes, and for the time that they take.
+
+    Half for each; but what the plan said that the results would cost (`home_usd`) comes before the time, or a merged
+    model, which was priced and agreed to, would stay behind for want of a part of its fee.
+    """
+    spare_usd = max(Decimal(0), spare_usd)
+    bytes_usd = max(spare_usd / 2, min(spare_usd, home_usd))
+    return bytes_usd, spare_usd - bytes_usd
 
 
 def _seconds(usd: Decimal, usd_per_hour: Decimal) -> Decimal:

@@ -11,7 +11,8 @@ from launcher.events import Pulled
 from launcher.guest import Guest
 from launcher.ledger import Told
 from launcher.lock import is_carried
-from launcher.pull import RESULT_CAPS, pull
+from launcher.price import current_plan
+from launcher.pull import pull, result_caps
 from launcher.remote import Remote
 from launcher.run import Run
 from launcher.sight import shown
@@ -74,7 +75,9 @@ def base_of(run_id: str, world: World) -> Base:
 def pull_now(run_id: str, world: World) -> Pulled:
     """Fetch what the machine has by now, verified; the run goes on."""
     with machine_of(run_id, world) as (run, _, guest):
-        haul = pull(SmallFiles(guest), "out", run.out_dir, RESULT_CAPS, world.now())
+        workload = current_plan(run, world).workload
+        caps = result_caps(workload.result_gib, workload.merged_gib)
+        haul = pull(SmallFiles(guest), "out", run.out_dir, caps, world.now())
     event = Pulled(
         run=run_id,
         at=world.now(),

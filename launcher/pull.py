@@ -13,11 +13,12 @@ from launcher.landing import Landing, NoRoom, Part, PullError
 from launcher.names import RESULT_SUFFIXES, Names
 from launcher.remote import CommandFailed
 
-__all__ = ["CHECKPOINT_CAPS", "RESULT_CAPS", "Caps", "NoRoom", "PullError", "Pulled", "Source", "pull"]
+__all__ = ["CHECKPOINT_CAPS", "Caps", "NoRoom", "PullError", "Pulled", "Source", "pull", "result_caps"]
 
 RECORD = "manifest.json"
 _SHOWN = 100
-_FIRST = {"adapter": 0, "eval": 1, "logs": 3}
+_MERGED = "merged/"
+_FIRST = {"adapter": 0, "eval": 1, "logs": 3, "merged": 4}
 _OTHERS = 2
 
 
@@ -40,18 +41,34 @@ class Caps:
     seconds: float
 
 
-RESULT_CAPS = Caps(files=1_000, bytes=20 * 2**30, seconds=2 * 3600.0)
 CHECKPOINT_CAPS = Caps(files=200, bytes=20 * 2**30, seconds=3600.0)
 """Far above an adapter of a 70B model (about 2 GiB) with its optimizer's state, far below what hurts a laptop."""
+RESULT_BYTES, RESULT_SECONDS = 4 * 2**30, 2 * 3600.0
+"""Of all results, where no merged model was asked for."""
+SPARE = 1.25
+"""What is announced may be so many times what was expected (assumed)."""
+SLOW_BYTES_PER_SECOND = 1.5e6
+"""12 Mbit/s, a slow line at home (assumed; `pricing.budget` reckons with the same)."""
+
+
+def result_caps(result_gib: float, merged_gib: float) -> Caps:
+    """What may come of a run whose results were reckoned to be of these sizes.
+
+    A whole model only where one was asked for, and then for as long as a slow line takes for it. What the budget allows
+    is another question (`books`).
+    """
+    merged = int(SPARE * merged_gib * 2**30)
+    most = max(RESULT_BYTES, int(2 * SPARE * result_gib * 2**30)) + merged
+    return Caps(files=1_000, bytes=most, seconds=RESULT_SECONDS + merged / SLOW_BYTES_PER_SECOND)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pulled:
     """What lies here now. `files` and `bytes` are of the files whose hash was checked, whenever they came.
 
-    `verified`: every file that was announced is here, but for names that we never take. `refused` says which did not
-    come, and why; `replaced` says what of an earlier pull, or of somebody else, stood at the same place, and where
-    it went.
+    `verified`: every file that was announced is here, but for names that we never take, and for a merged model beyond
+    the limits: base and adapter, which are here, make it anew. `refused` says which did not come, and why; `replaced`
+    says what of an earlier pull, or of somebody else, stood at the same place, and where it went.
     """
 
     files: int
@@ -66,9 +83,10 @@ def pull(
 ) -> Pulled:
     """Bring all wanted files below `under` ("out", or "checkpoints/NAME") into the folder `into`.
 
-    The adapter comes first, then the evaluation, logs last. What came is kept whatever happens after it: after a
-    `RemoteUnreachable` the next call goes on in the middle of the file. For "out", `manifest.json` says what was
-    verified, as of `now`. A file that did not come as announced leaves the others alone, and `Pulled.verified` false.
+    The adapter comes first, then the evaluation, logs and a merged model last. What came is kept whatever happens
+    after it: after a `RemoteUnreachable` the next call goes on in the middle of the file. For "out", `manifest.json`
+    says what was verified, as of `now`. A file that did not come as announced leaves the others alone, and
+    `Pulled.verified` false.
     Raises `RemoteError`s, and `PullError`s: `NoRoom` before the first byte, where that can be known.
     """
     end = clock() + caps.seconds
@@ -84,7 +102,7 @@ def pull(
     return Pulled(
         files=len(fetch.here),
         bytes=sum(file.bytes for file in fetch.here),
-        verified=not fetch.failed and not beyond,
+        verified=not fetch.failed and all(why.startswith(_MERGED) for why in beyond),
         refused=_shown([*beyond, *refused, *fetch.failed]),
         replaced=_shown(fetch.replaced),
     )

@@ -11,7 +11,7 @@ from launcher.host_keys import stranger
 from launcher.interrupt import Interrupted
 from launcher.landing import NoRoom, PullError
 from launcher.price import current_plan
-from launcher.pull import CHECKPOINT_CAPS, RESULT_CAPS, Caps, pull
+from launcher.pull import CHECKPOINT_CAPS, Caps, pull, result_caps
 from launcher.pull import Pulled as Haul
 from launcher.remote import HostKeyMismatch, RemoteError
 from launcher.run import Ending, Outcome, Run, State
@@ -109,7 +109,9 @@ def _haul(run: Run, guest: Guest, caps: Caps, world: World, *, under: str, into:
 def _try_pull(run: Run, guest: Guest, world: World) -> str:
     """One try; what stood in its way, "" when everything is home."""
     try:
-        haul = _haul(run, guest, RESULT_CAPS, world, under="out", into=run.out_dir)
+        workload = current_plan(run, world).workload
+        caps = result_caps(workload.result_gib, workload.merged_gib)
+        haul = _haul(run, guest, caps, world, under="out", into=run.out_dir)
     except (HostKeyMismatch, GuestGone):
         raise
     except NoRoom as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,9 +12,9 @@ from typing import Any
 
 from . import harness, parity
 from .answers import Answers, Questions, ask_all, longest_answer
-from .asking import Speaker
+from .asking import Speaker, is_out_of_memory
 from .base import find_base, load_base, load_tokenizer
-from .job import Adjacent, Job, give_up, read_job, sha256, tell, write_json, write_text
+from .job import UNFIT, Adjacent, Job, give_up, read_job, sha256, tell, write_json, write_text
 from .prepared import read_pairs
 from .prompted import BARE, Way
 from .score import metrics_of, misfit
@@ -83,7 +84,18 @@ def main() -> None:
     parser.add_argument("--arm", choices=("base", "tuned"), required=True)
     name: str = parser.parse_args().arm
     job = read_job()
-    evaluate(job, name, Loaded(job, name))
+    begin(job, name, Loaded(job, name))
+
+
+def begin(job: Job, name: str, loaded: Loaded) -> None:
+    """Evaluate; where the card holds neither model nor a single row, say so: another machine may."""
+    try:
+        evaluate(job, name, loaded)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        print(error, file=sys.stderr)
+        give_up(f"out of memory: this card does not hold {job.model} and one row to answer; take a larger one", UNFIT)
 
 
 def evaluate(job: Job, name: str, loaded: Loaded, run: harness.Harness = harness.run) -> None:

@@ -93,6 +93,8 @@ def go_on(trainer: Trainer, told: Told, start: Path | None) -> None:
         take_adapter(trainer.model, start / "adapter_model.safetensors")
         if told.looks is not None and told.looks.owed:
             trainer.evaluate()
+            # What casts to bf16 was laid around the model for this look; the training lays its own around it.
+            trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
         if told.asked or is_over(trainer.state, told):
             return
     trainer.train(resume_from_checkpoint=str(start) if start else None)

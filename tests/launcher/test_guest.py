@@ -15,7 +15,7 @@ import pytest
 from jobs import package
 from launcher.folder import FolderRemote
 from launcher.guest import Guest, GuestError, Lease
-from launcher.pull import CHECKPOINT_CAPS, RESULT_CAPS, pull
+from launcher.pull import CHECKPOINT_CAPS, pull, result_caps
 from launcher.remote import Completed
 from providers.base import Folder
 
@@ -118,7 +118,7 @@ def test_a_job_is_shipped_run_followed_and_its_results_come_home(guest: Guest, m
     status = guest.status()
     assert (status.outcome, status.exit_code, status.lease_seconds) == ("succeeded", 0, 1000)
     assert b"the secret has 9 letters" in b"".join(guest.log(0))
-    pulled = pull(guest, "out", tmp_path / "home", RESULT_CAPS, datetime(2026, 11, 24, tzinfo=UTC))
+    pulled = pull(guest, "out", tmp_path / "home", result_caps(0.1, 0.0), datetime(2026, 11, 24, tzinfo=UTC))
     assert pulled.verified
     assert (tmp_path / "home" / "adapter" / "weights.safetensors").read_bytes() == bytes(200_000)
     assert [one for one in pulled.refused if "training_args.bin" in one]

@@ -8,13 +8,15 @@ import resource
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from launcher.books import shared_out
 from launcher.guest import GuestError, Manifest, RemoteFile
 from launcher.landing import Landing
-from launcher.pull import Caps, NoRoom, Pulled, PullError, pull
+from launcher.pull import Caps, NoRoom, Pulled, PullError, pull, result_caps
 from launcher.remote import CommandFailed, RemoteUnreachable
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -375,6 +377,34 @@ def test_an_announcement_of_100_gb_is_refused_before_a_byte_of_it(into: Path) ->
     assert [path for path, _ in box.asked] == ["adapter/a.json"]
     assert "beyond the limit" in pulled.refused[0]
     assert not pulled.verified
+
+
+def test_a_merged_model_beyond_the_limits_stays_behind_and_everything_else_is_home(into: Path) -> None:
+    box = Box({"merged/model.safetensors": b"m" * 5000, "logs/a.json": b"{}", "adapter/a.json": b"{}"})
+    pulled = brought(box, into, caps=Caps(files=9, bytes=4000, seconds=9))
+    assert [path for path, _ in box.asked] == ["adapter/a.json", "logs/a.json"]
+    assert pulled.verified
+    assert "merged/model.safetensors: beyond the limit" in pulled.refused[0]
+    assert not brought(box, into, caps=Caps(files=9, bytes=3, seconds=9)).verified
+
+
+def test_a_whole_model_may_come_only_where_one_was_asked_for() -> None:
+    gib = 2**30
+    assert result_caps(0.05, 0.0).bytes == 4 * gib
+    assert 13.5 * gib < result_caps(0.05, 13.5).bytes - 4 * gib < 20 * gib
+    assert result_caps(6.0, 0.0).bytes >= 12 * gib, "a large adapter, and its GGUF"
+    slow_seconds = 13.5 * gib / 1.5e6
+    assert result_caps(0.05, 13.5).seconds > result_caps(0.05, 0.0).seconds + slow_seconds
+
+
+@pytest.mark.parametrize(
+    ("spare", "home", "shared"),
+    [("2.00", "0.10", (1, 1)), ("2.00", "1.50", ("1.5", "0.5")), ("1.00", "3", (1, 0)), ("-1", "1", (0, 0))],
+)
+def test_what_the_results_were_said_to_cost_comes_before_the_time(
+    spare: str, home: str, shared: tuple[str | int, str | int]
+) -> None:
+    assert shared_out(Decimal(spare), Decimal(home)) == tuple(map(Decimal, shared))
 
 
 def test_many_files_together_stay_within_the_bytes(into: Path) -> None:

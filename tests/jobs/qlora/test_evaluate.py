@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 from jobs.qlora import evaluate  # noqa: E402 - after the check that torch is there
 from jobs.qlora.asking import Speaker  # noqa: E402 - after the check that torch is there
 from jobs.qlora.evaluate import Loaded  # noqa: E402 - after the check that torch is there
-from jobs.qlora.job import Adjacent, Job, Prompted, write_text  # noqa: E402 - after the check that torch is there
+from jobs.qlora.job import UNFIT, Adjacent, Job, Prompted, write_text  # noqa: E402 - after the check that torch is there
 from jobs.qlora.score import metrics_of  # noqa: E402 - after the check that torch is there
 from jobs.qlora.template import prompt_ids  # noqa: E402 - after the check that torch is there
 from jobs.qlora.tuning import Prompts  # noqa: E402 - after the check that torch is there
@@ -293,6 +293,20 @@ def test_a_harness_that_fails_costs_its_own_task_only(job: Job, loads: Loads, tm
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft's own way to ask
+def test_a_card_that_does_not_hold_the_model_is_said_so_that_another_machine_may_try(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_job: Job, _arm: str) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    other = make_job(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        evaluate.begin(other, "base", Loaded(other, "base", full))
+    assert ended.value.code == UNFIT
+    assert "this card does not hold" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")  # peft asks transformers in words of its last version
 def test_the_tuned_arm_is_the_base_with_the_adapter_asked_barely(
     job: Job, loads: Loads, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
