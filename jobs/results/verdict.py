@@ -125,7 +125,7 @@ def _reasons(found: Evidence, kind: Kind, against: str, even: tuple[int | None, 
         *_of_other_metrics(found, kind, against, gained=gained),
         *_of_readers(found, gained=gained),
         *_of_serving(found, even),
-        *_of_test_set(found, kind, against, gained=gained),
+        *_of_its_size(found, kind, against, gained=gained),
     ]
     return sorted(said, key=lambda one: not one.startswith("but "))
 
@@ -140,17 +140,11 @@ def _of_the_larger(found: Evidence, kind: Kind, against: str) -> list[str]:
     return [f"{word} the larger model: {kind.title} {signed(one)} ({ends(one)}, n={one.n})"]
 
 
-def _of_test_set(found: Evidence, kind: Kind, against: str, *, gained: bool) -> list[str]:
-    """A small gain that is real, or a test set that was too small."""
-    one, shown = first_difference(found, kind, against), found.comparisons[against].shown
+def _of_its_size(found: Evidence, kind: Kind, against: str, *, gained: bool) -> list[str]:
+    """A gain that is real and small."""
+    one = first_difference(found, kind, against)
     most = one.high if kind.sign > 0 else -one.low
-    small = [f"but the gain is small: at most {most:.2f}"] if gained and most < MATTERS else []
-    if not math.isfinite(shown) or not (one.distinguishable or most < MATTERS):
-        return small  # the headline says already what could have been shown
-    return [
-        *small,
-        f"these {one.n} items would have shown a difference of {shown:.2f} from {NAMES[against]} in 4 of 5 cases",
-    ]
+    return [f"but the gain is small: at most {most:.2f}"] if gained and most < MATTERS else []
 
 
 def _of_other_metrics(found: Evidence, kind: Kind, against: str, *, gained: bool) -> list[str]:
@@ -201,15 +195,16 @@ def _of_serving(found: Evidence, even: tuple[int | None, str]) -> list[str]:
     if ours is None:
         return []
     name, said = NAMES.get(other, other), []
-    if ours.usd_per_1000 is None:
+    if found.paid.training_usd is None:
         said.append(
             "what training and requests cost is not known: nobody bills this machine, electricity is not counted"
         )
-    elif theirs is not None and theirs.usd_per_1000 is not None:
-        costs = Decimal(ours.usd_per_1000), Decimal(theirs.usd_per_1000)
-        said.append(f"1,000 requests cost ${_money(costs[0])} tuned, ${_money(costs[1])} with {name}")
-        if found.paid.training_usd is not None:
-            said.append(_paid_back(requests, costs, name))
+    elif theirs is not None and ours.usd_per_1000 is not None and theirs.usd_per_1000 is not None:
+        costs_usd = Decimal(ours.usd_per_1000), Decimal(theirs.usd_per_1000)
+        paid_back = _paid_back(requests, costs_usd, name)
+        said.append(
+            f"1,000 requests cost ${_money(costs_usd[0])} tuned, ${_money(costs_usd[1])} with {name}: {paid_back}"
+        )
     if theirs is not None and ours.seconds_per_request and theirs.seconds_per_request:
         times = _time(ours.seconds_per_request), _time(theirs.seconds_per_request)
         said.append(f"in the test a request took {times[0]} tuned, {times[1]} with {name}")
@@ -219,8 +214,8 @@ def _of_serving(found: Evidence, even: tuple[int | None, str]) -> list[str]:
 def _paid_back(requests: int | None, costs_usd: tuple[Decimal, Decimal], name: str) -> str:
     if requests is not None:
         return f"training has paid for itself after about {about(requests)} requests"
-    why = f"{name} is cheaper" if costs_usd[1] < costs_usd[0] else f"{name} costs about as much"
-    return f"training never pays for itself by what a request costs: {why}"
+    why = "that is cheaper" if costs_usd[1] < costs_usd[0] else "that is about the same"
+    return f"{why}, and training never pays for itself by it"
 
 
 def about(count: int) -> str:

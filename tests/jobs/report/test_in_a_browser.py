@@ -37,13 +37,15 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(run.folder, run.receipt, run.base, run.notes)[0]
 
 
-def test_the_verdict_is_what_one_sees_first(browser: Browser, rich: Path) -> None:
-    for width, height in ((360, 740), (1440, 900)):
+def test_the_verdict_and_what_speaks_against_it_is_what_one_sees_first(browser: Browser, rich: Path) -> None:
+    for width, height, whole in ((360, 740, False), (1440, 900, True)):
+        last = ".verdict" if whole else ".verdict li:has(.bad):not(:has(~ li .bad))"
         with opened(browser, rich, width=width, height=height) as page:
-            box = page.evaluate(
-                "(({top, bottom}) => [top, bottom])(document.querySelector('.verdict').getBoundingClientRect())"
+            top, bottom = page.evaluate(
+                "[document.querySelector('.verdict').getBoundingClientRect().top, "
+                f"document.querySelector('{last}').getBoundingClientRect().bottom]"
             )
-            assert 0 <= box[0] < box[1] <= height
+            assert 0 <= top < bottom <= height
 
 
 def test_wide_tables_scroll_inside_themselves(browser: Browser, rich: Path) -> None:
