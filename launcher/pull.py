@@ -18,6 +18,7 @@ __all__ = ["CHECKPOINT_CAPS", "Caps", "NoRoom", "PullError", "Pulled", "Source",
 RECORD = "manifest.json"
 _SHOWN = 100
 _MERGED = "merged/"
+_LATE = "no time left"
 _FIRST = {"adapter": 0, "eval": 1, "logs": 3, "merged": 4}
 _OTHERS = 2
 
@@ -66,9 +67,10 @@ def result_caps(result_gib: float, merged_gib: float) -> Caps:
 class Pulled:
     """What lies here now. `files` and `bytes` are of the files whose hash was checked, whenever they came.
 
-    `verified`: every file that was announced is here, but for names that we never take, and for a merged model beyond
-    the limits: base and adapter, which are here, make it anew. `refused` says which did not come, and why; `replaced`
-    says what of an earlier pull, or of somebody else, stood at the same place, and where it went.
+    `verified`: every file that was announced is here, but for names that we never take, and for a merged model for
+    which there is no room or no time within the limits: base and adapter, which are here, make it anew. `refused` says
+    which did not come, and why; `replaced` says what of an earlier pull, or of somebody else, stood at the same place,
+    and where it went.
     """
 
     files: int
@@ -103,7 +105,7 @@ def pull(
         files=len(fetch.here),
         bytes=sum(file.bytes for file in fetch.here),
         verified=not fetch.failed and all(why.startswith(_MERGED) for why in beyond),
-        refused=_shown([*beyond, *refused, *fetch.failed]),
+        refused=_shown([*beyond, *refused, *fetch.failed, *fetch.left]),
         replaced=_shown(fetch.replaced),
     )
 
@@ -135,6 +137,8 @@ class _Fetch:
         self._guest, self._under, self._landing, self._late = guest, under, landing, late
         self.here: list[RemoteFile] = []
         self.failed: list[str] = []
+        self.left: list[str] = []
+        """Files of a merged model for which there was no room here, or no time."""
         self.replaced: list[str] = []
 
     def all(self, files: Sequence[RemoteFile], record: "_Record | None") -> None:
@@ -145,9 +149,21 @@ class _Fetch:
                 self._note(file, record)
             else:
                 missing.append(file)
-        self._check_room(missing)
-        for file in missing:
+        for file in self._with_room(missing):
             self._one(file, record)
+
+    def _with_room(self, missing: list[RemoteFile]) -> list[RemoteFile]:
+        """All of them; without the merged model where this disk has no room for it, too."""
+        try:
+            self._check_room(missing)
+        except NoRoom as error:
+            most = [file for file in missing if not file.path.startswith(_MERGED)]
+            if len(most) == len(missing):
+                raise
+            self._check_room(most)
+            self.left += [f"{file.path}: {error}" for file in missing if file not in most]
+            return most
+        return missing
 
     def _check_room(self, missing: Sequence[RemoteFile]) -> None:
         to_come = sum(max(0, file.bytes - self._landing.waiting_bytes(file.sha256)) for file in missing)
@@ -170,7 +186,7 @@ class _Fetch:
         finally:
             part.close()
         if why:
-            self.failed.append(f"{file.path}: {why}")
+            (self.left if why == _LATE and file.path.startswith(_MERGED) else self.failed).append(f"{file.path}: {why}")
 
     def _late_or(self, part: Part, file: RemoteFile) -> str:
         """Fill the part; why it cannot be trusted, or ""."""
@@ -184,12 +200,12 @@ class _Fetch:
         if part.size == file.bytes:
             return ""
         if self._late():
-            return "no time left"
+            return _LATE
         chunks = self._guest.send(self._under, file.path, part.size)
         try:
             for chunk in chunks:
                 if self._late():
-                    return "no time left"
+                    return _LATE
                 if len(chunk) > file.bytes - part.size:
                     self._landing.drop(part)
                     return "more came than was announced"

@@ -388,6 +388,26 @@ def test_a_merged_model_beyond_the_limits_stays_behind_and_everything_else_is_ho
     assert not brought(box, into, caps=Caps(files=9, bytes=3, seconds=9)).verified
 
 
+def test_a_merged_model_for_which_there_is_no_time_stays_behind(into: Path) -> None:
+    box = Box({"merged/model.safetensors": b"m" * 5000, "adapter/a.json": b"{}"})
+    ticks = iter([0.0, 1.0, 2.0, *[99.0] * 9])
+    pulled = pull(box, "out", into, Caps(files=9, bytes=9000, seconds=9), NOW, clock=lambda: next(ticks))
+    assert (pulled.files, pulled.verified, pulled.refused) == (1, True, ("merged/model.safetensors: no time left",))
+
+
+def test_a_merged_model_for_which_this_disk_has_no_room_stays_behind(into: Path) -> None:
+    huge = {
+        part: RemoteFile(path=f"{part}/huge.safetensors", bytes=10**17, sha256="0" * 64) for part in ("merged", "eval")
+    }
+    wide = Caps(files=9, bytes=10**18, seconds=9)
+    pulled = brought(Box({"adapter/a.json": b"{}"}, lies=(huge["merged"],)), into, caps=wide)
+    assert (pulled.files, pulled.verified) == (1, True)
+    assert "merged/huge.safetensors: " in pulled.refused[0]
+    assert "has no room for" in pulled.refused[0]
+    with pytest.raises(NoRoom):
+        brought(Box({}, lies=tuple(huge.values())), into, caps=wide)
+
+
 def test_a_whole_model_may_come_only_where_one_was_asked_for() -> None:
     gib = 2**30
     assert result_caps(0.05, 0.0).bytes == 4 * gib
