@@ -79,7 +79,7 @@ class Known:
     def planned(self, phase: str) -> Interval:
         """The seconds of a phase by the estimate."""
         none = Interval(low=0.0, expected=0.0, high=0.0)
-        return next((one.seconds for one in self.estimate.phases if one.name == phase), none)
+        return next((seconds for name, seconds in self.estimate.times.by_phase if name == phase), none)
 
 
 @dataclass(frozen=True, kw_only=True)

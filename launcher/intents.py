@@ -5,7 +5,7 @@ from launcher.run import Attempt, Ending, Outcome, Run
 from launcher.steps import Ended, turn_round_if_asked
 from launcher.teardown import PATIENCE_SECONDS
 from launcher.world import World
-from providers.base import Instance, Throttled, Unavailable
+from providers.base import Instance, ProviderError
 
 LEAST_LOOKS = 5
 """A lost create answer means "nothing there" only after so many lists without it, over the provider's settle window."""
@@ -34,7 +34,7 @@ def look_for_machine(run: Run, attempt: Attempt, world: World) -> bool:
     provider = world.provider(attempt.offer.provider)
     try:
         found = [one for one in provider.list(attempt.offer.region) if one.nonce == attempt.nonce]
-    except (Unavailable, Throttled):
+    except ProviderError:  # a key that is refused, or an answer that breaks its contract, tells of no machine either
         return False
     if found:
         adopt(run, attempt, found[0], world)

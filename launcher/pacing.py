@@ -59,6 +59,7 @@ class Pacer:
         attempt = run.attempt
         train = next(one.seconds for one in _whole_estimate(run, plan).phases if one.name == "train")
         self._planned_step = train.times(1 / plan.workload.steps) if attempt.offer.gpu is not None else None
+        self._arms = arm_shares(plan.workload, attempt.offer.gpu)
         self._judged = False
         self._can_be_shortened = True
         self._looked_at: datetime | None = None
@@ -105,7 +106,7 @@ class Pacer:
         egress = egress_usd(attempt.offer, plan.workload, plan.terms)
         return Known(
             estimate=attempt.choice.estimate,
-            arms=arm_shares(plan.workload, attempt.offer.gpu),
+            arms=self._arms,
             spent_usd=books.spent_usd(self._run, self._world.now()),
             rate_usd_per_hour=attempt.rate_usd_per_hour,
             egress_usd=max(Decimal(0), egress - attempt.egress_usd),

@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from launcher.events import Warned
+from launcher.interrupt import Interrupted
 from launcher.run import Attempt
 from launcher.teardown import ASK_AGAIN_SECONDS, LOOKS, NOT_SEEN_SECONDS, PATIENCE_SECONDS, SEEN_DEAD_SECONDS
 from launcher.world import World
@@ -68,7 +69,8 @@ def end_machine(provider: Provider, machine: Instance, world: World) -> bool:
             agreed, ask_at = 0, world.now()
         wait = spacing if gone else min(wait * 1.5, NOT_SEEN_SECONDS)
         if agreed < LOOKS:
-            world.sleep(wait)
+            with suppress(Interrupted):  # there is nothing to turn round for: the end is what is being waited for
+                world.sleep(wait)
     return True
 
 

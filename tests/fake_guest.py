@@ -8,17 +8,20 @@ Knobs on `site`: `unreachable` (ids that nobody reaches), `wrong_host_key`, `una
 `shown_key` (the host key that it shows), `trial` (fields of `prove` to overrule),
 `lost_pulls` (the next n sends break off in the middle), `unsendable` (a file that always breaks off),
 `spoiled` (a file that comes with other bytes than were announced),
-`trickle_seconds` (what each chunk that is sent takes), `stop_is_ignored`; `sent_bytes` counts what was sent.
+`trickle_seconds` (what each chunk that is sent takes), `stop_is_ignored`, `unarmed_ids` (those alone are not armed),
+`full_ids` (their disks are full); `sent_bytes` counts what was sent, `sent_by` by machine.
 On `Work`: see its fields.
 """
 
 import hashlib
 import json
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import merge
-from itertools import pairwise, takewhile
+from itertools import pairwise
 from typing import BinaryIO, Protocol
 
 from launcher.guest import Guest
@@ -72,14 +75,28 @@ class Started:
     """When it was told to end at which step."""
     notice_at: datetime | None = None
     notice_action: str = "terminate"
+    _known: "Timeline | None" = None
 
     def lines(self, now: datetime) -> list[tuple[datetime, dict[str, object]]]:
         """All events up to now."""
-        notice: list[tuple[datetime, dict[str, object]]] = []
-        if self.notice_at is not None:
-            notice.append((self.notice_at, {"event": "notice", "action": self.notice_action}))
-        by_time = merge(self._all(), notice, key=lambda line: line[0])
-        return list(takewhile(lambda line: line[0] <= now, by_time))
+        whole = self.timeline()
+        return whole.lines[: bisect_right(whole.times, now)]
+
+    def text(self, now: datetime) -> bytes:
+        """The same, as progress.jsonl holds them."""
+        whole = self.timeline()
+        count = bisect_right(whole.times, now)
+        return b"".join(whole.texts[:count])
+
+    def timeline(self) -> "Timeline":
+        """All that will happen as things stand; made anew when the job was told something else."""
+        told = (self.stop_at, len(self.shortened), self.notice_at, self.notice_action, self.work, self.slowness)
+        if self._known is None or self._known.told != told:
+            notice: list[tuple[datetime, dict[str, object]]] = []
+            if self.notice_at is not None:
+                notice.append((self.notice_at, {"event": "notice", "action": self.notice_action}))
+            self._known = Timeline(told, list(merge(self._all(), notice, key=lambda line: line[0])))
+        return self._known
 
     def _all(self) -> Iterator[tuple[datetime, dict[str, object]]]:
         work, at = self.work, self.at
@@ -134,17 +151,28 @@ class Started:
         return max((int(str(e["step"])) for _, e in self.lines(now) if e["event"] == "step"), default=self.first_step)
 
 
+class Timeline:
+    """What a job tells from its beginning to its end, by what it was `told`."""
+
+    def __init__(self, told: tuple[object, ...], lines: list[tuple[datetime, dict[str, object]]]) -> None:
+        self.told, self.lines = told, lines
+        self.times = [at for at, _ in lines]
+        whole = ({"schema": 1, "at": at.isoformat(), **event} for at, event in lines)
+        self.texts = [json.dumps(line).encode() + b"\n" for line in whole]
+
+
 def _phase(name: str, state: str) -> dict[str, object]:
     return {"event": "phase", "phase": name, "name": name, "state": state}
 
 
 def _checkpoint(step: int) -> dict[str, object]:
-    files = {"manifest.json": _checkpoint_bytes(step)}
+    files = {"manifest.json": checkpoint_bytes(step)}
     sha = hashlib.sha256(files["manifest.json"]).hexdigest()
     return {"event": "checkpoint", "name": f"step-{step}", "step": step, "bytes": 10, "sha256": sha}
 
 
-def _checkpoint_bytes(step: int) -> bytes:
+def checkpoint_bytes(step: int) -> bytes:
+    """The manifest of the checkpoint of that step."""
     return json.dumps({"step": step, "files": []}).encode()
 
 
@@ -212,7 +240,11 @@ class Inside:
     unsendable: str = ""
     spoiled: str = ""
     trickle_seconds: float = 0
+    tick_seconds: float = TICK_SECONDS
     sent_bytes: int = 0
+    sent_by: Counter[str] = field(default_factory=Counter)
+    unarmed_ids: set[str] = field(default_factory=set)
+    full_ids: set[str] = field(default_factory=set)
     stop_is_ignored: bool = False
     slowness: dict[str, float] = field(default_factory=dict)
     """By machine: so many times as long each step takes there."""
@@ -229,9 +261,13 @@ class Inside:
         """Whether its SSH server can be reached by now."""
         return self.clock() >= machine.born_at + timedelta(seconds=READY_SECONDS)
 
+    def is_armed(self, machine_id: str) -> bool:
+        """Whether its dead-man runs, as its probe says."""
+        return not self.unarmed and machine_id not in self.unarmed_ids
+
     def feed(self, guest: Guest, offset: int) -> "FakeFeed":
         """Progress without a thread: a read passes virtual time."""
-        return FakeFeed(guest, self.clock, self._vanished, offset)
+        return FakeFeed(guest, self.clock, self._vanished, offset, self.tick_seconds)
 
     def _vanished(self) -> bool:
         jobs = self.started.values()
@@ -259,13 +295,16 @@ class Site(Inside):
 class FakeFeed:
     """See `launcher.feed.Feed`."""
 
-    def __init__(self, guest: Guest, clock: Time, vanished: Callable[[], bool], offset: int) -> None:
+    def __init__(
+        self, guest: Guest, clock: Time, vanished: Callable[[], bool], offset: int, tick_seconds: float = TICK_SECONDS
+    ) -> None:
+        self._tick_seconds = tick_seconds
         self._guest, self._clock, self._vanished, self.offset = guest, clock, vanished, offset
         self.over, self.trouble, self.refused = False, "", False
 
     def read(self, timeout_seconds: float) -> bytes:
         """What is there; waits in virtual time when there is nothing."""
-        self._clock.sleep(max(timeout_seconds, TICK_SECONDS))
+        self._clock.sleep(max(timeout_seconds, self._tick_seconds))
         try:
             data = b"".join(self._guest.follow(self.offset))
         except (RemoteUnreachable, CommandFailed) as error:
@@ -328,6 +367,7 @@ class FakeRemote:
             site.clock.sleep(site.trickle_seconds)
             self._alive()
             site.sent_bytes += len(whole[start : start + size])
+            site.sent_by[self._id] += len(whole[start : start + size])
             yield whole[start : start + size]
         if breaks:
             raise RemoteUnreachable("connection reset")
@@ -355,12 +395,12 @@ class FakeRemote:
 
     def _probe(self, machine: Lived, _options: dict[str, str], _data: bytes) -> dict[str, object]:
         gpu = machine.gpu
-        memory = int(gpu.usable_mib) if gpu else 0
+        memory, armed = int(gpu.usable_mib) if gpu else 0, self._site.is_armed(self._id)
         life = (self._site.clock() - machine.born_at).total_seconds()
         return {
             "python": "3.11.7", "architecture": "x86_64", "cpus": 4, "ram_gib": 15.5, "disk_free_gib": 80.0,
             "gpus": [{"name": gpu.name, "memory_mib": memory, "driver": "580.1"}] if gpu else [],
-            "guard": {"armed": not self._site.unarmed, "life_seconds": life, "lease_seconds": 1.0, "why": "test"},
+            "guard": {"armed": armed, "life_seconds": life, "lease_seconds": 1.0, "why": "test"},
             "clock": self._site.clock().timestamp(), "torch": True, **self._site.probe,
         }  # fmt: skip
 
@@ -372,6 +412,8 @@ class FakeRemote:
 
     def _receive(self, _machine: Lived, options: dict[str, str], data: bytes) -> dict[str, object]:
         path = options["--path"]
+        if self._id in self._site.full_ids:
+            return {"error": "[Errno 28] No space left on device"}
         if "/checkpoints/" in path and path.endswith("manifest.json"):
             self._site.restored[self._id] = json.loads(data)["step"]
         return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
@@ -430,23 +472,32 @@ class FakeRemote:
             return self._files(machine, options["--under"])[options["--path"]]
         if verb == "log":
             return b"hello from the job\n"
-        lines = [{"schema": 1, "at": at.isoformat(), **event} for at, event in job.lines(self._site.clock())]
-        return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+        return job.text(self._site.clock())
 
     def _files(self, machine: Lived, under: str) -> dict[str, bytes]:
         job, now = self._site.started[machine.id], self._site.clock()
         if under.startswith("checkpoints/"):
-            return {"manifest.json": _checkpoint_bytes(int(under.rpartition("-")[2]))}
+            return {"manifest.json": checkpoint_bytes(int(under.rpartition("-")[2]))}
         if job.work.makes_nothing:
             return {}
-        files = {"logs/data.json": b"{}".ljust(job.work.log_bytes)}
         if job.is_over(now) and any(e["event"] == "result" for _, e in job.lines(now)):
-            files["adapter/adapter_model.safetensors"] = b"w" * job.work.weights_bytes
-            files["adapter/adapter_config.json"] = b"{}"
-            for arm, exact in (("base", 0.02), ("tuned", job.work.exact)):
-                summary = {"arm": arm, "n": 200, "metrics": {"exact": exact}}
-                files[f"eval/{arm}.json"] = json.dumps(summary).encode()
-        return files
+            return finished_files(job)
+        return _first_files(job)
+
+
+def _first_files(job: Started) -> dict[str, bytes]:
+    return {"logs/data.json": b"{}".ljust(job.work.log_bytes)}
+
+
+def finished_files(job: Started) -> dict[str, bytes]:
+    """What lies below `out` once the job is done."""
+    files = _first_files(job)
+    files["adapter/adapter_model.safetensors"] = b"w" * job.work.weights_bytes
+    files["adapter/adapter_config.json"] = b"{}"
+    for arm, exact in (("base", 0.02), ("tuned", job.work.exact)):
+        summary = {"arm": arm, "n": 200, "metrics": {"exact": exact}}
+        files[f"eval/{arm}.json"] = json.dumps(summary).encode()
+    return files
 
 
 def _said(answer: dict[str, object]) -> Completed:

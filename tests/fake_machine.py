@@ -48,6 +48,16 @@ class Machine:
     ended_at: datetime | None = None
     reason: EndReason = EndReason.NONE
     dies_in_pending: EndReason = EndReason.NONE
+    ends_at: datetime | None = None
+    """When it will end, where its cloud takes its time over that, or has given notice."""
+    ends_for: EndReason = EndReason.ASKED
+
+    @property
+    def dead_at(self) -> datetime | None:
+        """When its own guard ends it at the latest; None where nothing does."""
+        if self.guard_seconds is None:
+            return None
+        return self.born_at + timedelta(seconds=self.lease_seconds + self.guard_seconds)
 
     @property
     def gpu(self) -> Gpu | None:
@@ -55,15 +65,21 @@ class Machine:
         return self.request.offer.gpu
 
     def settle(self, now: datetime) -> None:
-        """Let happen what happens by itself up to `now`: death in pending, the own deadline."""
+        """Let happen what happens by itself up to `now`: death in pending, a slow end, the own deadline."""
         if self.ended_at is not None:
+            return
+        if self.ends_at is not None and now >= self.ends_at and self.ends_at <= (self.dead_at or self.ends_at):
+            self.end(self.ends_at, self.ends_for)
             return
         if self.dies_in_pending and now >= self.born_at + timedelta(seconds=self.pending_seconds):
             self.end(self.born_at + timedelta(seconds=self.pending_seconds), self.dies_in_pending)
-        elif self.guard_seconds is not None:
-            dead_at = self.born_at + timedelta(seconds=self.lease_seconds + self.guard_seconds)
-            if now >= dead_at:
-                self.end(dead_at, EndReason.OWN_DEADLINE)
+        elif self.dead_at is not None and now >= self.dead_at:
+            self.end(self.dead_at, EndReason.OWN_DEADLINE)
+
+    def end_later(self, at: datetime, reason: EndReason) -> None:
+        """It will end then, unless something ends it before."""
+        if self.ends_at is None or at < self.ends_at:
+            self.ends_at, self.ends_for = at, reason
 
     def end(self, at: datetime, reason: EndReason) -> None:
         """It ends, once."""
@@ -79,13 +95,15 @@ class Machine:
         return InstanceState.PENDING if pending else InstanceState.RUNNING
 
     def billed_usd(self, now: datetime) -> Decimal:
-        """What it has cost so far: by the second, 60 s at least, disk and address with it."""
-        stop = min(self.ended_at or now, now)
+        """What it has cost so far: in whole steps, 60 s at least, disk and address with it."""
+        stop, billing = min(self.ended_at or now, now), self.request.offer.billing
+        steps = -(-_whole_seconds(stop - self.born_at) // billing.granularity_seconds)
+        paid = self.born_at + timedelta(seconds=max(60, billing.minimum_seconds, steps * billing.granularity_seconds))
         fees = Fraction(self.request.offer.fees.ip_usd_per_hour)
         fees += Fraction(self.request.offer.fees.disk_usd_per_gib_month) * self.request.disk_gib / 730
         total = Fraction(0)
         for (start, rate), following in itertools.zip_longest(self.rates, self.rates[1:]):
-            until = min(following[0], stop) if following else max(stop, self.born_at + timedelta(seconds=60))
+            until = min(following[0], stop) if following else max(stop, paid)
             total += (Fraction(rate) + fees) * max(_whole_seconds(until - start), 0) / HOUR
         return Decimal(total.numerator) / Decimal(total.denominator)
 

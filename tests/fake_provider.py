@@ -11,7 +11,9 @@ Knobs, on `provider.lies` (counters count down, one for each time they fire; `pr
     visible_after_seconds                   a fresh machine is not listed for so long
     early_not_found_seconds                 `get` of a fresh machine raises NotFound for so long
     list_gaps                               the next n lists leave one machine out (chosen by the seed)
+    stale_lists                             the next n lists repeat what the last one showed
     deaf_terminates, lost_terminates        accepted and ignored; done, but answered Ambiguous
+    slow_terminate_seconds                  how long a machine still runs, and is billed, once it was asked to end
     reads_down, throttled                   get/list raise Unavailable; create raises Throttled, nothing done
     odd_states                              the next n gets show a state that nobody ever saw (UNKNOWN)
     die_in_pending                          an EndReason: the next machine never runs, and says why
@@ -91,8 +93,10 @@ class Lies:
     visible_after_seconds: float = 0
     early_not_found_seconds: float = 0
     list_gaps: int = 0
+    stale_lists: int = 0
     deaf_terminates: int = 0
     lost_terminates: int = 0
+    slow_terminate_seconds: float = 0
     reads_down: int = 0
     throttled: int = 0
     odd_states: int = 0
@@ -189,6 +193,7 @@ class FakeProvider:
         self.catalogue = tuple(replace(one, provider=name) for one in offers)
         self.lies = Lies()
         self.fired: list[str] = []
+        self.last_list: tuple[Instance, ...] | None = None
         self.findings: tuple[Finding, ...] = (Finding(level=Level.OK, subject=name, text="a cloud in memory"),)
         self.funds: Callable[[], Funds | None] = lambda: None
         self.console: Callable[[Instance], tuple[str, ...]] = lambda instance: ()
@@ -235,11 +240,15 @@ class FakeProvider:
     def list(self, region: str | None = None) -> tuple[Instance, ...]:
         """What is ours and not gone."""
         self._read("list")
+        if self.last_list is not None and self._fires("stale_lists"):
+            self.cloud.after_call("list")
+            return tuple(one for one in self.last_list if region in (None, one.region))
         visible = [one for one in self.cloud.machines() if self._is_listed(one)]
         if visible and self._fires("list_gaps"):
             visible.remove(self.cloud.random.choice(visible))
+        self.last_list = tuple(self._shown(one) for one in visible)
         self.cloud.after_call("list")
-        return tuple(self._shown(one) for one in visible if region in (None, one.request.offer.region))
+        return tuple(one for one in self.last_list if region in (None, one.region))
 
     def terminate(self, instance: Instance) -> None:
         """Its end, unless this cloud is deaf."""
@@ -249,10 +258,18 @@ class FakeProvider:
             raise NotFound(f"no machine {instance.id}", code="NotFound")
         machine.settle(self.cloud.clock())
         if not self._fires("deaf_terminates"):
-            machine.end(self.cloud.clock(), EndReason.ASKED)
+            self._end(machine)
         self.cloud.after_call("terminate")
         if self._fires("lost_terminates"):
             raise Ambiguous("the answer to terminate got lost", code="timeout")
+
+    def _end(self, machine: Machine) -> None:
+        now = self.cloud.clock()
+        if self.lies.slow_terminate_seconds and machine.ended_at is None:
+            machine.end_later(now + timedelta(seconds=self.lies.slow_terminate_seconds), EndReason.ASKED)
+            self.fired.append("slow_terminate_seconds")
+        else:
+            machine.end(now, EndReason.ASKED)
 
     def leftovers(self) -> tuple[Leftover, ...]:
         """Volumes of ended machines."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -84,6 +84,8 @@ class Stage:
     def __init__(self, folder: Path, offers: tuple[Offer, ...] | None = None, traits: Traits | None = None) -> None:
         self.folder = folder
         self.clock = VirtualClock()
+        self.now: Callable[[], datetime] = self.clock
+        """What this laptop holds for the time."""
         self.cloud = FakeCloud(self.clock)
         self.offers = offers or (fake_offer(), fake_offer("f1.large", usd="0.80", market=Market.ON_DEMAND))
         self.provider: FakeProvider = self.cloud.provider("fake", self.offers, traits=traits or fake_traits())
@@ -123,7 +125,7 @@ class Stage:
     def laptop(self) -> World:
         """A process of ours: a new interrupt and a new connection to the ledger on the same disk."""
         home = self.folder / "home"
-        ledger = DyingLedger(home / "ledger.sqlite", self.point)
+        ledger = self.ledger(home / "ledger.sqlite")
         return World(
             environ={},
             home=home,
@@ -131,7 +133,7 @@ class Stage:
             ledger=ledger,
             console=Recorder(self.heard, ledger),
             interrupt=Interrupt(),
-            now=self.clock,
+            now=self.now,
             sleep=self._sleep,
             provider_names=("fake", *self.others),
             provider=lambda name: self.others.get(name, self.provider),
@@ -141,6 +143,10 @@ class Stage:
             spawn=self.spawned.append,
             browse=self.browse,
         )
+
+    def ledger(self, path: Path) -> Ledger:
+        """The books as one process opens them."""
+        return DyingLedger(path, self.point)
 
     def browse(self, page: Path) -> bool:
         """A person's browser, that remembers what it was shown."""
@@ -154,12 +160,14 @@ class Stage:
     def open_run(self, world: World, *, budget: str = "5", deadline_seconds: float | None = None, **said: Any) -> Run:
         """A run that was priced and agreed to, as `flow.open_run` leaves it."""
         request = Request(budget_usd=Decimal(budget), yes=True, deadline_seconds=deadline_seconds, **said)
+        everyone = {"fake": self.provider, **self.others}
+        delays = {name: provider.traits.guard_delay_seconds for name, provider in everyone.items()}
         terms = Terms(
-            budget_usd=Decimal(budget), tax_fraction=Decimal(0), now=self.clock(), deadline_seconds=deadline_seconds,
-            accept_unguarded=True, interactive=False, guard_delay_seconds=dict.fromkeys(("fake", *self.others), 30.0),
+            budget_usd=Decimal(budget), tax_fraction=Decimal(0), now=world.now(), deadline_seconds=deadline_seconds,
+            accept_unguarded=True, interactive=False, guard_delay_seconds=delays,
             corrections=corrections(world),
         )  # fmt: skip
-        catalogue = [one for provider in (self.provider, *self.others.values()) for one in provider.catalogue]
+        catalogue = [one for provider in everyone.values() for one in provider.catalogue]
         plan = kept(make_plan(catalogue, self.workload, terms))
         return opened_run(world, plan, request, self.folder, run_id=self.next_run)
 
@@ -224,9 +232,9 @@ WRITES = (
 class DyingLedger(Ledger):
     """The real ledger; every write is a place to die, before it and after it."""
 
-    def __init__(self, path: Path, point: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, point: Callable[[str], None], writes: tuple[str, ...] = WRITES) -> None:
         super().__init__(path)
-        for name in WRITES:
+        for name in writes:
             setattr(self, name, _dying(getattr(self, name), name, point))
 
 

@@ -7,7 +7,8 @@ import pytest
 from launcher.creating import create, create_for
 from launcher.intents import LEAST_LOOKS, look_for_machine
 from launcher.price import current_plan
-from providers.base import ProviderError, Throttled, Unavailable
+from launcher.run import Outcome
+from providers.base import AuthFailed, ContractBroken, ProviderError, Throttled, Unavailable
 from tests.fake_machine import fake_traits
 from tests.fake_world import Killed, Stage
 from tests.launcher.test_creating import codes, opened
@@ -83,3 +84,23 @@ def test_a_machine_that_is_found_by_its_nonce_has_been_seen(stage: Stage) -> Non
     assert look_for_machine(run, run.attempt, world)
     assert world.ledger.load(run.id).attempt.seen_at == stage.clock()
     assert run.attempt.instance is not None
+
+
+@pytest.mark.parametrize("error", [AuthFailed("no such key"), ContractBroken("no such field")])
+def test_a_list_that_is_refused_says_nothing_about_the_machine_of_a_lost_answer(
+    stage: Stage, error: ProviderError
+) -> None:
+    stage.provider.traits = fake_traits(idempotent_create=False)
+    stage.provider.lies.create_lost_after = 1
+    refused: list[str] = []
+
+    def once(verb: str) -> None:
+        if verb == "list" and not refused:
+            refused.append(verb)
+            raise error
+
+    stage.cloud.before_call = once
+    assert stage.launch().outcome is Outcome.SUCCEEDED
+    assert refused
+    assert len(stage.cloud.machines()) == 1
+    stage.all_quiet()

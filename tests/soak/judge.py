@@ -1,0 +1,253 @@
+"""Judges a day by what truly was: the cloud's own bill, the machines as they lived, the files as they lie there.
+
+R1 nothing is billed after quiescence; R2 one machine at a time; R3 the bill within the budget; R4 an acknowledged
+checkpoint is there; R5 no end before the results are home, unless forced and said; R6 `reap` converges; R7 nothing
+false is told. R0 is not in the issue's table: every way out is a receipt or an error for people, and there is one.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+
+from launcher.ledger import Ledger
+from launcher.receipt import Receipt
+from launcher.run import Outcome
+from tests.fake_guest import checkpoint_bytes, finished_files
+from tests.fake_machine import Machine
+from tests.fake_world import FIRST_RUN
+from tests.soak.schedule import BY_POINT, Kind
+from tests.soak.storm import Storm
+
+MOST_REAP_CALLS, MOST_REAP_SECONDS = 60, 600.0
+TEARDOWN_SECONDS = 60.0
+"""What every budget sets aside for a cloud that takes its time over an end (docs/estimate.md)."""
+EXCUSES = frozenset({
+    Kind.SPOILED_PULL, Kind.WRONG_KEY, Kind.HOST_VANISHED, Kind.STOP, Kind.SECOND_PROCESS, Kind.SUSPEND,
+    Kind.CLOCK_FORWARD, Kind.LEDGER_DELETED, Kind.LEDGER_ROLLED_BACK,
+})  # fmt: skip
+"""What may force an end without the results; then it must have been said."""
+LINE = (
+    EXCUSES - {Kind.STOP}
+    | {
+        Kind.SSH_DOWN,
+        Kind.SSH_HANG,
+        Kind.SSH_DROP,
+        Kind.SSH_LOST_AFTER,
+        Kind.TORN_PULL,
+        Kind.DISK_FULL_HERE,
+        *BY_POINT,
+    }
+    | {Kind.CLOCK_BACK, Kind.DISK_FULL_THERE, Kind.HOST_FAILED}
+)
+"""What may keep a checkpoint from coming home before a reclaim."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Breach:
+    """A promise that was broken."""
+
+    rule: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.rule} {self.text}"
+
+
+@dataclass
+class Judge:
+    """Sees everything; listens to the storm at the moments that matter."""
+
+    storm: Storm
+    breaches: list[Breach] = field(default_factory=list)
+    seen_ended: set[str] = field(default_factory=set)
+    receipts: list[Receipt] = field(default_factory=list)
+    has_reaped: bool = False
+
+    def __post_init__(self) -> None:
+        self.storm.on_terminate = self.at_terminate
+        self.storm.on_terminated = self.at_terminated
+
+    def breach(self, rule: str, text: str) -> None:
+        """Note it, once."""
+        found = Breach(rule=rule, text=text)
+        if found not in self.breaches:
+            self.breaches.append(found)
+
+    # At the moments that matter
+
+    def at_terminate(self) -> None:
+        """A machine was just told to end: what it had worked out must be home, or there is a reason."""
+        storm = self.storm
+        for machine in storm.cloud.machines():
+            asked = machine.ended_at == storm.clock() or machine.ends_at is not None
+            if not asked or machine.id in self.seen_ended:
+                continue
+            self.seen_ended.add(machine.id)
+            job = storm.site.started.get(machine.id)
+            if job is None or job.work.outcome != "succeeded" or not _succeeded(storm, machine):
+                continue
+            missing = self._missing(machine)
+            if missing and not self._is_excused():
+                self.breach("R5", f"{machine.id} was ended and {missing[0]} is not home")
+
+    def _is_excused(self) -> bool:
+        storm = self.storm
+        if any(storm.fired[kind] for kind in EXCUSES):
+            return True
+        left = Decimal(storm.schedule.budget_usd) - storm.truth_usd()
+        return left < Decimal("0.14") or storm.schedule.deadline_seconds is not None
+
+    def _missing(self, machine: Machine) -> list[str]:
+        folder = self.storm.folder / "runs" / FIRST_RUN
+        files = _true_files(self.storm, machine)
+        return [path for path, data in files.items() if not _same(folder / path, data)]
+
+    def at_terminated(self) -> None:
+        """The ledger is about to say that no machine of the run is there."""
+        if self.storm.lost_ledger:
+            return
+        alive = self.storm.cloud.alive(FIRST_RUN)
+        if alive:
+            self.breach("R7", f"said TERMINATED while {alive[0].id} runs")
+
+    def at_death(self) -> None:
+        """What was acknowledged must be there for the next process."""
+        name = self._acknowledged()
+        if name is None or self.storm.lost_ledger:
+            return
+        path = self.storm.folder / "home" / "runs" / FIRST_RUN / "checkpoints" / name / "manifest.json"
+        step = int(name.rpartition("-")[2])
+        if not _same(path, checkpoint_bytes(step)):
+            self.breach("R4", f"the acknowledged checkpoint {name} does not lie here whole")
+
+    def _acknowledged(self) -> str | None:
+        try:
+            books = Ledger(self.storm.ledger_path)
+        except sqlite3.Error:
+            return None
+        try:
+            return books.checkpoint(FIRST_RUN)
+        except KeyError:
+            return None
+        finally:
+            books.close()
+
+    def told(self, receipt: object) -> None:
+        """A receipt: what it says must be so."""
+        if not isinstance(receipt, Receipt) or receipt in self.receipts:
+            return
+        self.receipts.append(receipt)
+        if receipt.outcome is not Outcome.SUCCEEDED and not receipt.results.verified:
+            return
+        done = [one for one in self.storm.cloud.machines() if _succeeded(self.storm, one)]
+        if receipt.outcome is Outcome.SUCCEEDED:
+            if not done:
+                self.breach("R7", "said succeeded, and no job did")
+            elif self._missing(done[-1]):
+                self.breach("R7", f"said succeeded, and {self._missing(done[-1])[0]} is not home")
+
+    def crashed(self, error: BaseException) -> None:
+        """Something came out that is no error for people."""
+        full = self.storm.fired[Kind.DISK_FULL_HERE] and isinstance(error, sqlite3.Error | OSError)
+        if not full:
+            self.breach("R0", f"{type(error).__name__}: {error}"[:200])
+
+    # At the end
+
+    def reaped(self, calls: int, seconds: float) -> None:
+        """How `reap` went, after all faults were over."""
+        if calls > MOST_REAP_CALLS or seconds > MOST_REAP_SECONDS:
+            self.breach("R6", f"reap took {calls} calls and {seconds:.0f} s")
+
+    def at_the_end(self) -> None:
+        """Everything is quiet."""
+        storm = self.storm
+        for machine in storm.cloud.alive():
+            self.breach("R1", f"{machine.id} is still billed")
+        if storm.cloud.volumes and self.has_reaped:
+            self.breach("R1", f"{next(iter(storm.cloud.volumes))} is still there")
+        most = storm.cloud.most_at_once(FIRST_RUN)
+        if most > 1:
+            self.breach("R2", f"{most} machines at once")
+        self._money()
+        self.at_death()
+        self._work_lost()
+
+    def share(self) -> float:
+        """Of the budget, what was billed."""
+        return float(self.storm.truth_usd() / Decimal(self.storm.schedule.budget_usd))
+
+    def _money(self) -> None:
+        storm, day = self.storm, self.storm.schedule
+        allowed = Decimal(day.budget_usd) + self.unbound_usd()
+        if storm.truth_usd() > allowed:
+            self.breach("R3", f"billed {storm.truth_usd():.4f} of {allowed:.4f} (budget {day.budget_usd})")
+
+    def unbound_usd(self) -> Decimal:
+        """What cannot be bound where nothing but us ends a machine: time without us, or with a cloud that is deaf."""
+        storm = self.storm
+        if storm.schedule.guarded and not storm.fired[Kind.UNARMED]:
+            return Decimal(0)
+        worst = max(one.worst_usd_per_hour for one in storm.offers) + Decimal("0.05")
+        return worst * Decimal(storm.absent_seconds + self._deaf_seconds()) / 3600
+
+    def _deaf_seconds(self) -> float:
+        """How long the cloud kept machines from ending: outages, ends that were asked for and took their time."""
+        outages = sum(
+            fault.seconds for fault in self.storm.schedule.faults
+            if fault.kind in (Kind.API_DOWN, Kind.CREDENTIALS_EXPIRED) and self.storm.fired[fault.kind]
+        )  # fmt: skip
+        return outages + self.storm.deaf_seconds
+
+    def _work_lost(self) -> None:
+        """After a reclaim the next machine goes on where the last one was, but for one interval and one step."""
+        storm = self.storm
+        if any(storm.fired[kind] for kind in LINE):
+            return
+        jobs = [(one, storm.site.started[one.id]) for one in storm.cloud.machines() if one.id in storm.site.started]
+        for (before, job), (_, following) in pairwise(jobs):
+            done = job.steps_done(before.ended_at or storm.clock())
+            if following.first_step < done - job.work.save_every - 1 - _underway(job.work.step_seconds):
+                self.breach("R4", f"{before.id} had done {done} steps, the next began at {following.first_step}")
+
+
+def _underway(step_seconds: float) -> int:
+    """Steps that pass while a checkpoint comes home: one look of five seconds."""
+    return round(10 / step_seconds)
+
+
+def _succeeded(storm: Storm, machine: Machine) -> bool:
+    job = storm.site.started.get(machine.id)
+    if job is None:
+        return False
+    until = min(machine.ended_at or storm.clock(), storm.clock())
+    return any(event.get("outcome") == "succeeded" for _, event in job.lines(until) if event["event"] == "done")
+
+
+def _true_files(storm: Storm, machine: Machine) -> dict[str, bytes]:
+    return finished_files(storm.site.started[machine.id])
+
+
+def _same(path: Path, data: bytes) -> bool:
+    try:
+        return hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256(data).digest()
+    except OSError:
+        return False
+
+
+def machines_of(storm: Storm) -> Iterator[str]:
+    """All machines of a day in words, for a person who looks into it."""
+    for one in storm.cloud.machines():
+        born, ended = one.born_at - storm.began, None if one.ended_at is None else one.ended_at - storm.began
+        job = storm.site.started.get(one.id)
+        steps = "" if job is None else f", steps {job.first_step}-{job.steps_done(one.ended_at or storm.clock())}"
+        yield f"{one.id} {_at(born)} to {_at(ended)} {one.reason}{steps}"
+
+
+def _at(span: timedelta | None) -> str:
+    return "now" if span is None else f"{span.total_seconds():.0f} s"

@@ -1,0 +1,507 @@
+"""One laptop, one cloud and one bad day: the fakes of `tests`, on which a schedule's faults fire at their moments."""
+
+import atexit
+import resource
+import shutil
+import sqlite3
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+
+from launcher import flow, keys, recover
+from launcher.errors import LaunchError
+from launcher.ledger import Ledger
+from launcher.remote import HostKeyMismatch, RemoteUnreachable
+from launcher.run import Run, State
+from launcher.world import SteadyClock, World
+from pricing.offer import Billing, Market, Offer
+from providers.base import (
+    Ambiguous,
+    AuthFailed,
+    ContractBroken,
+    EndReason,
+    NoCapacity,
+    ProviderError,
+    QuotaExceeded,
+    Throttled,
+    Traits,
+    Unavailable,
+    Unreachable,
+)
+from tests.fake_guest import Work
+from tests.fake_machine import Machine, fake_offer, fake_traits
+from tests.fake_world import FIRST_RUN, WRITES, DyingLedger, Killed, Stage
+from tests.soak.disk import Disk
+from tests.soak.schedule import AT_A_DEATH, BY_CALL, BY_POINT, BY_TIME, MACHINE_KINDS, SOMETIMES, Fault, Kind, Schedule
+
+ALL_WRITES = (
+    *WRITES, "note_budget", "note_spent", "ask_stop", "note_refusal", "note_prices", "note_event",
+)  # fmt: skip
+MOST_POINTS = 40_000
+"""A day that is not over after so many writes, calls and sleeps never ends."""
+TICK_SECONDS = 10.0
+"""What one read of the progress takes at least: half as many turns of the loop as elsewhere in the tests."""
+REPORT_EVERY = 16
+"""A report is written in one schedule of so many; in the others what it needs is not there, which costs a warning."""
+CALL_SECONDS = 60.0
+"""What a remote call waits for a line that is dead (`Remote.run`'s own patience)."""
+ACTS = ("create", "terminate", "remove")
+BEFORE = tuple(kind for kind in BY_CALL if kind is not Kind.LOST_AFTER)
+
+
+class Endless(BaseException):
+    """Our process goes round in circles."""
+
+
+class Storm(Stage):
+    """A stage on which a schedule happens."""
+
+    def __init__(self, folder: Path, schedule: Schedule) -> None:
+        super().__init__(folder, _offers(schedule), _traits(schedule))
+        self.schedule, self.run_id = schedule, FIRST_RUN
+        self.fired: Counter[Kind] = Counter()
+        self.pending = sorted((one for one in schedule.faults if one.kind in BY_TIME), key=lambda one: one.at_seconds)
+        self.until: dict[Kind, datetime] = {}
+        self.verbs: Counter[str] = Counter()
+        self.began, self.offset = self.clock(), timedelta()
+        self.is_over = self.is_nested = self.is_gone = False
+        self.world: World | None = None
+        self.disk = Disk(folder)
+        self.ledger_path = folder / "home" / "ledger.sqlite"
+        self.absent_seconds = self.deaf_seconds = 0.0
+        self.lost_ledger = False
+        self.listens = True
+        """Whether the command that runs takes Ctrl-C as a wish to save and end."""
+        self.on_terminate: Callable[[], None] = lambda: None
+        self.on_terminated: Callable[[], None] = lambda: None
+        self.count = 0
+        self.deaths = {one.nth: one for one in schedule.faults if one.kind in BY_POINT}
+        self.copies = {one.nth: one for one in schedule.faults if one.kind is Kind.LEDGER_ROLLED_BACK}
+        self.cloud.before_call, self.cloud.after_call = self._before, self._after
+        self.site.work = Work(
+            steps=schedule.steps, step_seconds=schedule.step_seconds, save_every=schedule.save_every,
+            outcome=schedule.outcome,
+        )  # fmt: skip
+        self.site.tick_seconds = TICK_SECONDS
+        self._set_lies()
+
+    def _set_lies(self) -> None:
+        lies = self.provider.lies
+        for fault in self.schedule.faults:
+            match fault.kind:
+                case Kind.LATE_LISTED:
+                    lies.visible_after_seconds = fault.seconds
+                case Kind.EARLY_NOT_FOUND:
+                    lies.early_not_found_seconds = fault.seconds
+                case Kind.SLOW_TERMINATE:
+                    lies.slow_terminate_seconds = fault.seconds
+                case Kind.RATE_UNTOLD:
+                    lies.tells_rate = False
+                case Kind.VOLUME_LEFT:
+                    lies.leaves_volume = True
+                case Kind.TORN_PULL:
+                    self.site.lost_pulls += fault.times
+                case Kind.SPOILED_PULL:
+                    self.site.spoiled = "adapter/adapter_model.safetensors"
+
+    # Our processes
+
+    def laptop(self) -> World:
+        """A fresh process; its clock never goes back, and begins with what this laptop shows."""
+        self.now = SteadyClock(lambda: self.clock() + self.offset, lambda: self.clock().timestamp())
+        return super().laptop()
+
+    def ledger(self, path: Path) -> Ledger:
+        """Every write is a place to die."""
+        books = StormLedger(path, self.point, ALL_WRITES)
+        books.on_terminated = self._said_terminated
+        self.disk.opened(books)
+        return books
+
+    def _said_terminated(self) -> None:
+        self.on_terminated()
+
+    def point(self, name: str) -> None:
+        """A place where our process can be killed, and where time has passed."""
+        if threading.current_thread() is not threading.main_thread():
+            return self._point_of_a_thread()
+        if self.dead and not self.is_nested:
+            raise Killed
+        if self.is_over or self.is_nested:
+            return None
+        self.count += 1
+        if self.count > MOST_POINTS:
+            raise Endless
+        if self.pending or self.until:
+            self._let_time_tell()
+        copy = self.copies.get(self.count)
+        if copy is not None:
+            self._copy_ledger()
+        death = self.deaths.get(self.count)
+        if death is not None:
+            self._die(death)
+        return None
+
+    def _point_of_a_thread(self) -> None:
+        """A market is asked beside the main thread: that one notices at its next point that it is dead."""
+        if self.is_over or self.is_nested:
+            return
+        self.count += 1
+        death = self.deaths.get(self.count)
+        if death is not None:
+            with suppress(Killed):
+                self._die(death)
+        if self.dead:
+            raise Unreachable("nobody listens any more", code="dead")
+
+    def _sleep(self, seconds: float) -> None:
+        super()._sleep(seconds)
+        if self.world is not None:
+            self.world.interrupt.check()
+
+    def _die(self, fault: Fault) -> None:
+        self.fired[fault.kind] += 1
+        self.dead, self.is_gone = True, fault.kind is Kind.GONE
+        self._free_disk()
+        raise Killed
+
+    def after_death(self) -> None:
+        """What a dead process, or a laptop without power, leaves on the disk."""
+        if self.fired[Kind.POWER_LOSS]:
+            self.disk.lose_power(self.ledger_path)
+        for fault in self.schedule.faults:
+            if fault.kind in AT_A_DEATH and not self.fired[fault.kind]:
+                self._lose_ledger(fault)
+
+    def _copy_ledger(self) -> None:
+        with (
+            suppress(sqlite3.Error),
+            closing(sqlite3.connect(self.ledger_path)) as books,
+            closing(sqlite3.connect(self.folder / "older.sqlite")) as older,
+        ):
+            books.backup(older)
+
+    def _lose_ledger(self, fault: Fault) -> None:
+        older = self.folder / "older.sqlite"
+        if fault.kind is Kind.LEDGER_ROLLED_BACK and not older.exists():
+            return
+        for name in ("", "-wal", "-shm"):
+            self.ledger_path.with_name(self.ledger_path.name + name).unlink(missing_ok=True)
+        if fault.kind is Kind.LEDGER_ROLLED_BACK:
+            shutil.copy(older, self.ledger_path)
+        self.fired[fault.kind] += 1
+        self.lost_ledger = True
+
+    def calm(self) -> None:
+        """All faults are over; a host that vanished stays so."""
+        self.is_over, self.dead = True, False
+        self.pending, self.until = [], {}
+        self._free_disk()
+        lies = self.provider.lies
+        lies.visible_after_seconds = lies.early_not_found_seconds = lies.slow_terminate_seconds = 0
+        lies.list_gaps = lies.stale_lists = lies.deaf_terminates = lies.odd_states = 0
+        self.site.lost_pulls, self.site.spoiled = 0, ""
+
+    # What happens at a time
+
+    def seconds(self) -> float:
+        """Since the day began, truly."""
+        return (self.clock() - self.began).total_seconds()
+
+    def _let_time_tell(self) -> None:
+        now = self.clock()
+        for kind in [kind for kind, until in self.until.items() if now >= until]:
+            del self.until[kind]
+            if kind is Kind.DISK_FULL_HERE:
+                self._free_disk()
+        for fault in [one for one in self.pending if one.at_seconds <= self.seconds()]:
+            if fault in self.pending and self._happen(fault):
+                self.pending.remove(fault)
+
+    def _happen(self, fault: Fault) -> bool:
+        """Let it; False: there is nothing yet that it could happen to."""
+        if fault.kind in (Kind.SECOND_PROCESS, Kind.STOP, Kind.CTRL_C):
+            return self._person(fault)
+        if fault.kind in _TO_A_MACHINE:
+            return self._to_machine(fault)
+        self.fired[fault.kind] += 1
+        match fault.kind:
+            case Kind.CLOCK_FORWARD:
+                self.offset += timedelta(days=1)
+            case Kind.CLOCK_BACK:
+                self.offset -= timedelta(days=1)
+            case Kind.SUSPEND:
+                self.absent_seconds += fault.seconds
+                self.clock.sleep(fault.seconds)
+            case _:
+                self.until[fault.kind] = self.clock() + timedelta(seconds=fault.seconds)
+                if fault.kind is Kind.DISK_FULL_HERE:
+                    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+                    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        return True
+
+    def _free_disk(self) -> None:
+        self.until.pop(Kind.DISK_FULL_HERE, None)
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+    def _to_machine(self, fault: Fault) -> bool:
+        alive = self.cloud.alive()
+        if not alive:
+            return False
+        machine, now = alive[-1], self.clock()
+        is_spot = machine.request.offer.market is Market.SPOT
+        if fault.kind in (*_NOTICE_SECONDS, Kind.PRICE) and not is_spot:
+            return True
+        self.fired[fault.kind] += 1
+        job = self.site.started.get(machine.id)
+        match fault.kind:
+            case Kind.HOST_VANISHED:
+                self.site.unreachable.add(machine.id)
+            case Kind.HOST_FAILED:
+                machine.end(now, EndReason.FAILED)
+            case Kind.PRICE:
+                usd, worst = machine.request.offer.usd_per_hour, machine.request.offer.worst_usd_per_hour
+                prices = {"low": usd / 2, "high": (usd + worst) / 2, "worst": worst}
+                self.cloud.reprice(machine.id, prices[fault.how])
+            case Kind.DISK_FULL_THERE:
+                self.site.full_ids.add(machine.id)
+                if job is not None and not job.is_over(now):
+                    job.work = replace(job.work, steps=job.steps_done(now) + 1, outcome="failed")
+            case _:
+                notice = timedelta(seconds=_NOTICE_SECONDS[fault.kind])
+                machine.end_later(now + notice, EndReason.PREEMPTED)
+                machine.settle(now)
+                if notice and self.schedule.noticed and job is not None:
+                    job.notice_at = job.stop_at = now
+        return True
+
+    def _person(self, fault: Fault) -> bool:
+        if self.world is None:
+            return False
+        self.fired[fault.kind] += 1
+        if fault.kind is Kind.CTRL_C:
+            self._press()
+            return True
+        self.is_nested = True
+        try:
+            if fault.kind is Kind.STOP:
+                with suppress(KeyError, sqlite3.Error):
+                    self.world.ledger.ask_stop(self.run_id, fault.how)
+            else:
+                self._second(fault.how)
+        finally:
+            self.is_nested = False
+        return True
+
+    def _press(self) -> None:
+        """Ctrl-C turns `launch` and `launch stop` round; any other command only lets go."""
+        assert self.world is not None
+        if self.listens:
+            self.world.interrupt.ask()
+        else:
+            self.dead = True
+            raise Killed
+
+    def _second(self, how: str) -> None:
+        """Another command of the same person, from its beginning to its end, while the first one is in a call."""
+        clock = self.now
+        world = super().laptop()
+        with suppress(LaunchError, sqlite3.Error, KeyError, ProviderError, OSError):
+            do(how, world, self.run_id)
+        world.ledger.close()
+        self.now = clock
+
+    # What is said to a call
+
+    def _before(self, verb: str) -> None:
+        self.point(f"before {verb}")
+        if self.is_over:
+            return
+        nth = self.verbs[verb]
+        self.verbs[verb] += 1
+        if verb == "remote":
+            self._refuse_login(nth)
+            return
+        for fault in self._due(verb, nth):
+            self._lie(fault)
+        if Kind.API_DOWN in self.until:
+            self._answer(verb, Unreachable("no connection", code="unreachable"))
+        if Kind.CREDENTIALS_EXPIRED in self.until:
+            self._answer(verb, AuthFailed("the key has expired", code="ExpiredToken"))
+        for fault in self._due(verb, nth):
+            if fault.kind in BEFORE or fault.kind in (Kind.NO_CAPACITY, Kind.QUOTA):
+                self.fired[fault.kind] += 1
+                self._answer(verb, _error(fault, verb))
+
+    def _answer(self, verb: str, error: ProviderError) -> None:
+        if verb == "terminate":
+            self.deaf_seconds += 1
+        raise error
+
+    def _due(self, verb: str, nth: int) -> list[Fault]:
+        return [one for one in self.schedule.faults if one.verb == verb and one.nth <= nth < one.nth + one.times]
+
+    def _lie(self, fault: Fault) -> None:
+        lies = self.provider.lies
+        knob = _LIES.get(fault.kind)
+        if knob is not None:
+            setattr(lies, knob, 1)
+            self.fired[fault.kind] += 1
+
+    def _refuse_login(self, nth: int) -> None:
+        if Kind.WRONG_KEY in self.until:
+            raise HostKeyMismatch("another key")
+        if Kind.SSH_HANG in self.until:
+            self.clock.sleep(CALL_SECONDS)
+            raise RemoteUnreachable("nothing came for 60 s")
+        if Kind.SSH_DOWN in self.until:
+            raise RemoteUnreachable("no route to host")
+        for fault in self._due("remote", nth):
+            if fault.kind is Kind.SSH_DROP:
+                self.fired[fault.kind] += 1
+                raise RemoteUnreachable("connection reset")
+
+    def _after(self, verb: str) -> None:
+        if verb == "create":
+            self._born()
+        if verb == "terminate":
+            self.on_terminate()
+        self.point(f"after {verb}")
+        if self.is_over:
+            return
+        for fault in self._due(verb, self.verbs[verb] - 1):
+            if fault.kind is Kind.LOST_AFTER:
+                self.fired[fault.kind] += 1
+                raise Ambiguous("its answer got lost", code="timeout") if verb in ACTS else Unavailable("got lost")
+            if fault.kind is Kind.SSH_LOST_AFTER:
+                self.fired[fault.kind] += 1
+                raise RemoteUnreachable("connection reset")
+
+    def _born(self) -> None:
+        number = len(self.cloud.truth) - 1
+        machine: Machine = list(self.cloud.truth.values())[-1]
+        for fault in self.schedule.faults:
+            if fault.kind in SOMETIMES:
+                self.fired[fault.kind] += 1
+            if fault.kind in MACHINE_KINDS and fault.nth == number and machine.born_at == self.clock():
+                self._spoil(machine, fault)
+
+    def _spoil(self, machine: Machine, fault: Fault) -> None:
+        if fault.kind is Kind.DIES_PENDING:
+            machine.dies_in_pending = EndReason.NO_CAPACITY
+        elif self.schedule.guarded:
+            machine.guard_seconds = None
+            self.site.unarmed_ids.add(machine.id)
+        self.fired[fault.kind] += 1
+
+    def open_first(self, world: World) -> Run:
+        """The run, as it was agreed to; its keys lie there already, since making them takes a process of its own."""
+        day = self.schedule
+        run = self.open_run(
+            world, budget=day.budget_usd, deadline_seconds=day.deadline_seconds,
+            wait_capacity_seconds=day.wait_capacity_seconds,
+        )  # fmt: skip
+        shutil.copytree(keys_folder(), world.run_folder(run.id) / "keys")
+        if day.seed % REPORT_EVERY:
+            (world.run_folder(run.id) / "settings.json").unlink()
+        self.disk.all_is_safe()
+        return run
+
+    def truth_usd(self) -> Decimal:
+        """What the cloud bills, by itself: machines, disks, addresses, and what left its network."""
+        egress = sum(
+            (machine.request.offer.fees.egress_usd_per_gib * self.site.sent_by[machine.id] for machine in
+             self.cloud.machines()), Decimal(0),
+        )  # fmt: skip
+        return self.cloud.billed_usd() + egress / 2**30
+
+
+class StormLedger(DyingLedger):
+    """Tells when it says that a run's machines are gone."""
+
+    def __init__(self, path: Path, point: Callable[[str], None], writes: tuple[str, ...]) -> None:
+        super().__init__(path, point, writes)
+        self.on_terminated: Callable[[], None] = lambda: None
+        inner = self.advance
+
+        def advance(run: Run, state: State, now: datetime) -> None:
+            if state is State.TERMINATED:
+                self.on_terminated()
+            inner(run, state, now)
+
+        self.advance = advance  # type: ignore[method-assign]  # the wrapped one of `DyingLedger` is an attribute, too
+
+
+def do(how: str, world: World, run_id: str) -> object:
+    """One command line of a person, after what every command does first."""
+    if how == "reap":
+        return recover.reap(world)
+    recover.settle_open(world)
+    if how == "settle" or not any(one.id == run_id for one in world.ledger.runs()):
+        return None
+    if how.startswith("stop"):
+        return recover.stop(run_id, world, now=how == "stop now")
+    return flow.attach(run_id, world)
+
+
+_NOTICE_SECONDS = {Kind.RECLAIM: 0.0, Kind.RECLAIM_30: 30.0, Kind.RECLAIM_120: 120.0}
+_TO_A_MACHINE = (*_NOTICE_SECONDS, Kind.HOST_VANISHED, Kind.HOST_FAILED, Kind.PRICE, Kind.DISK_FULL_THERE)
+_LIES = {
+    Kind.STALE_LIST: "stale_lists", Kind.LIST_GAP: "list_gaps", Kind.DEAF_TERMINATE: "deaf_terminates",
+    Kind.ODD_STATE: "odd_states",
+}  # fmt: skip
+
+
+def _error(fault: Fault, verb: str) -> ProviderError:
+    match fault.kind:
+        case Kind.THROTTLED | Kind.THROTTLED_WAIT:
+            return Throttled("too many requests", code="429", wait_seconds=fault.seconds)
+        case Kind.UNREACHABLE:
+            return Unreachable("no connection", code="unreachable")
+        case Kind.CONTRACT_BROKEN:
+            return ContractBroken("no such field", code="shape")
+        case Kind.UNAUTHORISED:
+            return AuthFailed("no such key", code="401")
+        case Kind.NO_CAPACITY:
+            return NoCapacity("none left", code="InsufficientInstanceCapacity")
+        case Kind.QUOTA:
+            return QuotaExceeded("0 of 4 allowed", code="VcpuLimitExceeded")
+        case _:
+            words = "no usable answer"
+            return Ambiguous(words, code="500") if verb in ACTS else Unavailable(words, code="500")
+
+
+def _offers(day: Schedule) -> tuple[Offer, ...]:
+    billing = Billing(granularity_seconds=day.granularity_seconds, minimum_seconds=day.minimum_seconds)
+    markets = (Market.SPOT, Market.SPOT, Market.ON_DEMAND) if day.spot else (Market.ON_DEMAND,) * 3
+    rows = zip(("f1.small", "f1.small", "f1.large"), ("0.50", "0.55", "0.80"), ("a", "b", "a"), markets, strict=True)
+    return tuple(
+        replace(fake_offer(name, usd=usd, zone=f"north-1{zone}", market=market), billing=billing, guarded=day.guarded)
+        for name, usd, zone, market in rows
+    )
+
+
+def _traits(day: Schedule) -> Traits:
+    billing = Billing(granularity_seconds=day.granularity_seconds, minimum_seconds=day.minimum_seconds)
+    return replace(
+        fake_traits(guarded=day.guarded, idempotent_create=day.idempotent), billing=billing,
+        guard_delay_seconds=day.guard_delay_seconds, settle_seconds=day.settle_seconds,
+        notice="imds" if day.noticed else "",
+    )  # fmt: skip
+
+
+@cache
+def keys_folder() -> Path:
+    """A set of keys, made once for all schedules of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="soak-keys-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    keys.make(folder / "keys")
+    return folder / "keys"

@@ -1,0 +1,112 @@
+"""The one table: schedules, faults that fired by kind, breaches, how much of the budgets was billed, wall time."""
+
+import subprocess
+import time
+from bisect import insort
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.soak.play import Played
+from tests.soak.schedule import Kind
+
+KEPT_SHARES = 2000
+"""The largest ones are enough for the 99.9th percentile of up to two million schedules."""
+
+
+@dataclass
+class Tally:
+    """What many schedules came to."""
+
+    first: int = 0
+    schedules: int = 0
+    with_machine: int = 0
+    fired: Counter[Kind] = field(default_factory=Counter)
+    rules: Counter[str] = field(default_factory=Counter)
+    seeds: list[int] = field(default_factory=list)
+    examples: dict[str, str] = field(default_factory=dict)
+    shares: list[float] = field(default_factory=list)
+    points: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def breaches(self) -> int:
+        """How often a promise was broken."""
+        return sum(self.rules.values())
+
+    def count(self, played: Played) -> None:
+        """One more schedule."""
+        self.schedules += 1
+        self.with_machine += bool(played.machines)
+        self.points += played.points
+        self.fired.update(kind for kind, times in played.fired.items() if times)
+        if played.is_bound:
+            self._keep(played.share)
+        for breach in played.breaches:
+            self.rules[breach.rule] += 1
+            self.examples.setdefault(breach.rule, f"seed {played.seed}: {breach.text}")
+        self.seeds += [played.seed] if played.breaches else []
+
+    def add(self, other: "Tally") -> None:
+        """What another process counted."""
+        self.schedules += other.schedules
+        self.with_machine += other.with_machine
+        self.points += other.points
+        self.fired += other.fired
+        self.rules += other.rules
+        self.seeds += other.seeds
+        self.examples = {**other.examples, **self.examples}
+        for share in other.shares:
+            self._keep(share)
+
+    def _keep(self, share: float) -> None:
+        insort(self.shares, share)
+        del self.shares[:-KEPT_SHARES]
+
+    def text(self) -> str:
+        """As Markdown."""
+        wall = time.monotonic() - self.began
+        seeds = f"{self.first} to {self.first + self.schedules - 1}"
+        rows = [
+            ("schedules", f"{self.schedules:,} (seeds {seeds}), {self.with_machine:,} with a machine"),
+            ("places to die", f"{self.points:,} writes, calls and sleeps"),
+            ("faults that fired", f"{self.fired.total():,} of {len(self.fired)} kinds"),
+            ("breaches", _rules(self.rules)),
+            ("spent / budget", f"maximum {self._share(0):.4f}, p99.9 {self._share(self.schedules // 1000):.4f}"),
+            ("wall time", f"{wall:.0f} s, {1000 * wall / max(1, self.schedules):.1f} ms a schedule"),
+            ("commit", f"{commit()}, {datetime.now(UTC):%Y-%m-%d}"),
+        ]
+        kinds = [(f"  {kind}", f"{self.fired[kind]:,}") for kind in Kind]
+        examples = [(f"  {rule}", text) for rule, text in sorted(self.examples.items())]
+        lines = [*rows[:3], *kinds, rows[3], *examples, *rows[4:]]
+        return "\n".join(f"| {name:<26} | {text} |" for name, text in [("what", "how much"), ("---", "---"), *lines])
+
+    def _share(self, below: int) -> float:
+        """The largest share but so many."""
+        return self.shares[-1 - below] if below < len(self.shares) else 0.0
+
+
+def tally(days: Iterable[Played], first: int = 0) -> Tally:
+    """Count them all."""
+    found = Tally(first=first)
+    for day in days:
+        found.count(day)
+    return found
+
+
+def _rules(rules: Counter[str]) -> str:
+    return ", ".join(f"{rule}: {count}" for rule, count in sorted(rules.items())) or "0"
+
+
+def commit() -> str:
+    """What was tested; with a mark where the tree has changes."""
+    told = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    return told.stdout.strip() or "unknown"
