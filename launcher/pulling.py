@@ -1,19 +1,20 @@
 """Bringing things home: checkpoints while the job runs, results at its end, verified before the machine may go."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import chain, repeat
 from pathlib import Path
 
 from launcher import books
 from launcher.boot import connect, guest_of
 from launcher.events import Pulled, Warned
-from launcher.guest import Guest, GuestGone
+from launcher.guest import Guest, GuestError, GuestGone
 from launcher.host_keys import stranger
 from launcher.interrupt import Interrupted
 from launcher.landing import NoRoom, PullError
 from launcher.price import current_plan
 from launcher.pull import CHECKPOINT_CAPS, Caps, pull, result_caps
 from launcher.pull import Pulled as Haul
-from launcher.remote import HostKeyMismatch, RemoteError
+from launcher.remote import CommandFailed, HostKeyMismatch, RemoteError
 from launcher.run import Ending, Outcome, Run, State
 from launcher.sight import look
 from launcher.small_files import SmallFiles
@@ -22,28 +23,43 @@ from launcher.world import World
 from providers.base import OVER
 
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0)
+LATER_SECONDS = 30.0
+PATIENCE_SECONDS = 3600.0
+"""How long results are waited for while their machine is there, and the line to it, or room on this disk, is not
+(assumed): what made them was paid for. The budget may end it sooner."""
 KEPT_CHECKPOINTS = 2
 NOT_PULLED = "not-pulled"
 """The code of an ending whose results stayed on the machine, all or in part."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """What kept the results from coming home, and whether it may pass by itself."""
+
+    text: str
+    may_pass: bool = False
+
+
 def pull_results(run: Run, world: World) -> None:
-    """Fetch and verify the results, then end; tried again for as long as the budget's reserve for it lasts."""
+    """Fetch and verify the results, then end; where only a line or a disk is in the way that is waited for, if paid."""
     ending, instance = run.ending, run.attempt.instance
     if ending is None or instance is None:
         raise ValueError(f"{run.id} has nothing to pull")
     began, limit = world.now(), _pull_seconds(run, world)
     try:
-        for wait in (*RETRY_SECONDS, None):
+        for wait in chain(RETRY_SECONDS, repeat(LATER_SECONDS)):
             trouble = _tried_where_it_is(run, world)
-            if not trouble:
+            if trouble is None:
                 raise Ended(ending)
-            if wait is None or (world.now() - began).total_seconds() + wait > limit:
-                raise Ended(_without_results(ending, trouble))
+            tried_seconds = (world.now() - began).total_seconds()
+            is_paid = wait in RETRY_SECONDS and tried_seconds + wait <= limit  # by what is set aside for a pull
+            if not is_paid and not _may_wait(run, trouble, tried_seconds, wait, world):
+                raise Ended(_without_results(ending, trouble.text))
+            _tell_waiting(run, trouble, wait, world)
             _wait(wait, world)
             seen = look(run, world, world.provider(run.attempt.offer.provider).traits.look_seconds)
             if seen is not None and seen.state in OVER:
-                raise Ended(_gone_with_results(ending, f"{trouble}; the machine has ended"))
+                raise Ended(_gone_with_results(ending, f"{trouble.text}; the machine has ended"))
     except GuestGone as error:
         raise Ended(_gone_with_results(ending, str(error))) from error
     except HostKeyMismatch as error:
@@ -52,11 +68,31 @@ def pull_results(run: Run, world: World) -> None:
         run.attempt.phases["pull"] = (world.now() - began).total_seconds()
 
 
-def _tried_where_it_is(run: Run, world: World) -> str:
+def _may_wait(run: Run, trouble: Trouble, tried_seconds: float, wait: float, world: World) -> bool:
+    """Whether they are worth it, it may pass, nobody gave them up, and the end is still paid for after the wait."""
+    is_whole = run.ending is not None and run.ending.outcome is Outcome.SUCCEEDED
+    if not (is_whole and trouble.may_pass) or tried_seconds > PATIENCE_SECONDS:
+        return False
+    if world.ledger.stop_asked(run.id) == "now":
+        return False
+    now_cap = books.cap(run, run.attempt.choice, current_plan(run, world), world)
+    ending_seconds = now_cap.reserve.pull_seconds + now_cap.reserve.teardown_seconds
+    return now_cap.lease_seconds > ending_seconds + wait
+
+
+def _tell_waiting(run: Run, trouble: Trouble, wait: float, world: World) -> None:
+    """Once, where the short tries are over."""
+    if wait != RETRY_SECONDS[-1] or not trouble.may_pass:
+        return
+    text = f"the results are not home yet ({trouble.text}); trying on within the budget; launch stop --now gives up"
+    world.console.tell(Warned(run=run.id, at=world.now(), code="pull", text=text))
+
+
+def _tried_where_it_is(run: Run, world: World) -> Trouble | None:
     """One try at the machine's address as it was last shown; what stood in its way."""
     instance = run.attempt.instance
     if instance is None or instance.access is None:
-        return "the machine has no address"
+        return Trouble(text="the machine has no address", may_pass=True)
     remote = connect(run, instance, world)
     try:
         return _try_pull(run, guest_of(run, remote), world)
@@ -106,8 +142,8 @@ def _haul(run: Run, guest: Guest, caps: Caps, world: World, *, under: str, into:
         _count(run, guest.received_bytes - before, world)
 
 
-def _try_pull(run: Run, guest: Guest, world: World) -> str:
-    """One try; what stood in its way, "" when everything is home."""
+def _try_pull(run: Run, guest: Guest, world: World) -> Trouble | None:
+    """One try; what stood in its way, None when everything is home."""
     try:
         workload = current_plan(run, world).workload
         caps = result_caps(workload.result_gib, workload.merged_gib)
@@ -115,13 +151,13 @@ def _try_pull(run: Run, guest: Guest, world: World) -> str:
     except (HostKeyMismatch, GuestGone):
         raise
     except NoRoom as error:
-        return f"no room on this disk: {error}"
+        return Trouble(text=f"no room on this disk: {error}", may_pass=True)
     except (RemoteError, PullError) as error:
-        return str(error)
+        return Trouble(text=str(error), may_pass=not isinstance(error, GuestError | CommandFailed))
     if not haul.files and run.ending is not None and run.ending.outcome is Outcome.SUCCEEDED:
-        return "the machine has none"
+        return Trouble(text="the machine has none")
     if not haul.verified:
-        return f"not all files came home whole: {'; '.join(haul.refused[:3])}"
+        return Trouble(text=f"not all files came home whole: {'; '.join(haul.refused[:3])}")
     world.console.tell(
         Pulled(
             run=run.id,
@@ -133,7 +169,7 @@ def _try_pull(run: Run, guest: Guest, world: World) -> str:
             refused=haul.refused,
         )
     )
-    return ""
+    return None
 
 
 def _count(run: Run, size_bytes: int, world: World) -> None:
