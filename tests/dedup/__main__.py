@@ -16,7 +16,7 @@ from tests.dedup.made import Made, labelled, made, templated
 RESULT = Path(__file__).with_name("result.md")
 ROWS, UNSEEN_ROWS, LABEL_ROWS, TEMPLATED, LABELLED = 5000, 2100, 1000, 800, 600
 GRID = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-RECALL_WANTED = 0.92
+RECALL_WANTED = 0.91
 """Of the domains on which the threshold is chosen: the bar of .90 and a margin."""
 
 

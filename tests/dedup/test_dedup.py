@@ -16,7 +16,7 @@ PRECISION, RECALL = 0.95, 0.90
 
 @pytest.mark.parametrize("half", ["chosen", "judged", "unseen"])
 def test_repeats_are_found_and_other_facts_are_kept(half: str) -> None:
-    rows = made(half, 1000)
+    rows = made(half, 1500)
     found = score(rows, ours(rows, static()))
     assert found.precision >= PRECISION
     assert found.recall >= RECALL

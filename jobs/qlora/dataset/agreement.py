@@ -130,6 +130,24 @@ def is_json(target: str) -> bool:
     return canonical(target)[:1] in ("{", "[")
 
 
+SIGNS = re.compile(r"[<>=+]+|!=")
+"""Signs that turn the meaning of code, of a formula, of a query."""
+FULL_NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+(?: [A-Z][a-z]+)+")
+"""A first and a last name inside a sentence: two nouns of German or two words of SQL hardly ever stand so."""
+STEM = 4
+"""Letters that forms of a word share (assumed)."""
+OPERATORS = re.compile(r"[-<>=+*/%^|&~]")
+ARROW = re.compile(r"-+>|=+>|<-+")
+NEGATIONS = frozenset(
+    ["not", "no", "never", "none", "nothing", "nobody", "neither", "nor", "without", "cannot", "unless"]
+)
+PRONOUNS = frozenset(["i", "my", "me", "we", "our", "us", "you", "your"])
+"""Small words in a question; in an answer they are a part of what it says: "we are tired" is no "they are tired"."""
+UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
+"""Thai, Kana and Han, which write no spaces: there words, and so names and slips, cannot be told apart."""
+_SPELLED = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+DIGITS = {word: str(number) for number, word in enumerate(_SPELLED, 2)}
+"""Numbers that are mostly written as words; "one" is mostly none."""
 PRICED = re.compile(r"(\d[\d.,]*)\s?[A-Z]{2,4}\b")
 """A number and a unit in capitals, as in 935 EUR or 16 GB: that is no name either."""
 UNITS = frozenset(["celsius", "fahrenheit", "kelvin", "euro", "euros", "dollar", "dollars"])
@@ -149,7 +167,8 @@ class Said:
         """Its words, folded."""
         found = WORD.findall(unicodedata.normalize("NFKC", self.text))
         # Interned, since a word stands in thousands of rows: of 50,000 rows this is 400 MB.
-        return tuple(sys.intern(word.casefold().removesuffix("'s").removesuffix("’s")) for word in found)
+        bare = (word.casefold().removesuffix("'s").removesuffix("’s") for word in found)
+        return tuple(sys.intern(DIGITS.get(word, word)) for word in bare)
 
     @property
     def content(self) -> frozenset[str]:
@@ -158,10 +177,21 @@ class Said:
 
     @cached_property
     def numbers(self) -> frozenset[str]:
-        """Numbers and codes in it: 1,200 as 1200, 3rd as 3, XJ-40 by its parts."""
+        """Numbers and codes in it: 1,200 as 1200, 3rd and three as 3, XJ-40 by its parts."""
         text = unicodedata.normalize("NFKC", self.text)
         plain = {re.sub(r",(?=\d{3}(?:\D|$))", "", found).lstrip("0") or "0" for found in NUMBER.findall(text)}
-        return frozenset(plain | {code.casefold() for code in CODE.findall(text)})
+        spelled = {DIGITS[word] for word in map(str.casefold, WORD.findall(text)) if word in DIGITS}
+        return frozenset(plain | spelled | {code.casefold() for code in CODE.findall(text)})
+
+    @cached_property
+    def signs(self) -> tuple[str, ...]:
+        """Its signs that carry a value, in order."""
+        return tuple(SIGNS.findall(ARROW.sub(" ", self.text)))
+
+    @property
+    def full_names(self) -> frozenset[str]:
+        """Names of people and places in two words and more."""
+        return frozenset(FULL_NAME.findall(self.text))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -226,8 +256,48 @@ def capitals(text: str) -> list[str]:
 
 
 def same_facts(one: Said, two: Said) -> bool:
-    """The same numbers and codes in both, and each name of the one said in the other too, but for a slip."""
-    return one.numbers == two.numbers and named_in(one, two) and named_in(two, one)
+    """The same numbers, codes and signs in both, and each name of the one said in the other too, but for a slip.
+
+    Where the words are the same, their names and numbers also have to come in the same order.
+    """
+    if one.numbers != two.numbers or one.signs != two.signs or not (named_in(one, two) and named_in(two, one)):
+        return False
+    marks = {*one.names, *two.names, *one.numbers}
+    return one.content != two.content or one.ordered(marks) == two.ordered(marks)
+
+
+def differ_harmlessly(answers: tuple[Said, Said], asked: tuple[Said, Said]) -> bool:
+    """Whether one of two answers holds all that the other says, but for words of the questions, with the same signs.
+
+    Never where they write no spaces, or one says no and the other does not, or the same words come in another order,
+    or each holds what its own question alone asks about: SELECT price for the price, SELECT total for the total.
+    """
+    one, two = answers
+    if not same_sense(one, two) or UNSPACED.search(one.text + two.text):
+        return False
+    first, second = ([word for word in said.words if word in PRONOUNS or word not in SMALL] for said in answers)
+    left, right = {*first} - {*second}, {*second} - {*first}
+    if not left and not right:
+        return first == second and OPERATORS.findall(one.text) == OPERATORS.findall(two.text)
+    own, other = {*asked[0].words}, {*asked[1].words}
+    if not _same_stems(left & own - other, right & other - own):
+        return False
+    return not left - own - other or not right - own - other
+
+
+def _same_stems(one: Set[str], two: Set[str]) -> bool:
+    """Whether either is empty, or they are forms of the same words: founded, founder."""
+    return not one or not two or {word[:STEM] for word in one} == {word[:STEM] for word in two}
+
+
+def same_sense(one: Said, two: Said) -> bool:
+    """The same signs, and no as often."""
+    return one.signs == two.signs and negations(one) == negations(two)
+
+
+def negations(said: Said) -> int:
+    """How often it says no."""
+    return sum(word in NEGATIONS or word.endswith(("n't", "n’t")) for word in said.words)
 
 
 def named_in(one: Said, two: Said) -> bool:

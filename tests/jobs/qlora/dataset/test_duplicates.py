@@ -1,5 +1,7 @@
 """Repeats: exactly, and by what is asked and answered."""
 
+import pytest
+
 from jobs.qlora.dataset.duplicates import label_like, without_exact, without_near
 from jobs.qlora.dataset.report import Place
 from tests.dedup.judge import rows_of
@@ -58,6 +60,65 @@ def test_equal_answers_to_questions_with_another_number_or_name_stay() -> None:
     assert lines(without_near(asked, "train", static()).kept) == [1, 2, 3, 4]
 
 
+ALIKE = {
+    "a negation": (
+        ("Summarise: the Supplier shall assign this Agreement.", "The supplier must assign this Agreement."),
+        ("Summarise: the Supplier shall not assign this Agreement.", "The supplier must not assign this Agreement."),
+    ),
+    "a comparison in a query": (
+        ("Show all orders whose total is more than 10.", "SELECT * FROM orders WHERE total > 10;"),
+        ("Show all orders whose total is less than 10.", "SELECT * FROM orders WHERE total < 10;"),
+    ),
+    "a column that only the question names": (
+        ("Show the price of all orders.", "SELECT price FROM orders;"),
+        ("Show the total of all orders.", "SELECT total FROM orders;"),
+    ),
+    "an operator in code": (
+        ("Write a function that multiplies a and b.", "def both(a, b): return a * b"),
+        ("Write a function that divides a and b.", "def both(a, b): return a / b"),
+    ),
+    "a translation": (
+        ("Translate to German: the cat sleeps", "die Katze schläft"),
+        ("Translate to German: the cat eats", "die Katze frisst"),
+    ),
+    "a small word that is the point": (
+        ("Translate to English: sie sind müde", "they are tired"),
+        ("Translate to English: wir sind müde", "we are tired"),
+    ),
+    "numbers in words that change places": (
+        ("A train goes two hours at three miles per hour, how far?", "It goes 6 miles."),
+        ("A train goes three hours at two miles per hour, how far?", "It goes 6 miles."),
+    ),
+    "what is asked in Chinese": (
+        ("如何更改邮箱？", "打开设置，选择账户，然后修改邮箱。"),
+        ("如何更改手机号？", "打开设置，选择账户，然后修改手机号。"),
+    ),
+    "a complaint with a stock answer": (
+        ("My parcel is broken.", "I'm sorry to hear that. Could you give me your order number?"),
+        ("My parcel got lost somewhere.", "I'm sorry to hear that. Could you give me your order number?"),
+    ),
+    "code that is explained": (
+        ("Explain the code:\nif y >= 3:\n    return x + 1", "It compares y and then returns one of the values."),
+        ("Explain the code:\nif y > 3:\n    return x - 1", "It compares y and then returns one of the values."),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ALIKE)
+def test_rows_that_look_alike_and_say_different_things_stay(what: str) -> None:
+    # In company: names are words that the other rows write with a capital too.
+    others = rows(("Who wrote the Agreement?", "It was the Supplier."), ("Wie heißt die Katze?", "Sie heißt Mia."))
+    assert len(without_near([*others, *rows(*ALIKE[what])], "train", static()).kept) == 4
+
+
+def test_the_same_query_asked_twice_goes() -> None:
+    same = rows(
+        ("What is the mean price of all orders?", "SELECT AVG(price) FROM orders;"),
+        ("What is the average price of all orders?", "SELECT AVG(price) FROM orders;"),
+    )
+    assert lines(without_near(same, "train", static()).kept) == [1]
+
+
 def test_two_lists_of_tips_on_two_subjects_stay() -> None:
     tips = rows(
         (
@@ -84,7 +145,7 @@ def test_a_shared_passage_does_not_make_two_questions_one() -> None:
 
 
 def test_a_chain_keeps_what_is_not_close_to_a_kept_row() -> None:
-    target = "The very same long answer to all of them."
+    target = "The very same long answer to all of them, under 4711."
     texts = ("first way", "second way", "third way")
     along = Placed({"first way": (1, 0), "second way": (0.94, 0.34), "third way": (0.77, 0.64), target: (1, 0)})
     found = without_near(rows(*((text, target) for text in texts)), "train", along)
