@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from jobs.qlora.fields import Counts, as_json, counted, invented, missing, same_shape, structure
-from jobs.qlora.labels import confusion
+from jobs.qlora.labels import confusion, label
 from jobs.results.items import Item
 from jobs.results.summary import Confusion, FieldScore, JsonHealth
 
@@ -58,11 +58,10 @@ def _field(name: str, counts: Counts, wanted: int) -> FieldScore:
 
 def confused(items: Sequence[Item]) -> Confusion | None:
     """Which label was answered for which; None without items, or with more labels than anybody could read."""
-    if not items:
+    # Counted before: the table of 20,000 labels would fill the memory.
+    if not 0 < len({label(item.wanted) for item in items}) <= MOST_LABELS:
         return None
     found = confusion((item.answer, item.wanted) for item in items)
-    if len(found.labels) > MOST_LABELS:
-        return None
     return Confusion(
         labels=tuple(name[:MOST_SIGNS] for name in found.labels),
         counts=found.counts,

@@ -109,3 +109,4 @@ def test_texts_are_no_labels_and_fill_no_memory() -> None:
     texts = [f"text {at}" for at in range(5000)]
     assert measure(KINDS["macro_f1"], arm("tuned", texts, texts)) is None
     assert measured("accuracy", arm("tuned", texts, texts)).figure.value == 1.0
+    assert confused(arm("tuned", texts, texts).items) is None
