@@ -166,20 +166,23 @@ class Client:
         days. So the call has a thread of its own, which is left to itself when it is late, and ends with the process.
         """
         limit = self._seconds or ANSWER_SECONDS + SECONDS_PER_TOKEN * request.max_tokens
-        found: queue.SimpleQueue[tuple[int, bytes, Mapping[str, str]] | BaseException] = queue.SimpleQueue()
+        found: queue.SimpleQueue[tuple[int, bytes, Mapping[str, str]] | Exception] = queue.SimpleQueue()
 
         def call() -> None:
             try:
                 found.put(self._exchanged(body, limit))
-            except BaseException as error:  # raised again by the thread that waits for it
+            except (EndpointError, OSError, ValueError) as error:
                 found.put(error)
+            except BaseException:
+                found.put(RuntimeError("a bug of ours; its traceback stands above"))
+                raise
 
         threading.Thread(target=call, daemon=True).start()
         try:
             one = found.get(timeout=limit)
         except queue.Empty:
             raise self._too_late(limit) from None
-        if isinstance(one, BaseException):
+        if isinstance(one, Exception):
             raise one
         return one
 
