@@ -1,7 +1,8 @@
 """The model's own chat template, rendered here as transformers renders it on the machine: jinja2 alone, sandboxed."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,6 +18,11 @@ NAMED_TOKENS = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "p
 """What transformers hands to a template by name (`special_tokens_map` of its tokenizers)."""
 MOST_REPEATED = 1_000_000
 """Characters that a template may make by multiplying a text: it is a stranger's program."""
+
+MOST_STEPS = 300_000
+"""Turns of loops and calls in one rendering: a conversation of a thousand turns takes some ten thousand."""
+MOST_SECONDS = 5.0
+"""Of one rendering, looked at in loops and calls; a sound template takes milliseconds (assumed)."""
 
 ReadFile = Callable[[str], bytes | None]
 """A file of the model by its name; None where it has none."""
@@ -39,6 +45,7 @@ class ChatTemplate:
         import jinja2  # start-up time
 
         try:
+            self._compiled.environment.start()  # type: ignore[attr-defined] # our own, `_environment`
             return self._compiled.render(
                 messages=list(turns),
                 tools=None,
@@ -48,7 +55,15 @@ class ChatTemplate:
             )
         except jinja2.TemplateError as refused:
             raise TemplateRefused(refused.message or type(refused).__name__) from refused
-        except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError) as broken:
+        except (
+            TypeError,
+            ValueError,
+            LookupError,
+            ArithmeticError,
+            AttributeError,
+            RecursionError,
+            MemoryError,
+        ) as broken:
             raise TemplateRefused(f"{type(broken).__name__}: {broken}") from broken
 
     def rendered(self, pair: Pair) -> tuple[str, str]:
@@ -119,10 +134,9 @@ def _json(content: bytes | None) -> dict[str, Any]:
 
 def _environment() -> Any:
     """Set up as `_compile_jinja_template` of transformers 5.23 does, with what a template may use: no more, no less."""
-    from jinja2 import nodes  # start-up time, and the next three
-    from jinja2.exceptions import SecurityError, TemplateError
+    from jinja2 import nodes  # start-up time, and the next two
+    from jinja2.exceptions import TemplateError
     from jinja2.ext import Extension, loopcontrols
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Generation(Extension):
         """`{% generation %}` marks what the assistant says; here it is its text and nothing else."""
@@ -137,10 +151,54 @@ def _environment() -> Any:
         def _said(self, caller: Callable[[], str]) -> str:
             return caller()
 
+    def raise_exception(message: str) -> None:
+        raise TemplateError(message)
+
+    environment = _bounded()(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
+    environment.filters["stepped"] = environment.stepped
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = raise_exception
+    environment.globals["strftime_now"] = lambda form: datetime.now(UTC).astimezone().strftime(form)
+    return environment
+
+
+def _bounded() -> Any:
+    """The sandbox, with an end to everything."""
+    from jinja2 import nodes  # start-up time, and the next two
+    from jinja2.exceptions import SecurityError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
     class Bounded(ImmutableSandboxedEnvironment):
-        """A text is not multiplied without end, nor a number raised."""
+        """A text is not multiplied without end, nor a number raised; loops and calls come to an end."""
 
         intercepted_binops = frozenset({"*", "**"})
+        steps, until = 0, 0.0
+
+        def start(self) -> None:
+            """Begin to count, for one rendering."""
+            self.steps, self.until = 0, time.monotonic() + MOST_SECONDS
+
+        def step(self) -> None:
+            self.steps += 1
+            if self.steps > MOST_STEPS or (self.steps % 100 == 0 and time.monotonic() > self.until):
+                raise SecurityError("the template does not come to an end")
+
+        def stepped(self, values: Iterable[Any]) -> Iterator[Any]:
+            for value in values:
+                self.step()
+                yield value
+
+        def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+            """Every loop goes over its values one by one, through `stepped`."""
+            tree = super()._parse(source, name, filename)
+            for loop in tree.find_all(nodes.For):
+                if not loop.recursive:
+                    loop.iter = nodes.Filter(loop.iter, "stepped", [], [], None, None, lineno=loop.lineno)
+            return tree
+
+        def call(self, context: Any, obj: Any, /, *args: Any, **named: Any) -> Any:
+            self.step()
+            return super().call(context, obj, *args, **named)
 
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
             numbers = all(isinstance(one, int | float) for one in (left, right))
@@ -148,14 +206,7 @@ def _environment() -> Any:
                 raise SecurityError(f"the template goes too far with {operator}")
             return super().call_binop(context, operator, left, right)
 
-    def raise_exception(message: str) -> None:
-        raise TemplateError(message)
-
-    environment = Bounded(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = raise_exception
-    environment.globals["strftime_now"] = lambda form: datetime.now(UTC).astimezone().strftime(form)
-    return environment
+    return Bounded
 
 
 def _repeats(left: object, right: object) -> int:

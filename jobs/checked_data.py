@@ -117,7 +117,7 @@ def _too_long(train: Examined, longest: int) -> list[Fault]:
             count=count,
             reason=f"longer than max_length {longest:,} tokens ({share} of the answers; above 5 % the job is refused)",
             effect="stops" if stops else "left out",
-            examples=train.longest,
+            examples=tuple(one for one in train.longest if int(one.detail.split()[0].replace(",", "")) > longest),
         )
     ]
 

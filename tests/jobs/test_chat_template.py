@@ -133,11 +133,20 @@ def test_a_template_refuses_in_its_own_words() -> None:
         "{{ 10 ** 10000000 }}",
         "{{ messages.__init__.__globals__ }}",
         "{% for i in range(10000000) %}{% endfor %}",
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{% macro f(n) %}{% if n %}" + "{{ f(n - 1) }}" * 300 + "{% endif %}{% endmacro %}{{ f(20) }}",
     ],
 )
 def test_a_template_is_a_strangers_program_and_gets_nowhere(hostile: str) -> None:
     with pytest.raises(TemplateRefused):
         ours(hostile).render([{"role": "user", "content": "a"}])
+
+
+def test_a_loop_knows_its_place_though_its_turns_are_counted() -> None:
+    template = ours("{% for one in messages %}{{ loop.index }} of {{ loop.length }}{{ '.' if loop.last }} {% endfor %}")
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    for _ in range(3):
+        assert template.render(turns) == "1 of 2 2 of 2. "
 
 
 def test_the_template_is_looked_for_where_transformers_looks() -> None:

@@ -166,7 +166,10 @@ def _take_out_leaks(work: Work) -> None:
         train = work.read["train"].named
         raise DataError(
             f"{train.path}: no row is left to train on: all of them also stand in validation or test",
-            "bring training rows that ask something else, or have the test rows held out: --set data.split.test=0.1",
+            "bring training rows that ask something else, or have the test rows held out: --set data.test=null "
+            "--set data.split.test=0.1"
+            if "test" in work.read
+            else "the rows ask too few different things, and no split can change that: bring rows that ask others",
         )
 
 

@@ -16,6 +16,8 @@ from .rows import DataError
 DELIMITERS = ",;\t"
 LONGEST_NAME = 200
 """Characters of a column's name; what is longer is a row, not a head (assumed)."""
+_SEP = re.compile(r"(?i:sep)=([,;\t]?),?")
+"""Excel's own first line, which says the delimiter; read as a row of it, the sign itself is gone."""
 _ESCAPED = re.compile("[\udc80-\udcff]")
 """What a byte that is no UTF-8 becomes on reading (PEP 383)."""
 
@@ -61,6 +63,8 @@ def csv_records(path: Path) -> Iterator[Record]:
                 break
             if not any(one.strip() for one in fields):
                 continue
+            if not names and _SEP.fullmatch(",".join(fields)):
+                continue
             if not names:
                 names = _head(path, begins, fields)
                 continue
@@ -73,7 +77,9 @@ def csv_records(path: Path) -> Iterator[Record]:
 def _delimiter(path: Path) -> str:
     """Whichever of comma, semicolon and tab makes the most columns of the first line."""
     with readable(path) as file:
-        first = file.readline(MOST_LINE_BYTES).decode("utf-8", "replace")
+        first = file.readline(MOST_LINE_BYTES).removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")
+    if said := _SEP.fullmatch(first.strip()):
+        return said[1] or DELIMITERS[0]
     return max(DELIMITERS, key=first.count)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -15,7 +16,7 @@ from .records import Bad, Record
 from .report import Fault, Source
 from .rows import DataError, Row
 from .shapes import KEYS, BadRow, Shaper, found, shape_of, unknown_shape
-from .sources import opened
+from .sources import opened, to_utf8
 
 DECIDED_ON = 20
 """Records, the first of which with a known shape decides for the whole file (assumed: a few may be broken)."""
@@ -171,7 +172,11 @@ def _stops(unreadable: Sequence[DataError], broken: Sequence[Read], wanted: Want
 
 def _mend(broken: Sequence[Read], wanted: Wanted) -> str:
     if wanted.drop:
-        return "look at one row: head -n 1 " + str(broken[0].named.path)
+        return "look at one row: " + shlex.join(["head", "-n", "1", str(broken[0].named.path)])
+    for read in broken:
+        coded = sum(fault.count for fault in read.faults if fault.code == "not-utf8")
+        if coded > MOST_LEFT_OUT * read.bad and read.source.format != "parquet":
+            return to_utf8(read.named.path)
     if any(read.bad > MOST_LEFT_OUT * read.source.rows for read in broken):
         return f"mend these rows; to read them in another shape: --set data.shape=sharegpt (one of {', '.join(KEYS)})"
     return "mend these rows, or leave them out: --set data.on_bad_row=drop"

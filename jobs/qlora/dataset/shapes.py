@@ -164,6 +164,11 @@ def unknown_shape(record: Mapping[str, Any]) -> tuple[str, str]:
         [name for name in names if name != prompt],
         ("completion", "answer", "response", "output", "target", "label", "summary", "reply"),
     )
+    if len(names) == 2 and not (
+        prompt and answer
+    ):  # a table of two columns is asked on the left and answered beside it
+        prompt = prompt or next(name for name in names if name != answer)
+        answer = answer or next(name for name in names if name != prompt)
     hint = f"--set data.columns.prompt={prompt or 'KEY'} --set data.columns.completion={answer or 'KEY'}"
     return f"the rows are in none of the known shapes; their keys are: {_keys(record)}", hint
 

@@ -173,7 +173,7 @@ def _list_records(path: Path) -> Iterator[Record]:
         line = content.count(b"\n", 0, error.start) + 1
         column = error.start - content.rfind(b"\n", 0, error.start)
         raise DataError(
-            f"{path}:{line}: not UTF-8 (byte {column} of the line, 0x{content[error.start]:02x})", _to_utf8(path)
+            f"{path}:{line}: not UTF-8 (byte {column} of the line, 0x{content[error.start]:02x})", to_utf8(path)
         ) from error
     begin = _blanks(text, 0)
     if text[begin : begin + 1] != "[":
@@ -181,7 +181,8 @@ def _list_records(path: Path) -> Iterator[Record]:
     return _elements(path, text, begin + 1)
 
 
-def _to_utf8(path: Path) -> str:
+def to_utf8(path: Path) -> str:
+    """The command that makes UTF-8 of what Windows programs write; not for Parquet."""
     return f"iconv -f WINDOWS-1252 -t UTF-8 {shlex.quote(str(path))} > utf8{path.suffix}"
 
 
