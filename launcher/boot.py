@@ -268,4 +268,6 @@ def _send_all(run: Run, guest: Guest, world: World) -> None:
     if run.shortened is not None:
         guest.shorten(run.shortened.last_step)
     guest.secrets(secrets_of(load(Request, world.ledger.request(run.id)), world))
+    run.attempt.job_at = run.attempt.job_at or world.now()
+    world.ledger.save_attempt(run, run.attempt)  # before it works: who finds us dead must not end it as idle
     guest.start()

@@ -1,6 +1,7 @@
 """The story: price, rent, ship, watch, pull, tear down, and say what it came to."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from jobs import package, spec
-from launcher import codec, data_papers, job_data
+from launcher import books, codec, data_papers, job_data
 from launcher.books import spent_usd
 from launcher.boot import boot, ship
 from launcher.consent import consent
@@ -20,7 +21,7 @@ from launcher.interrupt import Interrupted
 from launcher.judging import judged
 from launcher.lock import HeldElsewhere, is_carried, sole_writer
 from launcher.pace_policy import SLOW_HOST
-from launcher.price import Priced, kept, plan_again, price
+from launcher.price import Priced, current_plan, kept, plan_again, price
 from launcher.provision import provision
 from launcher.pulling import pull_results
 from launcher.receipt import Receipt
@@ -48,6 +49,8 @@ BEGIN_SECONDS = 60.0
 REST_SECONDS = {SLOW_HOST: 1800.0}
 """How long the place of a machine is left alone that ended so, where not for `COOL_DOWN_SECONDS`: the host that was
 just given back is the first that would be given again (assumed)."""
+BOOKS_SECONDS = 30.0
+"""Between tries to write in a ledger whose disk is full."""
 MOST_ALIKE = 5
 """Machines that may fail in the same way: after so many it is not the machines."""
 
@@ -216,7 +219,10 @@ def _work(run: Run, world: World) -> None:
         while True:
             if run.state not in (State.RUNNING, State.PULLING):  # these two turn round by themselves, and lose nothing
                 turn_round_if_asked(run, world)
-            STEPS[run.state](run, world)
+            try:
+                STEPS[run.state](run, world)
+            except sqlite3.OperationalError as error:
+                _wait_for_the_books(run, error, world)
     except Ended as end:
         ending = end.ending
     except Interrupted:
@@ -226,6 +232,22 @@ def _work(run: Run, world: World) -> None:
             outcome=Outcome.FAILED, why=error.message, code=error.code, hint=error.hint, exit_code=error.exit_code
         )
     world.ledger.end(run, ending, world.now())
+
+
+def _wait_for_the_books(run: Run, error: sqlite3.OperationalError, world: World) -> None:
+    """This disk is full, or the ledger locked: what works there works on, and each step can be entered again.
+
+    Raises `error` where nothing would be lost, and where budget or patience do not allow to wait any longer.
+    """
+    began = run.attempt.job_at if run.attempts else None
+    if began is None or run.state not in (State.RUNNING, State.PULLING):
+        raise error
+    cap = books.cap(run, run.attempt.choice, current_plan(run, world), world)
+    if cap.lease_seconds <= cap.reserve.ending_seconds + BOOKS_SECONDS:
+        raise error
+    text = f"the ledger cannot be written ({error}); the job works on, and this is tried again while the budget allows"
+    world.console.tell(Warned(run=run.id, at=world.now(), code="ledger", text=text))
+    world.sleep(BOOKS_SECONDS)
 
 
 def _go_on_or_close(run: Run, world: World) -> None:

@@ -47,7 +47,7 @@ def settle_open(world: World) -> None:
     for record in world.ledger.unfinished():
         if is_carried(world.run_folder(record.id)):
             continue
-        run = world.ledger.load(record.id)
+        run = _taken_up(record.id, world)
         if _only_begins(run, world):
             continue
         if run.state in WORKING:
@@ -62,6 +62,14 @@ def settle_open(world: World) -> None:
         else:
             _end(run, world)
     end_late(world)
+
+
+def _taken_up(run_id: str, world: World) -> Run:
+    """The run, whose job may work although who started it died before that was written down: then it is now."""
+    run = world.ledger.load(run_id)
+    if run.state is State.SHIPPING and run.attempt.job_at is not None:
+        world.ledger.advance(run, State.RUNNING, world.now())
+    return run
 
 
 def _unwatched(run: Run, world: World) -> str:
@@ -178,6 +186,9 @@ def _why_not_overdue(machine: Instance, world: World) -> str:
 
 
 def _reap_at(provider: Provider, machines: tuple[Instance, ...], world: World) -> Reaped:
+    for open_one in world.ledger.unfinished():
+        if not is_carried(world.run_folder(open_one.id)):
+            _taken_up(open_one.id, world)
     known = {record.id: record for record in world.ledger.runs()}
     ended, back, alone, there = [], [], [], []
     for machine in machines:
@@ -295,8 +306,9 @@ def stop(run_id: str, world: World, *, now: bool, gone: bool = False) -> Receipt
     `gone`: a person vouches that its machine is not there, which the key that is set now could not show.
     """
     world.ledger.ask_stop(run_id, "now" if now else "save")
-    run = world.ledger.load(run_id)
-    if run.state is State.TERMINATED or is_carried(world.run_folder(run_id)):
+    is_held = is_carried(world.run_folder(run_id))
+    run = world.ledger.load(run_id) if is_held else _taken_up(run_id, world)
+    if run.state is State.TERMINATED or is_held:
         return None
     for attempt in [one for one in run.attempts if gone and one.gone_at is None]:
         attempt.account = ""

@@ -107,6 +107,8 @@ class Attempt:
     never_was: bool = False
     """The create call was refused, or nothing ever came of it."""
     looks: int = 0
+    job_at: datetime | None = None
+    """When its job was about to be started: from then on it may work, also where the state does not say so yet."""
     seen_at: datetime | None = None
     """When a look first showed the machine: from then on not to see it any more means something."""
     account: str = ""

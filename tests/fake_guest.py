@@ -270,8 +270,9 @@ class Inside:
         return FakeFeed(guest, self.clock, self._vanished, offset, self.tick_seconds)
 
     def _vanished(self) -> bool:
+        """Whether whoever is followed says no last word: the supervisor died, or was never started."""
         jobs = self.started.values()
-        return any(job.work.outcome == "vanished" and job.is_over(self.clock()) for job in jobs)
+        return not jobs or any(job.work.outcome == "vanished" and job.is_over(self.clock()) for job in jobs)
 
 
 @dataclass
@@ -439,8 +440,9 @@ class FakeRemote:
 
     def _stop(self, machine: Lived, _options: dict[str, str], _data: bytes) -> dict[str, object]:
         if not self._site.stop_is_ignored:
-            job = self._site.started[machine.id]
-            job.stop_at = job.stop_at or self._site.clock()
+            job = self._site.started.get(machine.id)
+            if job is not None:
+                job.stop_at = job.stop_at or self._site.clock()
         return {}
 
     def _shorten(self, machine: Lived, options: dict[str, str], _data: bytes) -> dict[str, object]:
@@ -467,7 +469,9 @@ class FakeRemote:
         }
 
     def _content(self, machine: Lived, verb: str, options: dict[str, str]) -> bytes:
-        job = self._site.started[machine.id]
+        job = self._site.started.get(machine.id)
+        if job is None:
+            return b""
         if verb == "send":
             return self._files(machine, options["--under"])[options["--path"]]
         if verb == "log":
@@ -475,7 +479,9 @@ class FakeRemote:
         return job.text(self._site.clock())
 
     def _files(self, machine: Lived, under: str) -> dict[str, bytes]:
-        job, now = self._site.started[machine.id], self._site.clock()
+        job, now = self._site.started.get(machine.id), self._site.clock()
+        if job is None:
+            return {}
         if under.startswith("checkpoints/"):
             return {"manifest.json": checkpoint_bytes(int(under.rpartition("-")[2]))}
         if job.work.makes_nothing:

@@ -1,5 +1,6 @@
 """Kill -9 of our process at every point: around every ledger write, cloud call and remote call, and before sleeps."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from launcher import flow, recover
+from launcher.run import Outcome
+from launcher.world import World
 from providers.base import EndReason
 from tests.fake_machine import fake_traits
-from tests.fake_world import Killed, Stage, Work
+from tests.fake_world import FIRST_RUN, Killed, Stage, Work
 
 PARTS = 4
 BUDGET = "0.60"
@@ -112,3 +115,25 @@ def test_a_machine_that_ended_itself_while_nobody_watched_is_settled(folder: Pat
     stage.recover()
     stage.all_quiet()
     assert stage.cloud.machines()[0].reason is EndReason.OWN_DEADLINE
+
+
+@pytest.mark.parametrize("command", [recover.reap, recover.settle_open])
+def test_a_job_that_was_started_a_moment_before_we_died_is_not_ended_as_idle(
+    stage: Stage, command: Callable[[World], object]
+) -> None:
+    def after(verb: str) -> None:
+        if verb == "remote" and stage.site.argv_seen[-1][2] == "start" and not stage.spawned:
+            stage.kill()
+
+    stage.cloud.after_call = after
+    with pytest.raises(Killed):
+        stage.launch()
+    assert stage.site.started
+    stage.cloud.after_call = lambda verb: None
+    stage.revive()
+    stage.clock.sleep(3600)
+    command(stage.laptop())
+    assert stage.cloud.alive()
+    assert flow.attach(FIRST_RUN, stage.laptop()).outcome is Outcome.SUCCEEDED
+    assert len(stage.cloud.machines()) == 1
+    stage.all_quiet()

@@ -17,6 +17,7 @@ from pathlib import Path
 from launcher.ledger import Ledger
 from launcher.receipt import Receipt
 from launcher.run import Outcome
+from providers.base import EndReason
 from tests.fake_guest import checkpoint_bytes, finished_files
 from tests.fake_machine import Machine
 from tests.fake_world import FIRST_RUN
@@ -84,7 +85,7 @@ class Judge:
         """A machine was just told to end: what it had worked out must be home, or there is a reason."""
         storm = self.storm
         for machine in storm.cloud.machines():
-            asked = machine.ended_at == storm.clock() or machine.ends_at is not None
+            asked = machine.reason is EndReason.ASKED or (machine.ends_at and machine.ends_for is EndReason.ASKED)
             if not asked or machine.id in self.seen_ended:
                 continue
             self.seen_ended.add(machine.id)
