@@ -8,7 +8,7 @@ from jobs.qlora.dataset.curate import curate
 from jobs.qlora.dataset.rows import DataError
 
 GERMAN = "frage;antwort\r\n" + "".join(f"Größe {n}?;Straße {n}\r\n" for n in range(9))
-NAMED = {"columns": {"prompt": "frage", "completion": "antwort"}}
+NAMED = {"prompt": "frage", "completion": "antwort"}
 
 
 def made(tmp_path: Path, content: bytes, name: str = "mine.csv", **data: object) -> int:
@@ -27,13 +27,13 @@ def refused(tmp_path: Path, content: bytes, name: str = "mine.csv", **data: obje
 
 
 def test_a_table_of_windows_is_refused_with_the_command_that_mends_it(tmp_path: Path) -> None:
-    hint = refused(tmp_path, GERMAN.encode("cp1252"), **NAMED)
+    hint = refused(tmp_path, GERMAN.encode("cp1252"), columns=NAMED)
     assert hint == f"iconv -f WINDOWS-1252 -t UTF-8 {tmp_path}/mine.csv > utf8.csv"
-    assert made(tmp_path, GERMAN.encode("cp1252").decode("cp1252").encode(), **NAMED) == 9
+    assert made(tmp_path, GERMAN.encode("cp1252").decode("cp1252").encode(), columns=NAMED) == 9
 
 
 def test_excels_own_first_line_says_the_delimiter(tmp_path: Path) -> None:
-    assert made(tmp_path, f"sep=;\r\n{GERMAN}".encode("utf-8-sig"), **NAMED) == 9
+    assert made(tmp_path, f"sep=;\r\n{GERMAN}".encode("utf-8-sig"), columns=NAMED) == 9
 
 
 def test_two_columns_are_taken_for_question_and_answer_in_the_hint(tmp_path: Path) -> None:
