@@ -29,6 +29,8 @@ def main() -> int:
     said = _parser().parse_args()
     if said.seed is not None:
         return _one(drawn(said.seed))
+    if said.until_breach:
+        return _first_breach(range(said.first, said.first + said.schedules))
     if said.kills or said.pairs:
         part, parts = (int(word) for word in said.part.split("/"))
         days: Iterable[Schedule] = pairs.kills(said.stride) if said.kills else pairs.pairs(said.stride)
@@ -47,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=None, help="only this one, told and shrunk")
+    parser.add_argument("--until-breach", action="store_true", help="stop at the first one")
     parser.add_argument("--kills", action="store_true")
     parser.add_argument("--pairs", action="store_true")
     parser.add_argument("--stride", type=int, default=1, help="only every so many of the points")
@@ -68,6 +71,16 @@ def _all(seeds: range, processes: int) -> Tally:
 def block(seeds: range) -> Tally:
     """Some schedules in a row."""
     return tally(map(play, map(drawn, seeds)), first=seeds.start)
+
+
+def _first_breach(seeds: range) -> int:
+    for seed in seeds:
+        breaches = play(drawn(seed)).breaches
+        if breaches:
+            print(f"seed {seed}, after {seed - seeds.start + 1} schedules: {breaches[0]}")
+            return 1
+    print(f"none in {len(seeds)} schedules")
+    return 0
 
 
 def _one(day: Schedule) -> int:

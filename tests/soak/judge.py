@@ -178,6 +178,8 @@ class Judge:
         self._money()
         self.at_death()
         self._work_lost()
+        for machine_id in storm.site.unarmed_ids & set(storm.site.started):
+            self.breach("R3", f"a job was started on {machine_id}, which does not end itself")
 
     def share(self) -> float:
         """Of the budget, what was billed."""

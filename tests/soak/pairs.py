@@ -1,5 +1,6 @@
 """SIGKILL at every single point of a launch and of its recovery, and at every pair, on every kind of cloud."""
 
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
@@ -38,6 +39,16 @@ def pairs(stride: int = 1) -> Iterator[Schedule]:
                 once = _killed(cloud, how, point)
                 for second in range(point + 1, play(once).points + 1, stride):
                     yield _killed(cloud, how, point, second)
+
+
+def sampled(count: int, seed: int) -> Iterator[Schedule]:
+    """Some of those pairs."""
+    dice, clouds = random.Random(seed), list(_clouds())
+    for _ in range(count):
+        cloud, how = dice.choice(clouds), dice.choice(RETURNS)
+        point = dice.randint(1, play(cloud).points)
+        last = play(_killed(cloud, how, point)).points
+        yield _killed(cloud, how, point, dice.randint(min(point + 1, last), last))
 
 
 def _killed(cloud: Schedule, how: str, *points: int) -> Schedule:

@@ -1,29 +1,30 @@
 """Makes a failing day smaller: faults are taken away one by one while the same promise is still broken."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from tests.soak.play import play
+from tests.soak.play import Played, play
 from tests.soak.schedule import Schedule
 
 
-def rules(day: Schedule) -> frozenset[str]:
-    """The promises that this day breaks."""
-    return frozenset(breach.rule for breach in play(day).breaches)
+def rules(played: Played) -> frozenset[str]:
+    """The promises that were broken."""
+    return frozenset(breach.rule for breach in played.breaches)
 
 
-def shrunk(day: Schedule) -> Schedule:
+def shrunk(day: Schedule, plays: Callable[[Schedule], Played] = play) -> Schedule:
     """The same day with as few faults as still break one of the promises that it broke."""
-    broken = rules(day)
-    for fault in day.faults:
-        smaller = day.without(fault)
-        if rules(smaller) & broken:
-            return shrunk(smaller)
-    return _simpler(day, broken)
-
-
-def _simpler(day: Schedule, broken: frozenset[str]) -> Schedule:
-    """What somebody does after a death is left out, too, where it does not matter."""
-    for simple in (replace(day, gaps_seconds=(), returns=()), replace(day, deadline_seconds=None)):
-        if simple != day and rules(simple) & broken:
-            return _simpler(simple, broken)
+    broken = rules(plays(day))
+    for smaller in _smaller(day):
+        if smaller != day and rules(plays(smaller)) & broken:
+            return shrunk(smaller, plays)
     return day
+
+
+def _smaller(day: Schedule) -> list[Schedule]:
+    """With a fault less; with nothing that somebody does after a death; without a deadline."""
+    return [
+        *(day.without(fault) for fault in day.faults),
+        replace(day, gaps_seconds=(), returns=()),
+        replace(day, deadline_seconds=None),
+    ]

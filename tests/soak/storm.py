@@ -201,6 +201,7 @@ class Storm(Stage):
 
     def calm(self) -> None:
         """All faults are over; a host that vanished stays so."""
+        self._count_pulls()
         self.is_over, self.dead = True, False
         self.pending, self.until = [], {}
         self._free_disk()
@@ -208,6 +209,11 @@ class Storm(Stage):
         lies.visible_after_seconds = lies.early_not_found_seconds = lies.slow_terminate_seconds = 0
         lies.list_gaps = lies.stale_lists = lies.deaf_terminates = lies.odd_states = 0
         self.site.lost_pulls, self.site.spoiled = 0, ""
+
+    def _count_pulls(self) -> None:
+        asked = sum(fault.times for fault in self.schedule.faults if fault.kind is Kind.TORN_PULL)
+        self.fired[Kind.TORN_PULL] += asked - self.site.lost_pulls
+        self.fired[Kind.SPOILED_PULL] += any(self.site.spoiled in paths for paths in self.site.sent_paths)
 
     # What happens at a time
 
@@ -308,15 +314,16 @@ class Storm(Stage):
             self.world.interrupt.ask()
         else:
             self.dead = True
+            self._free_disk()
             raise Killed
 
     def _second(self, how: str) -> None:
         """Another command of the same person, from its beginning to its end, while the first one is in a call."""
         clock = self.now
-        world = super().laptop()
         with suppress(LaunchError, sqlite3.Error, KeyError, ProviderError, OSError):
-            do(how, world, self.run_id)
-        world.ledger.close()
+            world = super().laptop()
+            with closing(world.ledger):
+                do(how, world, self.run_id)
         self.now = clock
 
     # What is said to a call
