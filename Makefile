@@ -4,10 +4,10 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types imports docs cloud bench accuracy dedup lock record shoot clean install
+.PHONY: help demo test check lint types imports docs cloud bench accuracy dedup soak-sim soak-teeth lock record shoot clean install
 
 help:  ## these lines
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12")'
@@ -50,6 +50,15 @@ accuracy: $(STAMP)  ## how far estimates are off, on published runs that no cons
 
 dedup: $(STAMP)  ## how well repeats and leaks in the data are found, on 10,000 rows
 	@$(BIN)/python -m tests.dedup
+
+SOAK = $(BIN)/python -m tests.soak
+soak-sim: $(STAMP)  ## 100,000 bad days on virtual time, and SIGKILL at every point: is a promise about money ever broken?
+	@$(SOAK)
+	@$(SOAK) --kills
+	@$(SOAK) --pairs --stride 7
+
+soak-teeth: $(STAMP)  ## whether that notices the bugs that are planted on purpose
+	@$(SOAK).teeth
 
 UV = $(CURDIR)/$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11
 TORCHES = $$(grep -oE '^(torch|triton|setuptools|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)' torch.lock | sed 's/^/--no-emit-package /')

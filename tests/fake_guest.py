@@ -241,6 +241,7 @@ class Inside:
     spoiled: str = ""
     trickle_seconds: float = 0
     tick_seconds: float = TICK_SECONDS
+    ready_seconds: float = READY_SECONDS
     sent_bytes: int = 0
     sent_by: Counter[str] = field(default_factory=Counter)
     unarmed_ids: set[str] = field(default_factory=set)
@@ -259,7 +260,7 @@ class Inside:
 
     def answers(self, machine: Lived) -> bool:
         """Whether its SSH server can be reached by now."""
-        return self.clock() >= machine.born_at + timedelta(seconds=READY_SECONDS)
+        return self.clock() >= machine.born_at + timedelta(seconds=self.ready_seconds)
 
     def is_armed(self, machine_id: str) -> bool:
         """Whether its dead-man runs, as its probe says."""

@@ -58,6 +58,7 @@ class Kind(StrEnum):
     SSH_LOST_AFTER = "ssh answer lost"
     TORN_PULL = "torn pull"
     SPOILED_PULL = "spoiled pull"
+    NEVER_READY = "never ready"
     UNARMED = "guest timer not armed"
     DIES_PENDING = "dies in pending"
     # Our own process
@@ -85,7 +86,7 @@ ONLY_TERMINATE, ONLY_CREATE, ONLY_LIST = (Kind.DEAF_TERMINATE,), (Kind.NO_CAPACI
     Kind.STALE_LIST, Kind.LIST_GAP,
 )  # fmt: skip
 VERBS = ("create", "create", "create", "list", "list", "list", "get", "terminate", "terminate", "offers", "leftovers")
-MACHINE_KINDS = (Kind.UNARMED, Kind.DIES_PENDING)
+MACHINE_KINDS = (Kind.UNARMED, Kind.DIES_PENDING, Kind.NEVER_READY)
 SOMETIMES = (Kind.LATE_LISTED, Kind.EARLY_NOT_FOUND, Kind.SLOW_TERMINATE, Kind.RATE_UNTOLD, Kind.VOLUME_LEFT)
 DAY_SECONDS = 86_400.0
 
@@ -126,6 +127,8 @@ class Schedule:
     budget_usd: str = "0.60"
     deadline_seconds: float | None = None
     wait_capacity_seconds: float = 0
+    ready_seconds: float = 6
+    """From the create call to the first login."""
     steps: int = 20
     step_seconds: float = 10
     save_every: int = 5
@@ -167,6 +170,7 @@ def drawn(seed: int) -> Schedule:
         budget_usd=dice.choice(("0.30", "0.40", "0.50", "0.60", "0.80", "1", "2", "5")),
         deadline_seconds=dice.choice((None, None, None, 1500.0, 3600.0)),
         wait_capacity_seconds=dice.choice((0, 0, 600)),
+        ready_seconds=dice.choice((6.0, 6.0, 40.0, 120.0)),
         steps=dice.randint(3, 40),
         step_seconds=dice.choice((4.0, 10.0, 25.0)),
         save_every=dice.randint(2, 10),

@@ -89,7 +89,7 @@ class Storm(Stage):
             steps=schedule.steps, step_seconds=schedule.step_seconds, save_every=schedule.save_every,
             outcome=schedule.outcome,
         )  # fmt: skip
-        self.site.tick_seconds = TICK_SECONDS
+        self.site.tick_seconds, self.site.ready_seconds = TICK_SECONDS, schedule.ready_seconds
         self._set_lies()
 
     def _set_lies(self) -> None:
@@ -404,6 +404,8 @@ class Storm(Stage):
     def _spoil(self, machine: Machine, fault: Fault) -> None:
         if fault.kind is Kind.DIES_PENDING:
             machine.dies_in_pending = EndReason.NO_CAPACITY
+        elif fault.kind is Kind.NEVER_READY:
+            self.site.unreachable.add(machine.id)
         elif self.schedule.guarded:
             machine.guard_seconds = None
             self.site.unarmed_ids.add(machine.id)
