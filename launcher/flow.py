@@ -30,6 +30,7 @@ from launcher.run import MOST_ATTEMPTS, Ending, Outcome, Run, State
 from launcher.run_names import run_name
 from launcher.settle import EXIT_OF, never_started, settle
 from launcher.steps import Ended, step_to, turn_round_if_asked
+from launcher.strays import take_in
 from launcher.teardown import leaving, tear_down
 from launcher.watch import watch
 from launcher.world import World
@@ -69,7 +70,7 @@ def launch(request: Request, world: World) -> Receipt | None:
     plan, request = consent(priced.plan, request, world)
     run = open_run(request, replace(priced, plan=plan), world)
     if not request.detach:
-        return carry(run, world)
+        return carry(run, world, is_new=True)
     detach(run, world)
     return None
 
@@ -178,14 +179,24 @@ def _pack(run: Run, request: Request, priced: Priced, world: World) -> None:
     data_papers.keep(priced.data.papers, folder)
 
 
-def carry(run: Run, world: World, *, ending: Ending | None = None) -> Receipt:
+def carry(run: Run, world: World, *, ending: Ending | None = None, is_new: bool = False) -> Receipt:
     """Take a run from wherever it is to TERMINATED, and settle it. Entering anywhere is all of recovery.
 
     With `ending` it only ends: nothing more is worked, nothing more is rented. Where the run is, the ledger says once
-    the run is held: another process may have carried it on since `run` was read.
+    the run is held: another process may have carried it on since `run` was read. `is_new`: this process has written it
+    down itself, so that there are no machines of it that its ledger does not know.
     """
     with held(run.id, world):
-        return _carry(world.ledger.load(run.id), world, ending)
+        run = world.ledger.load(run.id)
+        if run.state is not State.TERMINATED and not is_new:
+            take_in(run, world, everywhere=ending is None)
+        return _carry(run, world, ending)
+
+
+def only_begins(run: Run, world: World) -> bool:
+    """Written down a moment ago: nothing was rented yet, and the process that will carry it is on its way."""
+    age_seconds = (world.now() - run.created_at).total_seconds()
+    return run.state is State.PLANNED and not run.attempts and age_seconds < BEGIN_SECONDS
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def settle_open(world: World) -> None:
         if is_carried(world.run_folder(record.id)):
             continue
         run = _taken_up(record.id, world)
-        if _only_begins(run, world):
+        if flow.only_begins(run, world):
             continue
         if run.state in WORKING:
             _tell(run, "unwatched", _unwatched(run, world), world)
@@ -76,12 +76,6 @@ def _unwatched(run: Run, world: World) -> str:
     if world.now() < run.attempt.deadline:
         return f"{run.id} runs without anybody watching: launch attach {run.id}"
     return f"{run.id} was left unwatched until its machine's time was over: launch attach {run.id}, or launch reap"
-
-
-def _only_begins(run: Run, world: World) -> bool:
-    """Written down a moment ago: the process that will carry it is on its way."""
-    age_seconds = (world.now() - run.created_at).total_seconds()
-    return run.state is State.PLANNED and not run.attempts and age_seconds < flow.BEGIN_SECONDS
 
 
 def _still_open(run: Run, world: World) -> bool:
@@ -289,7 +283,7 @@ def _close_book(record: RunRecord, world: World, names: tuple[str, ...]) -> Laun
     run = world.ledger.load(record.id)
     if names and run.attempts and run.attempt.offer.provider not in names:
         return None
-    if is_carried(world.run_folder(record.id)) or _only_begins(run, world):
+    if is_carried(world.run_folder(record.id)) or flow.only_begins(run, world):
         return None
     if run.state in WORKING and run.attempts and world.now() < run.attempt.deadline:
         return None

@@ -6,9 +6,11 @@ from datetime import timedelta
 
 from launcher.events import Warned
 from launcher.interrupt import Interrupted
-from launcher.run import Attempt
+from launcher.price import current_plan
+from launcher.run import Attempt, Run
 from launcher.teardown import ASK_AGAIN_SECONDS, LOOKS, NOT_SEEN_SECONDS, PATIENCE_SECONDS, SEEN_DEAD_SECONDS
 from launcher.world import World
+from pricing.plan import Choice
 from providers.base import Instance, InstanceState, NotFound, Provider, ProviderError
 
 DOUBT = timedelta(hours=24)
@@ -34,6 +36,53 @@ def end_late(world: World, run_id: str = "") -> None:
             continue  # asked again by the next command
         for machine in late:
             _end_one(provider, machine, world)
+
+
+def take_in(run: Run, world: World, *, everywhere: bool) -> None:
+    """Write down machines of this run that its books do not know: they come from a ledger that was put back.
+
+    The run has them from then on as if their create calls had just been answered. `everywhere`: also where the run may
+    still rent, not only where it did. Where a cloud cannot be asked nothing is known, as before.
+    """
+    known = {attempt.nonce for attempt in run.attempts}
+    choices = current_plan(run, world).choices
+    used, planned = ({one.offer.provider for one in some} for some in (run.attempts, choices))
+    for name in sorted(used | planned if everywhere else used or planned):
+        try:
+            machines = [one for one in world.provider(name).list() if one.run_id == run.id and one.nonce not in known]
+        except ProviderError:
+            continue
+        for machine in machines:
+            choice = next((one for one in choices if _is_of(one, machine)), None)
+            if choice is not None:
+                _write_down(run, machine, choice, world)
+
+
+def _is_of(choice: Choice, machine: Instance) -> bool:
+    offer = choice.offer
+    return (offer.provider, offer.instance_type, offer.market, offer.region) == (
+        machine.provider, machine.instance_type, machine.market, machine.region,
+    )  # fmt: skip
+
+
+def _write_down(run: Run, machine: Instance, choice: Choice, world: World) -> None:
+    deadline = machine.deadline or world.now()
+    attempt = Attempt(
+        number=len(run.attempts) + 1,
+        choice=choice,
+        nonce=machine.nonce,
+        started_at=machine.created_at,
+        deadline=deadline,
+        lease_seconds=max(0, int((deadline - machine.created_at).total_seconds())),
+        rate_usd_per_hour=choice.worst_usd_per_hour,
+        instance=machine,
+        seen_at=world.now(),
+    )
+    world.ledger.open_attempt(run, attempt, "")
+    world.ledger.save_attempt(run, attempt)
+    world.ledger.close_intent(run.id, attempt.number, "found", world.now())
+    text = f"{machine.id} ({machine.provider}) belongs to {run.id}, and the ledger did not know it: taken in"
+    world.console.tell(Warned(run=run.id, at=world.now(), code="unknown-machine", text=text))
 
 
 def _end_one(provider: Provider, machine: Instance, world: World) -> None:

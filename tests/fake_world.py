@@ -174,7 +174,7 @@ class Stage:
     def launch(self, **said: Any) -> Receipt:
         """A whole run, from the agreement to the receipt."""
         world = self.laptop()
-        return flow.carry(self.open_run(world, **said), world)
+        return flow.carry(self.open_run(world, **said), world, is_new=True)
 
     def kill(self) -> None:
         """Die here and now."""

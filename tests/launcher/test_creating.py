@@ -151,7 +151,7 @@ def test_ctrl_c_between_two_tries_leaves_no_open_intent_and_nothing_to_look_for(
     run = stage.open_run(world)
     began = stage.clock()
     with pytest.raises(LaunchError) as caught:
-        flow.carry(run, _presses_ctrl_c(stage, world))
+        flow.carry(run, _presses_ctrl_c(stage, world), is_new=True)
     assert caught.value.exit_code is Exit.INTERRUPTED
     assert "nothing was rented" in caught.value.message
     assert world.ledger.open_intents(run.id) == ()

@@ -1,6 +1,8 @@
 """`launch reap`: whom it asks, what it ends, and what a timer on another machine may end."""
 
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -9,8 +11,9 @@ import pytest
 
 from launcher import flow, reaping, recover
 from launcher.errors import Exit
+from launcher.events import Warned
 from launcher.recover import OVERDUE_SECONDS, OVERDUE_SHARE, Reaped
-from launcher.run import State
+from launcher.run import Outcome, Run, State
 from launcher.world import World
 from providers.base import (
     AuthFailed,
@@ -27,7 +30,7 @@ from tests.fake_world import Killed, Stage, Work
 from tests.launcher.moments import in_state, when
 
 
-def killed_in(stage: Stage, state: State) -> None:
+def killed_in(stage: Stage, state: State) -> Run:
     """A run whose process died there."""
     world = stage.laptop()
     run = stage.open_run(world)
@@ -35,6 +38,7 @@ def killed_in(stage: Stage, state: State) -> None:
     with pytest.raises(Killed):
         flow.carry(run, world)
     stage.revive()
+    return run
 
 
 def where(world: World, errors: Mapping[str, ProviderError]) -> World:
@@ -324,3 +328,31 @@ def test_a_provider_that_does_not_answer_the_timer_is_told_with_exit_4(folder: P
     failure = reaping.failure(found)
     assert failure is not None
     assert failure.exit_code is Exit.PROVIDER
+
+
+def _put_back(stage: Stage, run: Run) -> None:
+    """The ledger as it was before anything was rented, from a backup; the machine that followed works on."""
+    books = stage.folder / "home" / "ledger.sqlite"
+    with closing(sqlite3.connect(books)) as db:
+        for table in ("attempts", "intents"):
+            db.execute(f"DELETE FROM {table}")
+        db.execute("UPDATE runs SET state='PLANNED' WHERE id=?", (run.id,))
+        db.commit()
+
+
+def test_attach_with_a_ledger_that_was_put_back_takes_its_own_machine_in_and_rents_no_second_one(stage: Stage) -> None:
+    run = killed_in(stage, State.RUNNING)
+    _put_back(stage, run)
+    assert flow.attach(run.id, stage.laptop()).outcome is Outcome.SUCCEEDED
+    assert [one.code for one in stage.heard.of(Warned)].count("unknown-machine") == 1
+    assert len(stage.cloud.machines()) == 1
+    stage.all_quiet()
+
+
+def test_a_ledger_that_was_put_back_does_not_say_terminated_while_the_machine_runs(stage: Stage) -> None:
+    run = killed_in(stage, State.RUNNING)
+    _put_back(stage, run)
+    stage.clock.sleep(flow.BEGIN_SECONDS + 1)
+    recover.settle_open(stage.laptop())
+    assert not stage.cloud.alive()
+    stage.all_quiet()

@@ -292,7 +292,7 @@ def test_an_interrupt_in_any_state_leaves_no_machine(stage: Stage, call: str) ->
         before(verb)
 
     stage.cloud.before_call = interrupt
-    flow.carry(run, world)
+    flow.carry(run, world, is_new=True)
     stage.all_quiet()
 
 

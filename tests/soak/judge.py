@@ -100,8 +100,18 @@ class Judge:
         storm = self.storm
         if any(storm.fired[kind] for kind in EXCUSES):
             return True
-        left = Decimal(storm.schedule.budget_usd) - storm.truth_usd()
+        left = Decimal(storm.schedule.budget_usd) - storm.truth_usd() - self._unseen_usd()
         return left < Decimal("0.14") or storm.schedule.deadline_seconds is not None
+
+    def _unseen_usd(self) -> Decimal:
+        """What may have been billed beyond the truth while nobody looked: who comes back must reckon with it."""
+        rise = max(one.worst_usd_per_hour - one.usd_per_hour for one in self.storm.offers)
+        return rise * Decimal(self.storm.absent_seconds) / 3600
+
+    def _unseen_usd(self) -> Decimal:
+        """What may have been billed beyond the truth while nobody looked: who comes back must reckon with it."""
+        rise = max(one.worst_usd_per_hour - one.usd_per_hour for one in self.storm.offers)
+        return rise * Decimal(self.storm.absent_seconds) / 3600
 
     def _missing(self, machine: Machine) -> list[str]:
         folder = self.storm.folder / "runs" / FIRST_RUN
@@ -110,8 +120,6 @@ class Judge:
 
     def at_terminated(self) -> None:
         """The ledger is about to say that no machine of the run is there."""
-        if self.storm.lost_ledger:
-            return
         alive = self.storm.cloud.alive(FIRST_RUN)
         if alive:
             self.breach("R7", f"said TERMINATED while {alive[0].id} runs")
@@ -187,9 +195,24 @@ class Judge:
 
     def _money(self) -> None:
         storm, day = self.storm, self.storm.schedule
-        allowed = Decimal(day.budget_usd) + self.unbound_usd()
+        allowed = Decimal(day.budget_usd) + self.unbound_usd() + self._forgotten_usd()
         if storm.truth_usd() > allowed:
             self.breach("R3", f"billed {storm.truth_usd():.4f} of {allowed:.4f} (budget {day.budget_usd})")
+
+    def _forgotten_usd(self) -> Decimal:
+        """What machines cost of which a ledger that was lost can know nothing: they had ended when it was missed."""
+        storm = self.storm
+        if not storm.lost_ledger:
+            return Decimal(0)
+        books = Ledger(storm.ledger_path)
+        try:
+            known = {one.nonce for one in books.load(FIRST_RUN).attempts}
+        except KeyError:
+            known = set()
+        finally:
+            books.close()
+        machines = storm.cloud.machines()
+        return sum((one.billed_usd(storm.clock()) for one in machines if one.request.nonce not in known), Decimal(0))
 
     def unbound_usd(self) -> Decimal:
         """What cannot be bound where nothing but us ends a machine: time without us, or with a cloud that is deaf."""

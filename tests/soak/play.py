@@ -89,7 +89,7 @@ class _Day:
         self.judge.at_the_end()
 
     def _live(self) -> None:
-        self._process(lambda world: flow.carry(self.storm.open_first(world), world))
+        self._process(lambda world: flow.carry(self.storm.open_first(world), world, is_new=True))
         for life in range(MOST_LIVES):
             if not self.storm.dead:
                 return

@@ -161,7 +161,7 @@ def drawn(seed: int) -> Schedule:
         seed=seed,
         guarded=guarded,
         idempotent=dice.random() < 0.5,
-        guard_delay_seconds=dice.choice((5.0, 30.0, 90.0)),
+        guard_delay_seconds=dice.choice((5.0, 30.0, 90.0, 240.0)),
         settle_seconds=dice.choice((60.0, 60.0, 180.0)),
         granularity_seconds=granularity,
         minimum_seconds=dice.choice((0, 60)),

@@ -450,11 +450,13 @@ class StormLedger(DyingLedger):
 
 
 def do(how: str, world: World, run_id: str) -> object:
-    """One command line of a person, after what every command does first."""
+    """One command line of a person; "settle" is what those do first that talk to a cloud about something else."""
     if how == "reap":
         return recover.reap(world)
-    recover.settle_open(world)
-    if how == "settle" or not any(one.id == run_id for one in world.ledger.runs()):
+    if how == "settle":
+        recover.settle_open(world)
+        return None
+    if not any(one.id == run_id for one in world.ledger.runs()):
         return None
     if how.startswith("stop"):
         return recover.stop(run_id, world, now=how == "stop now")
