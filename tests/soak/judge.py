@@ -108,11 +108,6 @@ class Judge:
         rise = max(one.worst_usd_per_hour - one.usd_per_hour for one in self.storm.offers)
         return rise * Decimal(self.storm.absent_seconds) / 3600
 
-    def _unseen_usd(self) -> Decimal:
-        """What may have been billed beyond the truth while nobody looked: who comes back must reckon with it."""
-        rise = max(one.worst_usd_per_hour - one.usd_per_hour for one in self.storm.offers)
-        return rise * Decimal(self.storm.absent_seconds) / 3600
-
     def _missing(self, machine: Machine) -> list[str]:
         folder = self.storm.folder / "runs" / FIRST_RUN
         files = _true_files(self.storm, machine)
