@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from jobs.spec import LoadedSpec
@@ -253,7 +254,13 @@ def _kept(choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
 
 def current_plan(run: Run, world: World) -> Plan:
     """The plan that the run works by now."""
-    return codec.load(Plan, world.ledger.plan(run.id))
+    return _read_plan(world.ledger.plan(run.id))
+
+
+@lru_cache(maxsize=4)
+def _read_plan(text: str) -> Plan:
+    """It is asked for with every look at a machine, and seldom changes."""
+    return codec.load(Plan, text)
 
 
 def plan_again(run: Run, world: World) -> Plan:

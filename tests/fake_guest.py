@@ -242,6 +242,8 @@ class Inside:
     trickle_seconds: float = 0
     tick_seconds: float = TICK_SECONDS
     ready_seconds: float = READY_SECONDS
+    knocking_seconds: float = 0
+    """What a try to reach a machine takes where nobody answers."""
     sent_bytes: int = 0
     sent_by: Counter[str] = field(default_factory=Counter)
     unarmed_ids: set[str] = field(default_factory=set)
@@ -392,6 +394,7 @@ class FakeRemote:
         machine = next(one for one in site.cloud.machines() if one.id == self._id)
         gone = machine.ended_at is not None and machine.ended_at <= site.clock()
         if gone or self._id in site.unreachable or not site.answers(machine):
+            site.clock.sleep(site.knocking_seconds)
             raise RemoteUnreachable("no route to host")
         return machine
 

@@ -161,7 +161,7 @@ def drawn(seed: int) -> Schedule:
         seed=seed,
         guarded=guarded,
         idempotent=dice.random() < 0.5,
-        guard_delay_seconds=dice.choice((5.0, 30.0, 90.0, 240.0)),
+        guard_delay_seconds=dice.choice((5.0, 30.0, 240.0)),
         settle_seconds=dice.choice((60.0, 60.0, 180.0)),
         granularity_seconds=granularity,
         minimum_seconds=dice.choice((0, 60)),
@@ -236,8 +236,8 @@ def _nth(verb: str, dice: random.Random) -> int:
 
 
 def _point(dice: random.Random) -> int:
-    """Half of them early, where a machine is made; the others anywhere."""
-    return dice.randint(0, 70) if dice.random() < 0.5 else dice.randint(0, 700)
+    """Most of them where a machine is made and its job begins; the others anywhere."""
+    return dice.randint(1, 90) if dice.random() < 0.6 else dice.randint(1, 600)
 
 
 def _patience(kind: Kind, dice: random.Random) -> float:

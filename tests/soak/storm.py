@@ -48,6 +48,8 @@ MOST_POINTS = 40_000
 """A day that is not over after so many writes, calls and sleeps never ends."""
 TICK_SECONDS = 10.0
 """What one read of the progress takes at least: half as many turns of the loop as elsewhere in the tests."""
+KNOCKING_SECONDS = 5.0
+"""What a try to log in takes while nobody answers (`ssh -o ConnectTimeout`)."""
 REPORT_EVERY = 16
 """A report is written in one schedule of so many; in the others what it needs is not there, which costs a warning."""
 CALL_SECONDS = 60.0
@@ -90,6 +92,7 @@ class Storm(Stage):
             outcome=schedule.outcome,
         )  # fmt: skip
         self.site.tick_seconds, self.site.ready_seconds = TICK_SECONDS, schedule.ready_seconds
+        self.site.knocking_seconds = KNOCKING_SECONDS
         self._set_lies()
 
     def _set_lies(self) -> None:
