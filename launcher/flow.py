@@ -189,8 +189,20 @@ def carry(run: Run, world: World, *, ending: Ending | None = None, is_new: bool 
     with held(run.id, world):
         run = world.ledger.load(run.id)
         if run.state is not State.TERMINATED and not is_new:
-            take_in(run, world, everywhere=ending is None)
+            all_asked = take_in(run, world, everywhere=ending is None)
+            if ending is not None and not run.attempts and not all_asked:
+                raise _not_certain(run)
         return _carry(run, world, ending)
+
+
+def _not_certain(run: Run) -> LaunchError:
+    """Its books know of no machine, and the cloud that could does not answer: it stays open until it does."""
+    return LaunchError(
+        f"{run.id}: whether a machine of it runs cannot be asked just now",
+        code="provider-unavailable",
+        exit_code=Exit.PROVIDER,
+        hint="launch reap     # again, in a while",
+    )
 
 
 def only_begins(run: Run, world: World) -> bool:

@@ -38,12 +38,13 @@ def end_late(world: World, run_id: str = "") -> None:
             _end_one(provider, machine, world)
 
 
-def take_in(run: Run, world: World, *, everywhere: bool) -> None:
+def take_in(run: Run, world: World, *, everywhere: bool) -> bool:
     """Write down machines of this run that its books do not know: they come from a ledger that was put back.
 
     The run has them from then on as if their create calls had just been answered. `everywhere`: also where the run may
-    still rent, not only where it did. Where a cloud cannot be asked nothing is known, as before.
+    still rent, not only where it did. False: not every cloud could be asked.
     """
+    all_asked = True
     known = {attempt.nonce for attempt in run.attempts}
     choices = current_plan(run, world).choices
     used, planned = ({one.offer.provider for one in some} for some in (run.attempts, choices))
@@ -51,11 +52,13 @@ def take_in(run: Run, world: World, *, everywhere: bool) -> None:
         try:
             machines = [one for one in world.provider(name).list() if one.run_id == run.id and one.nonce not in known]
         except ProviderError:
+            all_asked = False
             continue
         for machine in machines:
             choice = next((one for one in choices if _is_of(one, machine)), None)
             if choice is not None:
                 _write_down(run, machine, choice, world)
+    return all_asked
 
 
 def _is_of(choice: Choice, machine: Instance) -> bool:

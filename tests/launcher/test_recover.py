@@ -356,3 +356,15 @@ def test_a_ledger_that_was_put_back_does_not_say_terminated_while_the_machine_ru
     recover.settle_open(stage.laptop())
     assert not stage.cloud.alive()
     stage.all_quiet()
+
+
+def test_books_without_a_machine_are_not_closed_while_the_cloud_cannot_be_asked(stage: Stage) -> None:
+    run = killed_in(stage, State.RUNNING)
+    _put_back(stage, run)
+    stage.clock.sleep(flow.BEGIN_SECONDS + 1)
+    stage.provider.lies.reads_down = 2
+    recover.reap(stage.laptop())
+    assert stage.laptop().ledger.load(run.id).state is not State.TERMINATED
+    recover.reap(stage.laptop())
+    assert not stage.cloud.alive()
+    stage.all_quiet()
