@@ -43,7 +43,7 @@ def boot(run: Run, world: World) -> None:
         _must_compute(run, guest_of(run, remote, lambda: _left_seconds(run, plan, world)), plan, world)
     finally:
         remote.close()
-    attempt.phases["boot"] = (world.now() - attempt.started_at).total_seconds()
+    attempt.phases["boot"] = max(0.0, (world.now() - attempt.started_at).total_seconds())  # clocks may be set back
     world.ledger.save_attempt(run, attempt)
     step_to(run, State.SHIPPING, world)
 
@@ -244,7 +244,7 @@ def ship(run: Run, world: World) -> None:
         raise Ended(Ending(outcome=Outcome.LOST, why=f"shipping failed: {error}", code="ship", again=True)) from error
     finally:
         remote.close()
-    attempt.phases["ship"] = (world.now() - began).total_seconds()
+    attempt.phases["ship"] = max(0.0, (world.now() - began).total_seconds())
     world.ledger.save_attempt(run, attempt)
     step_to(run, State.RUNNING, world)
 

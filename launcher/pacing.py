@@ -110,7 +110,7 @@ class Pacer:
             spent_usd=books.spent_usd(self._run, self._world.now()),
             rate_usd_per_hour=attempt.rate_usd_per_hour,
             egress_usd=max(Decimal(0), egress - attempt.egress_usd),
-            restart_seconds=sum(attempt.phases.get(name, 0.0) for name in ("boot", "ship")),
+            restart_seconds=sum(max(0.0, attempt.phases.get(name, 0.0)) for name in ("boot", "ship")),
             planned_step=self._planned_step,
         )
 

@@ -65,7 +65,7 @@ def pull_results(run: Run, world: World) -> None:
     except HostKeyMismatch as error:
         raise Ended(stranger(error)) from error
     finally:
-        run.attempt.phases["pull"] = (world.now() - began).total_seconds()
+        run.attempt.phases["pull"] = max(0.0, (world.now() - began).total_seconds())
 
 
 def _may_wait(run: Run, trouble: Trouble, tried_seconds: float, wait: float, world: World) -> bool:

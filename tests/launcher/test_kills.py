@@ -2,17 +2,19 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from launcher import flow, recover
-from launcher.run import Outcome
+from launcher.run import Outcome, State
 from launcher.world import World
 from providers.base import EndReason
 from tests.fake_machine import fake_traits
 from tests.fake_world import FIRST_RUN, Killed, Stage, Work
+from tests.launcher.moments import in_state, when
 
 PARTS = 4
 BUDGET = "0.60"
@@ -135,5 +137,19 @@ def test_a_job_that_was_started_a_moment_before_we_died_is_not_ended_as_idle(
     command(stage.laptop())
     assert stage.cloud.alive()
     assert flow.attach(FIRST_RUN, stage.laptop()).outcome is Outcome.SUCCEEDED
+    assert len(stage.cloud.machines()) == 1
+    stage.all_quiet()
+
+
+def test_a_clock_that_was_set_back_by_a_day_before_we_came_back_costs_nothing(stage: Stage) -> None:
+    stage.site.work = Work(steps=30)
+    world = stage.laptop()
+    run = stage.open_run(world)
+    when(stage, in_state(stage, State.BOOTING, "remote"), stage.kill)
+    with pytest.raises(Killed):
+        flow.carry(run, world)
+    stage.revive()
+    stage.now = lambda: stage.clock() - timedelta(days=1)
+    assert flow.attach(run.id, stage.laptop()).outcome is Outcome.SUCCEEDED
     assert len(stage.cloud.machines()) == 1
     stage.all_quiet()
