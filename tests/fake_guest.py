@@ -502,7 +502,9 @@ def _first_files(job: Started) -> dict[str, bytes]:
 def finished_files(job: Started) -> dict[str, bytes]:
     """What lies below `out` once the job is done."""
     files = _first_files(job)
-    files["adapter/adapter_model.safetensors"] = b"w" * job.work.weights_bytes
+    files["adapter/adapter_model.safetensors"] = (
+        b"w" * (job.work.weights_bytes - 1) + b"."
+    )  # no palindrome: spoiled is turned
     files["adapter/adapter_config.json"] = b"{}"
     for arm, exact in (("base", 0.02), ("tuned", job.work.exact)):
         summary = {"arm": arm, "n": 200, "metrics": {"exact": exact}}

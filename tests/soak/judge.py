@@ -98,7 +98,7 @@ class Judge:
 
     def _is_excused(self) -> bool:
         storm = self.storm
-        if any(storm.fired[kind] for kind in EXCUSES):
+        if storm.schedule.has(Kind.SPOILED_PULL) or any(storm.fired[kind] for kind in EXCUSES):
             return True
         left = Decimal(storm.schedule.budget_usd) - storm.truth_usd() - self._unseen_usd()
         return left < Decimal("0.14") or storm.schedule.deadline_seconds is not None
