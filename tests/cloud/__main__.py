@@ -56,6 +56,7 @@ def _leave_by_exception() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)  # a shell that starts it with `&` had it ignored
 
 
 def _until_let_go(world: World, urls: Mapping[str, str]) -> None:

@@ -29,7 +29,9 @@ def test_the_judge_imports_nothing_of_what_it_judges() -> None:
 
 def test_by_hand_it_says_what_to_export_and_ends_on_ctrl_c() -> None:
     argv = [sys.executable, "-m", "tests.cloud"]
-    with subprocess.Popen(argv, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as cloud:
+    # As a script's `&` starts it: there the shell has the signal ignored.
+    background = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *argv]
+    with subprocess.Popen(background, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as cloud:
         assert cloud.stdout is not None
         lines = []
         for line in cloud.stdout:
