@@ -82,7 +82,9 @@ def test_paths_that_lead_out_of_their_folder_or_to_code_are_refused_and_told(lap
     (pulled,) = [event for event in said.events if event["event"] == "pulled" and event["what"] == "results"]
     assert len(pulled["refused"]) == len(EVIL_PATHS)
     folder = Path(pulled["dir"])
-    assert {path.name for path in folder.rglob("*.*")} <= {"base.json", "manifest.json", "receipt.json", "summary.json"}
+    ours = {"manifest.json", "receipt.json", "eval/summary.json", "report.html"}
+    ours |= {f"data/{name}" for name in ("report.json", "dropped.jsonl", "conflicts.jsonl")}
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")} - ours <= {"eval/base.json"}
     assert "\x1b" not in said.out + said.err
 
 
