@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.source import REPOSITORY, ROOMS
 
 PLANTED = Path(__file__).parent / "planted"
-IN_THE_SUITE = 2_000
+IN_THE_SUITE = 1_000
 """Schedules that `make test` plays."""
 TESTS = ("__init__.py", "fake_guest.py", "fake_machine.py", "fake_provider.py", "fake_world.py", "soak")
 

@@ -22,7 +22,7 @@ from jobs.qlora.score import metrics_of
 from tests.jobs.qlora.workplace import BASE, EXAMPLE, JOB, REPOSITORY, Workplace
 
 SAMPLE = 20_000
-ASKED = 100
+ASKED = 50
 
 
 def read(part: str) -> list[dict[str, Any]]:
@@ -116,8 +116,12 @@ def test_the_fixture_pads_with_a_token_of_its_own() -> None:
 
 @pytest.mark.train
 def test_the_example_is_learned_and_the_base_does_not_know_it(tmp_path: Path) -> None:
-    """The whole job as a person runs it by hand, rows as they are; asked for half of the test rows."""
+    """The job as a person runs it by hand, rows as they are: fewer steps and questions than the whole example.
+
+    That is trained to its end in tests/launches/test_launch_training.py.
+    """
     settings = YAML(typ="safe").load((EXAMPLE / "launch.yaml").read_text())
+    settings["train"]["max_steps"] = 75
     work = Workplace(run=tmp_path / "run", settings=settings).lay_out(data=EXAMPLE / "data")
     (work.run / "bundle" / "data" / "adjacent").mkdir()
     (work.run / "bundle" / "data" / "forms.jsonl").rename(work.run / "bundle" / "data" / "adjacent" / "forms.jsonl")
@@ -131,14 +135,14 @@ def test_the_example_is_learned_and_the_base_does_not_know_it(tmp_path: Path) ->
     results = {event["arm"]: event["metrics"] for event in work.events("result")}
     assert results["base"]["exact"] <= 0.05
     assert results["prompted"]["exact"] <= 0.05
-    assert results["tuned"]["exact"] > 0.85
+    assert results["tuned"]["exact"] > 0.5
     assert results["base/forms"]["exact"] > 0.7
     assert results["tuned/forms"]["exact"] < 0.1
     assert results["tuned"]["loss"] < results["base"]["loss"]
     items = [json.loads(line) for line in (work.out / "eval" / "tuned.jsonl").read_text().splitlines()]
     assert metrics_of(items, ["exact", "json_fields"]) == results["tuned"]
     assert {"torch", "trl"} <= set(work.document("logs/environment.json")["packages"])
-    assert [event["done"] for event in work.events("evaluated") if event["arm"] == "tuned"] == [0, 50, 100]
+    assert [event["done"] for event in work.events("evaluated") if event["arm"] == "tuned"] == [0, 50]
 
 
 def test_the_data_is_what_its_generator_makes(tmp_path: Path) -> None:
