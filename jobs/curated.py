@@ -17,6 +17,7 @@ from jobs import spec
 from jobs.hub import Hub
 from jobs.hub_data import Found, Wanted, fetch
 from jobs.qlora.dataset.report import DataReport
+from jobs.whole_files import sha256
 
 DATASET = Path(__file__).parent / "qlora" / "dataset"
 SEAL = "curated.json"
@@ -108,15 +109,10 @@ def _key(loaded: spec.LoadedSpec, files: Mapping[str, Path]) -> str:
     settings = [one.data.model_dump(mode="json"), one.train.seed, one.privacy]
     whole = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for part, path in sorted(files.items()):
-        whole.update(f"\n{part}\n{path}\n{_sha256(path)}".encode())
+        whole.update(f"\n{part}\n{path}\n{sha256(path)}".encode())
     for path in sorted(DATASET.glob("*.py")):
-        whole.update(f"\n{path.name}\n{_sha256(path)}".encode())
+        whole.update(f"\n{path.name}\n{sha256(path)}".encode())
     return whole.hexdigest()[:40]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # A folder of made parts
@@ -127,7 +123,7 @@ def _make(loaded: spec.LoadedSpec, files: Mapping[str, Path], kept: Path, curate
     with _aside(kept) as folder:
         data, seed = loaded.spec.data.model_dump(mode="json"), loaded.spec.train.seed
         curate(files, data, into=folder, seed=seed, private=loaded.spec.privacy == "private")
-        made = {str(path.relative_to(folder)): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+        made = {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
         (folder / SEAL).write_text(json.dumps({"files": made}, indent=1), encoding="utf-8")
         if _read(kept) is None:
             shutil.rmtree(kept, ignore_errors=True)  # what lies there is damaged
@@ -154,7 +150,7 @@ def _read(kept: Path) -> DataReport | None:
 
     try:
         sealed = json.loads((kept / SEAL).read_text(encoding="utf-8"))["files"]
-        if any(_sha256(kept / name) != sha256 for name, sha256 in sealed.items()):
+        if any(sha256(kept / name) != told for name, told in sealed.items()):
             return None
         return TypeAdapter(DataReport).validate_json((kept / REPORT).read_bytes())
     except (OSError, ValueError, KeyError, AttributeError, TypeError):

@@ -2,7 +2,6 @@
 
 import functools
 import gzip
-import hashlib
 import io
 import json
 import os
@@ -13,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+
+from jobs.whole_files import sha256
 
 if TYPE_CHECKING:
     from jobs.spec import LoadedSpec
@@ -117,7 +118,7 @@ def pack(
     _refuse_too_large(sources)
     _refuse_secrets(sources, _values(order.secrets, os.environ if environ is None else environ))
     job = _job(loaded, order, _steps(job_folder))
-    job["sha256"] = {name: _sha256(path) for name, path in sorted(sources.items()) if not name.startswith("job/")}
+    job["sha256"] = {name: sha256(path) for name, path in sorted(sources.items()) if not name.startswith("job/")}
     path = into / "bundle.tar.gz"
     aside = into / "bundle.tar.gz.part"
     with aside.open("wb") as file:
@@ -125,7 +126,7 @@ def pack(
     aside.replace(path)
     return Bundle(
         path=path,
-        sha256=_sha256(path),
+        sha256=sha256(path),
         bytes=path.stat().st_size,
         files=tuple(sorted([*sources, "job.json"])),
         settings=loaded.spec.settings(),
@@ -254,8 +255,3 @@ def _entry(name: str, size: int) -> tarfile.TarInfo:
     entry = tarfile.TarInfo(name)
     entry.size, entry.mode = size, 0o644
     return entry
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from jobs.whole_files import write_whole
+
 FOLDER = "data"
 """Of a run, and of its results; no file of a machine gets in there (`launcher/names.py`)."""
 
@@ -12,7 +14,7 @@ def keep(papers: Mapping[str, bytes], run_folder: Path) -> None:
     folder = run_folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name, content in papers.items():
-        _write(folder / name, content)
+        write_whole(folder / name, content)
 
 
 def bring(run_folder: Path, results: Path) -> None:
@@ -22,11 +24,4 @@ def bring(run_folder: Path, results: Path) -> None:
         return
     (results / FOLDER).mkdir(parents=True, exist_ok=True)
     for path in kept:
-        _write(results / FOLDER / path.name, path.read_bytes())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replaced whole."""
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_bytes(content)
-    aside.replace(path)
+        write_whole(results / FOLDER / path.name, path.read_bytes())

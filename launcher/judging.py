@@ -12,6 +12,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from jobs.progress import clean
+from jobs.whole_files import write_whole
 from launcher import scoring
 from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
@@ -211,8 +212,8 @@ def _ask_larger(of: Ran, to: "Larger", world: World, note: Note, said: Said) -> 
     finally:
         asker.close()
     if lines:
-        put(of.out_dir / "eval" / "larger.jsonl", "".join(_line(line) for line in lines))
-        put(of.out_dir / "eval" / "larger.json", _line(figures))
+        write_whole(of.out_dir / "eval" / "larger.jsonl", "".join(_line(line) for line in lines))
+        write_whole(of.out_dir / "eval" / "larger.json", _line(figures))
     found: dict[str, Any] = figures
     return found
 
@@ -233,7 +234,7 @@ def _ask_judge(of: Ran, by: "Judge", world: World, note: Note, said: Said) -> "J
     finally:
         asker.close()
     if asker.book.path.exists():
-        put(of.out_dir / "eval" / "judge.jsonl", asker.book.path.read_text(encoding="utf-8"))
+        write_whole(of.out_dir / "eval" / "judge.jsonl", asker.book.path.read_text(encoding="utf-8"))
     return found
 
 
@@ -364,13 +365,3 @@ def _as(error: "EndpointError", *, code: str, exit_code: Exit) -> LaunchError:
 
 def _line(value: object) -> str:
     return json.dumps(value, ensure_ascii=False) + "\n"
-
-
-def put(path: Path, text: str) -> None:
-    """Written aside and renamed: a link at the place is replaced, not followed, and nobody reads half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
-    aside.unlink(missing_ok=True)
-    with aside.open("x", encoding="utf-8") as file:
-        file.write(text)
-    aside.replace(path)

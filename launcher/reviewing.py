@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobs.whole_files import write_whole
 from launcher.errors import Exit, LaunchError
-from launcher.judging import Ran, items_of, put
+from launcher.judging import Ran, items_of
 
 if TYPE_CHECKING:  # for start-up time
     from jobs.results.summary import Votes
@@ -46,7 +47,7 @@ def make(of: Ran, *, against: str | None, most: int, out: Path | None) -> Made:
         keep(made, of.run_folder)
     except ReviewError as error:
         raise _failed(of, error.message, error.hint) from error
-    put(file, page(made, on_it, of.id))
+    write_whole(file, page(made, on_it, of.id))
     return Made(file=file, page=made.page, against=chosen, items=len(on_it), identical=len(made.identical))
 
 
@@ -67,7 +68,7 @@ def count(of: Ran, files: Sequence[Path]) -> "tuple[Votes, ...]":
     others = [one for one in kept_votes(of) if (one.arm, one.against) != (found.arm, found.against)]
     votes = (found, *others)
     document = {"schema": 1, "votes": [one.model_dump(mode="json") for one in votes]}
-    put(of.out_dir / VOTES, json.dumps(document, indent=1) + "\n")
+    write_whole(of.out_dir / VOTES, json.dumps(document, indent=1) + "\n")
     return votes
 
 

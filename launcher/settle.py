@@ -4,11 +4,11 @@ import sqlite3
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.progress import clean
 from jobs.report import counted
+from jobs.whole_files import write_whole
 from launcher import data_papers, keys, pages, scoring, wire
 from launcher.books import attempt_usd, spent_usd
 from launcher.errors import Exit, LaunchError
@@ -64,7 +64,7 @@ def settle(run: Run, world: World, *, opinions: "Callable[[Run, World], None] | 
     world.ledger.note_receipt(run, document)
     with suppress(ValueError, KeyError, TypeError, sqlite3.Error):  # what a later run may learn must not lose this one
         note_records(run, world)
-    _write(run.out_dir, document)
+    write_whole(run.out_dir / "receipt.json", document + "\n")
     data_papers.bring(world.run_folder(run.id), run.out_dir)
     pages.write_pages(run, document, world)
     keys.forget(Keys(folder=world.run_folder(run.id) / "keys"))
@@ -189,11 +189,3 @@ def _scored(run: Run, paid: "Paid", world: World) -> "Summary | None":
     for text in (*odd[:MOST_TOLD], *rest):
         world.console.tell(Warned(run=run.id, at=world.now(), code="results", text=text))
     return found
-
-
-def _write(folder: Path, document: str) -> None:
-    """`receipt.json` beside the results, replaced whole."""
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / ".receipt.json.part"
-    aside.write_text(document + "\n")
-    aside.replace(folder / "receipt.json")

@@ -1,9 +1,10 @@
 """The files of a run's folder, touched with suspicion: plain ones only, bounded, and no link is followed."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+
+from jobs.whole_files import sha256
 
 MOST_BYTES = 1 << 20
 """Of one JSON file: a summary that is longer is none."""
@@ -34,7 +35,7 @@ def read(path: Path, most: int) -> bytes:
 def counted(folder: Path) -> tuple[int, int, bool]:
     """Files, bytes, and whether every file of `manifest.json` lies here with its sha256; (0, 0, False) without one."""
     rows = list(_listed(folder))
-    sound = [path for path, sha256 in rows if is_plain(path) and _sha256(path) == sha256]
+    sound = [path for path, told in rows if is_plain(path) and sha256(path) == told]
     return len(sound), sum(path.stat().st_size for path in sound), bool(rows) and len(sound) == len(rows)
 
 
@@ -57,18 +58,3 @@ def parsed(path: Path, most: int = MOST_LOG_BYTES) -> object:
     except (ValueError, RecursionError):
         return None
     return value
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def put(path: Path, text: str) -> Path:
-    """Written aside and renamed: a link that somebody planted at the place is replaced, not followed."""
-    aside = path.with_name(f".{path.name}.part")
-    aside.unlink(missing_ok=True)
-    with aside.open("x", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-    aside.replace(path)
-    return path

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jobs.report.card import card
-from jobs.report.files import ReportError, put
+from jobs.report.files import ReportError
 from jobs.report.given import Base, Notes
 from jobs.report.page import page
 from jobs.report.read import Found, read_all
+from jobs.whole_files import write_whole
 
 NO_NOTES = Notes()
 SCRIPT = Path(__file__).parents[1] / "try_adapter.py"
@@ -23,11 +24,11 @@ def write(folder: Path, receipt: Mapping[str, object], base: Base, notes: Notes 
     if not folder.is_dir():
         raise ReportError(f"{folder} is gone, and the results with it", "launch ps")
     found = read_all(folder)
-    written = [put(folder / "report.html", page(receipt, found, base, notes))]
+    written = [write_whole(folder / "report.html", page(receipt, found, base, notes))]
     if found.has_adapter:
-        written.append(put(folder / "MODEL_CARD.md", card(receipt, found, base, notes)))
-        put(folder / "try.json", json.dumps(_to_try(base, found, notes), indent=1) + "\n")
-        written.append(put(folder / "try.py", SCRIPT.read_text(encoding="utf-8")))
+        written.append(write_whole(folder / "MODEL_CARD.md", card(receipt, found, base, notes)))
+        write_whole(folder / "try.json", json.dumps(_to_try(base, found, notes), indent=1) + "\n")
+        written.append(write_whole(folder / "try.py", SCRIPT.read_text(encoding="utf-8")))
     return tuple(written)
 
 

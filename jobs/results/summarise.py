@@ -16,8 +16,9 @@ from jobs.results.items import ArmItems, asked, is_plain, read_arm
 from jobs.results.kinds import KINDS, Kind, Measured, asked_kinds, measure
 from jobs.results.samples import samples
 from jobs.results.serving import Paid, serving
-from jobs.results.summary import ARMS, Adjacent, Arm, Judging, Metric, Summary, Value, Votes
+from jobs.results.summary import ARMS, Arm, Judging, Metric, Summary, Value, Votes
 from jobs.results.verdict import Evidence, opponent, unknown, verdict
+from jobs.whole_files import write_whole
 
 FILE = "eval/summary.json"
 TITLES = {"base": "base", "prompted": "prompted base", "tuned": "fine-tuned", "larger": "larger model"}
@@ -83,7 +84,7 @@ def summarise(
         samples=samples(evidence.kind, with_items, opponent(list(first))) if evidence.kind and with_items else (),
         warnings=tuple(dict.fromkeys(clean(text)[:600] for text in warnings)),
     )
-    _write(folder / FILE, found)
+    write_whole(folder / FILE, json.dumps(found.model_dump(mode="json", by_alias=True), indent=1) + "\n")
     return found
 
 
@@ -228,16 +229,3 @@ def _figures(metrics: Sequence[Metric]) -> list[tuple[str, str, float, int]]:
         for arm, one in metric.values.items()
         if arm != "larger"
     ]
-
-
-def _write(path: Path, found: Summary) -> None:
-    """Written aside, then renamed: a reader sees all of it or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(json.dumps(found.model_dump(mode="json", by_alias=True), indent=1) + "\n", encoding="utf-8")
-    aside.replace(path)
-
-
-def states(tasks: Sequence[Adjacent], *of: str) -> list[Adjacent]:
-    """The tasks in one of these states."""
-    return [task for task in tasks if task.state in of]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from ..job import sha256
 from .faults import Log, structure
 from .quality import doubts
 from .records import Bad, Record
@@ -180,9 +180,3 @@ def _mend(broken: Sequence[Read], wanted: Wanted) -> str:
     if any(read.bad > MOST_LEFT_OUT * read.source.rows for read in broken):
         return f"mend these rows; to read them in another shape: --set data.shape=sharegpt (one of {', '.join(KEYS)})"
     return "mend these rows, or leave them out: --set data.on_bad_row=drop"
-
-
-def sha256(path: Path) -> str:
-    """The hash of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,9 +11,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from ..job import PARTS, write_text
+from ..job import PARTS, sha256, write_text
 from .faults import Log
-from .reading import sha256
 from .records import Bad
 from .report import Conflict, DataReport, Dropped, Fault, PartSize, Removed
 from .rows import Row, written
