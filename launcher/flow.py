@@ -279,7 +279,7 @@ def _go_on_or_close(run: Run, world: World) -> None:
     world.ledger.note_spent(run, spent_usd(run, world.now()))
     if ending is not None and ending.again and _may_try_again(run, world):
         attempt = run.attempt
-        attempt.end_code = ending.code
+        attempt.end_code = ending.code or str(ending.outcome)
         world.ledger.save_attempt(run, attempt)
         until = world.now() + timedelta(seconds=REST_SECONDS.get(ending.code, COOL_DOWN_SECONDS))
         world.ledger.note_refusal(attempt.offer.pool, until, ending.why)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from jobs.spec import LoadedSpec
-from launcher import codec, freshness, market, short_memory
+from launcher import after_reclaim, codec, freshness, market, short_memory
 from launcher.books import spent_usd
 from launcher.display import age
 from launcher.errors import Exit, LaunchError
@@ -265,7 +265,8 @@ def _read_plan(text: str) -> Plan:
 
 def plan_again(run: Run, world: World) -> Plan:
     """A new look at the market, with what is left of the budget, for what is left of the work."""
-    plan = _plan_rest(run, world, left_share(run, world))
+    share = left_share(run, world)
+    plan = after_reclaim.reordered(run, _plan_rest(run, world, share), share, world)
     world.ledger.note_plan(run, codec.dump(plan))
     world.ledger.note_prices(plan.choices)
     return plan
