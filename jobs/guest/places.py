@@ -32,10 +32,12 @@ class Run:
         self.status = self._in("status.json")
         self.stop = self._in("stop")
         self.max_steps = self._in("max_steps")
+        self.save = self._in("save")
         self.lock = self._in("supervisor.lock")
         self.supervisor_log = self._in("supervisor.log")
         self.python = self._in("python")
         self.reserve = self._in(".reserve")
+        self.carrier = self._in("carrier.json")
 
     def _in(self, *names: str) -> str:
         return os.path.join(self.path, *names)

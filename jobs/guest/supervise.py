@@ -82,10 +82,13 @@ class Supervisor:
         return found if isinstance(found, int) else 1
 
     def _noticed(self, action: str, when: str) -> None:
-        """A reclaim asks for a save; a recommendation is only told."""
-        self._tell.tell("notice", action=action, **({"time": when} if when else {}))
-        if action != "rebalance":
+        """A reclaim asks for a save and a stop; a recommendation, which may come to nothing, for a save alone."""
+        if action == "rebalance":
+            with contextlib.suppress(OSError), open(self._run.save, "w", encoding="ascii") as file:
+                file.write("rebalance\n")
+        else:
             self._asked(f"notice: {action}")
+        self._tell.tell("notice", action=action, **({"time": when} if when else {}))
 
     def _steps(self) -> dict[str, Any]:
         for step in self._job["steps"]:

@@ -17,6 +17,8 @@ LEAST_STEPS = 3
 """Fewer say nothing about how much steps differ: a run too short for them tells no probe."""
 PART = 4
 """A short run is measured over a quarter of its steps at most, so that the probe still comes in time to matter."""
+SAVE = "save"
+"""The file by which the supervisor asks for a checkpoint; whoever has made one takes it away."""
 PROBE_SECONDS = 120.0
 """Where steps are slow, as many as fit into this are enough: to wait for more would cost what the probe could save."""
 
@@ -87,6 +89,11 @@ def asked_last_step(run: Path) -> int | None:
     except (OSError, ValueError):
         return None
     return int(text) if text.isdecimal() and len(text) <= 12 and int(text) > 0 else None
+
+
+def is_save_asked(run: Path) -> bool:
+    """Whether a checkpoint is wanted now, the training to go on after it: this machine may be taken back soon."""
+    return (run / SAVE).exists()
 
 
 def bent(*, factor: float, step: int, last: int, warm: int, shape: str = "cosine") -> Callable[[int], float]:

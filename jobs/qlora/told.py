@@ -15,7 +15,7 @@ from .checkpoint import publish
 from .guard import Guard
 from .job import Job, give_up, tell
 from .looks import Looks
-from .pace import Probe, asked_last_step, bend
+from .pace import SAVE, Probe, asked_last_step, bend, is_save_asked
 from .validation import WEIGHTS, keep_adapter
 
 
@@ -56,6 +56,8 @@ class Told(TrainerCallback):  # type: ignore[misc]  # the base class has no type
             self.owe(due)
         else:
             control.should_evaluate = due
+            if is_save_asked(self.job.run):
+                control.should_save = True
 
     def owe(self, due: bool) -> None:
         """A look that there is no time for is taken when the training goes on."""
@@ -137,6 +139,7 @@ class Told(TrainerCallback):  # type: ignore[misc]  # the base class has no type
             if (self.best / WEIGHTS).exists():
                 shutil.copy2(self.best / WEIGHTS, written / "best" / WEIGHTS)
         publish(self.job, written, state.global_step)
+        (self.job.run / SAVE).unlink(missing_ok=True)
         self.probe.saved()
         self.clock = time.monotonic()
 

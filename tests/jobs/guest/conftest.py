@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -48,12 +49,32 @@ class _Metadata(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-@pytest.fixture
-def metadata() -> Iterator[str]:
-    """The address of a metadata service."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Metadata) as server:
+class _Recommends(_Metadata):
+    """The same of one that may be taken back, or not."""
+
+    documents: ClassVar = {path: said for path, said in _Metadata.documents.items() if "rebalance" in path}
+
+
+@contextmanager
+def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Its address while it answers."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def metadata() -> Iterator[str]:
+    """The address of a metadata service that announces the end."""
+    with served(_Metadata) as address:
+        yield address
+
+
+@pytest.fixture
+def recommended() -> Iterator[str]:
+    """The address of a metadata service that only recommends to leave."""
+    with served(_Recommends) as address:
+        yield address

@@ -300,3 +300,13 @@ def test_a_spot_notice_is_told_and_asks_for_a_save(box: Box, metadata: str) -> N
     assert sorted(actions) == ["rebalance", "terminate"]
     assert done(events).outcome == "stopped"
     assert "notice" in done(events).text
+
+
+def test_a_recommendation_to_leave_asks_for_a_checkpoint_and_nothing_else(box: Box, recommended: str) -> None:
+    box.environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = recommended
+    box.ship(notice="imds", settings=LONG)
+    box.start()
+    told = next(event for event in box.follow() if isinstance(event, Notice))
+    assert told.action == "rebalance"
+    assert (box.run / "save").read_text() == "rebalance\n"
+    assert box.status()["state"] == "running"

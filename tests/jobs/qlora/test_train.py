@@ -100,6 +100,7 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory, prepared: Workplace) -> 
     work = ready(tmp_path_factory.mktemp("disturbed"), prepared)
     ends = [disturb(work, after=2, by=signal.SIGTERM)]
     saved = work.events("checkpoint")[-1]["step"]
+    (work.run / "save").write_text("rebalance\n")
     # Killed in the step after the checkpoint of step 8, or in a later one.
     ends.append(disturb(work, after=2 * SAVE + 1 - saved, by=signal.SIGKILL))
     here(work, "train")
@@ -175,6 +176,13 @@ def test_asked_to_stop_it_saves_and_exits_75(disturbed: tuple[Workplace, list[in
     work, ends = disturbed
     assert ends == [75, -signal.SIGKILL]
     assert 2 <= work.events("checkpoint")[0]["step"] <= SAVE
+
+
+def test_asked_for_a_checkpoint_it_makes_one_and_goes_on(disturbed: tuple[Workplace, list[int]]) -> None:
+    first, second, *later = [event["step"] for event in disturbed[0].events("checkpoint")]
+    assert second == first + 1
+    assert later[-1] == STEPS
+    assert not (disturbed[0].run / "save").exists()
 
 
 def test_a_killed_and_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
