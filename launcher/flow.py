@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 from jobs import package, spec
@@ -215,12 +216,21 @@ def only_begins(run: Run, world: World) -> bool:
 def held(run_id: str, world: World) -> Iterator[None]:
     """Hold the run for the length of a block. Raises `LaunchError` where another process does."""
     try:
-        with sole_writer(world.run_folder(run_id)):
+        with sole_writer(world.run_folder(run_id), partial(_wait_for_the_lock, world)):
             yield
     except HeldElsewhere as error:
         raise LaunchError(
             f"another process carries {run_id}", code="held", exit_code=Exit.USAGE, hint=f"launch logs -f {run_id}"
         ) from error
+
+
+def _wait_for_the_lock(world: World, seconds: float) -> None:
+    """A Ctrl-C meanwhile means the run, and is left to what follows."""
+    try:
+        world.sleep(seconds)
+    except Interrupted:
+        world.sleep(seconds)
+        world.interrupt.ask_again()
 
 
 def _carry(run: Run, world: World, ending: Ending | None = None) -> Receipt:

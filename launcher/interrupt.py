@@ -29,6 +29,10 @@ class Interrupt:
             self._answered = True
             raise Interrupted
 
+    def ask_again(self) -> None:
+        """Whoever heard of it had nothing to turn round from: the next one who checks is told, too."""
+        self._answered = False
+
     def ask(self) -> None:
         """What the first Ctrl-C does (also `launch stop` through the ledger)."""
         self.asked = True

@@ -1,8 +1,7 @@
 """One writer for a run: a lock on a file, which the kernel opens again when its holder dies."""
 
 import fcntl
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -16,13 +15,13 @@ class HeldElsewhere(Exception):
 
 
 @contextmanager
-def sole_writer(run_folder: Path) -> Iterator[None]:
-    """Hold the run for the length of the block. Raises `HeldElsewhere`."""
+def sole_writer(run_folder: Path, sleep: Callable[[float], None]) -> Iterator[None]:
+    """Hold the run for the length of the block; `sleep` waits between two tries. Raises `HeldElsewhere`."""
     with _file(run_folder) as file:
         for _ in range(TRIES):
             if _is_free(file, fcntl.LOCK_EX):
                 break
-            time.sleep(TRY_SECONDS)
+            sleep(TRY_SECONDS)
         else:
             raise HeldElsewhere(run_folder.name)
         yield

@@ -117,7 +117,7 @@ def prove(trial: Trial, world: World) -> Finding:
     """Rent it, watch it end itself, prove that it is gone, and keep the books like those of every run."""
     run = _opened(trial, world)
     quiet = replace(world, console=_Quiet(world))
-    with sole_writer(world.run_folder(run.id)), leaving(run, quiet):
+    with sole_writer(world.run_folder(run.id), world.sleep), leaving(run, quiet):
         finding, outcome = _tried(run, quiet)
         ending = Ending(outcome=outcome, why=finding.text if outcome is not Outcome.SUCCEEDED else "")
         world.ledger.end(run, ending, world.now())

@@ -1,7 +1,6 @@
 """What a hostile reviewer tried: a second machine, a forgotten one, a lost result, a lie, a hang, a bigger bill."""
 
 import fcntl
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -14,6 +13,7 @@ import pytest
 from launcher import flow, recover
 from launcher.errors import Exit, LaunchError
 from launcher.events import StateChanged, Warned
+from launcher.interrupt import Interrupted
 from launcher.lock import is_carried, sole_writer
 from launcher.look import machine_of
 from launcher.run import MOST_ATTEMPTS, Outcome, State
@@ -300,10 +300,25 @@ def test_to_ask_whether_a_run_is_carried_does_not_get_in_the_way_of_who_begins_t
     asking = (folder / "lock").open("w")
     fcntl.flock(asking, fcntl.LOCK_SH)
     assert not is_carried(folder)
-    threading.Timer(0.1, asking.close).start()
-    with sole_writer(folder):
+    with sole_writer(folder, lambda seconds: asking.close()):
         assert is_carried(folder)
     assert not is_carried(folder)
+
+
+def test_a_ctrl_c_while_the_lock_is_waited_for_is_heard_by_what_follows(stage: Stage) -> None:
+    world = stage.laptop()
+    run = stage.open_run(world)
+    asking = (world.run_folder(run.id) / "lock").open("w")
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    world.interrupt.ask()
+
+    def sleep(seconds: float) -> None:
+        world.interrupt.check()
+        stage.clock.sleep(seconds)
+        asking.close()
+
+    with flow.held(run.id, replace(world, sleep=sleep)), pytest.raises(Interrupted):
+        world.interrupt.check()
 
 
 def test_to_look_at_a_run_from_outside_never_writes_into_its_books(stage: Stage) -> None:
@@ -360,7 +375,7 @@ def test_a_resume_that_is_refused_leaves_the_receipt_and_the_budget(stage: Stage
 def test_a_run_that_is_carried_cannot_be_resumed_by_a_second_process(stage: Stage) -> None:
     stage.site.work = Work(steps=10_000, step_seconds=30)
     first = stage.launch(budget="0.60")
-    with sole_writer(stage.laptop().run_folder(first.run)), pytest.raises(LaunchError) as caught:
+    with sole_writer(stage.laptop().run_folder(first.run), stage.clock.sleep), pytest.raises(LaunchError) as caught:
         flow.resume(first.run, Decimal(10), stage.laptop())
     assert caught.value.code == "held"
     assert _state(stage) is State.TERMINATED

@@ -159,7 +159,7 @@ def test_ctrl_c_ends_it_with_what_was_answered_and_the_next_call_goes_on(
 def test_two_at_once_do_not_ask_the_same(stage: Stage, launch: Launch, capsys: Capture) -> None:
     with served() as model:
         finished(stage, settings={"evaluate": {"judge": endpoint(model)}})
-        with sole_writer(stage.folder / "home" / "runs" / FIRST_RUN):
+        with sole_writer(stage.folder / "home" / "runs" / FIRST_RUN, stage.clock.sleep):
             assert launch("judge", "--json") == Exit.USAGE
         assert document(capsys)["code"] == "held"
         assert not model.asked
