@@ -24,6 +24,7 @@ from heapq import merge
 from itertools import pairwise
 from typing import BinaryIO, Protocol
 
+from jobs.guest.carrier import QUIET_SECONDS
 from launcher.guest import Guest
 from launcher.remote import CommandFailed, Completed, HostKeyMismatch, Keys, RemoteUnreachable
 from pricing.gpus import Gpu
@@ -75,6 +76,8 @@ class Started:
     """When it was told to end at which step."""
     notice_at: datetime | None = None
     notice_action: str = "terminate"
+    skew_seconds: float = 0
+    """What its machine's clock is ahead of the truth."""
     _known: "Timeline | None" = None
 
     def lines(self, now: datetime) -> list[tuple[datetime, dict[str, object]]]:
@@ -95,7 +98,9 @@ class Started:
             notice: list[tuple[datetime, dict[str, object]]] = []
             if self.notice_at is not None:
                 notice.append((self.notice_at, {"event": "notice", "action": self.notice_action}))
-            self._known = Timeline(told, list(merge(self._all(), notice, key=lambda line: line[0])))
+            self._known = Timeline(
+                told, list(merge(self._all(), notice, key=lambda line: line[0])), timedelta(seconds=self.skew_seconds)
+            )
         return self._known
 
     def _all(self) -> Iterator[tuple[datetime, dict[str, object]]]:
@@ -154,10 +159,12 @@ class Started:
 class Timeline:
     """What a job tells from its beginning to its end, by what it was `told`."""
 
-    def __init__(self, told: tuple[object, ...], lines: list[tuple[datetime, dict[str, object]]]) -> None:
+    def __init__(
+        self, told: tuple[object, ...], lines: list[tuple[datetime, dict[str, object]]], skew: timedelta
+    ) -> None:
         self.told, self.lines = told, lines
         self.times = [at for at, _ in lines]
-        whole = ({"schema": 1, "at": at.isoformat(), **event} for at, event in lines)
+        whole = ({"schema": 1, "at": (at + skew).isoformat(), **event} for at, event in lines)
         self.texts = [json.dumps(line).encode() + b"\n" for line in whole]
 
 
@@ -248,6 +255,10 @@ class Inside:
     sent_by: Counter[str] = field(default_factory=Counter)
     unarmed_ids: set[str] = field(default_factory=set)
     full_ids: set[str] = field(default_factory=set)
+    rotten_ids: set[str] = field(default_factory=set)
+    """Machines whose checkpoints are not what they announced."""
+    skews: dict[str, float] = field(default_factory=dict)
+    """By machine: what its clock is ahead of the truth, in seconds."""
     stop_is_ignored: bool = False
     slowness: dict[str, float] = field(default_factory=dict)
     """By machine: so many times as long each step takes there."""
@@ -257,6 +268,8 @@ class Inside:
     sent_paths: list[list[str]] = field(default_factory=list)
     told_to_end: dict[str, int] = field(default_factory=dict)
     """By machine: the step that its training was last told to end at."""
+    carriers: dict[str, tuple[int, str, str, datetime]] = field(default_factory=dict)
+    """By machine: who carries its run (number, place, host), and when that was last heard."""
     secrets_seen: list[bytes] = field(default_factory=list)
     argv_seen: list[tuple[str, ...]] = field(default_factory=list)
 
@@ -341,7 +354,8 @@ class FakeRemote:
             return Completed(exit_code=2, stdout=b"", stderr=NO_PROGRAM)
         data = stdin if isinstance(stdin, bytes) else stdin.read()
         options = dict(zip(argv[3::2], argv[4::2], strict=False))
-        answer = getattr(self, f"_{argv[2]}")(machine, options, data)
+        refusal = self._fenced(options) if argv[2] != "carry" else None
+        answer = refusal or getattr(self, f"_{argv[2]}")(machine, options, data)
         self._site.cloud.after_call("remote")
         return _said(answer)
 
@@ -398,6 +412,26 @@ class FakeRemote:
             raise RemoteUnreachable("no route to host")
         return machine
 
+    def _fenced(self, options: dict[str, str]) -> dict[str, object] | None:
+        epoch, place, host, _ = self._site.carriers.get(self._id, (0, "", "", self._site.clock()))
+        if not options.get("--as") or options["--as"] == f"{epoch}.{place}":
+            return None
+        return {"error": f"fenced: {host} carries this run now"}
+
+    def _carry(self, _machine: Lived, options: dict[str, str], _data: bytes) -> dict[str, object]:
+        site, now, place = self._site, self._site.clock(), options["--place"]
+        epoch, held, host, heard = site.carriers.get(self._id, (0, "", "", now))
+        quiet_seconds = (now - heard).total_seconds()
+        is_kept = bool(options.get("--as")) and options["--as"] == f"{epoch}.{held}"
+        is_free = held == "" or quiet_seconds > QUIET_SECONDS or (held == place and "--as" not in options)
+        granted = is_kept or is_free or "--take" in options
+        if granted and not is_kept:
+            epoch, held, host = epoch + 1, place, options["--host"]
+        if granted:
+            site.carriers[self._id] = (epoch, held, host, now)
+        return {"granted": granted, "epoch": epoch, "place": held, "host": host, "since_seconds": quiet_seconds,
+                "heard_seconds": quiet_seconds}  # fmt: skip
+
     def _probe(self, machine: Lived, _options: dict[str, str], _data: bytes) -> dict[str, object]:
         gpu = machine.gpu
         memory, armed = int(gpu.usable_mib) if gpu else 0, self._site.is_armed(self._id)
@@ -406,7 +440,7 @@ class FakeRemote:
             "python": "3.11.7", "architecture": "x86_64", "cpus": 4, "ram_gib": 15.5, "disk_free_gib": 80.0,
             "gpus": [{"name": gpu.name, "memory_mib": memory, "driver": "580.1"}] if gpu else [],
             "guard": {"armed": armed, "life_seconds": life, "lease_seconds": 1.0, "why": "test"},
-            "clock": self._site.clock().timestamp(), "torch": True, **self._site.probe,
+            "clock": self._site.clock().timestamp() + self._site.skews.get(self._id, 0.0), "torch": True, **self._site.probe,
         }  # fmt: skip
 
     def _prove(self, _machine: Lived, _options: dict[str, str], _data: bytes) -> dict[str, object]:
@@ -433,7 +467,8 @@ class FakeRemote:
     def _start(self, machine: Lived, _options: dict[str, str], _data: bytes) -> dict[str, object]:
         first, slowness = self._site.restored.get(self._id, 0), self._site.slowness.get(machine.id, 1.0)
         before = self._site.told_to_end.get(machine.id)
-        job = Started(self._site.work, self._site.clock(), first, slowness=slowness)
+        skew = self._site.skews.get(machine.id, 0.0)
+        job = Started(self._site.work, self._site.clock(), first, slowness=slowness, skew_seconds=skew)
         job.shortened += [] if before is None else [(job.at, before)]
         self._site.started.setdefault(machine.id, job)
         return {"pid": 7}
@@ -487,7 +522,8 @@ class FakeRemote:
         if job is None:
             return {}
         if under.startswith("checkpoints/"):
-            return {"manifest.json": checkpoint_bytes(int(under.rpartition("-")[2]))}
+            whole = checkpoint_bytes(int(under.rpartition("-")[2]))
+            return {"manifest.json": whole[:-3] if machine.id in self._site.rotten_ids else whole}
         if job.work.makes_nothing:
             return {}
         if job.is_over(now) and any(e["event"] == "result" for _, e in job.lines(now)):
