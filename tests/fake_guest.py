@@ -283,9 +283,9 @@ class Inside:
 
     def feed(self, guest: Guest, offset: int) -> "FakeFeed":
         """Progress without a thread: a read passes virtual time."""
-        return FakeFeed(guest, self.clock, self._vanished, offset, self.tick_seconds)
+        return FakeFeed(guest, self.clock, self.vanished, offset, self.tick_seconds)
 
-    def _vanished(self) -> bool:
+    def vanished(self) -> bool:
         """Whether whoever is followed says no last word: the supervisor died, or was never started."""
         jobs = self.started.values()
         return not jobs or any(job.work.outcome == "vanished" and job.is_over(self.clock()) for job in jobs)
@@ -440,7 +440,8 @@ class FakeRemote:
             "python": "3.11.7", "architecture": "x86_64", "cpus": 4, "ram_gib": 15.5, "disk_free_gib": 80.0,
             "gpus": [{"name": gpu.name, "memory_mib": memory, "driver": "580.1"}] if gpu else [],
             "guard": {"armed": armed, "life_seconds": life, "lease_seconds": 1.0, "why": "test"},
-            "clock": self._site.clock().timestamp() + self._site.skews.get(self._id, 0.0), "torch": True, **self._site.probe,
+            "clock": self._site.clock().timestamp() + self._site.skews.get(self._id, 0.0), "torch": True,
+            **self._site.probe,
         }  # fmt: skip
 
     def _prove(self, _machine: Lived, _options: dict[str, str], _data: bytes) -> dict[str, object]:
