@@ -95,10 +95,10 @@ class Machine:
         return InstanceState.PENDING if pending else InstanceState.RUNNING
 
     def billed_usd(self, now: datetime) -> Decimal:
-        """What it has cost so far: in whole steps, 60 s at least, disk and address with it."""
+        """What it has cost so far: in whole steps, its minimum at least, disk and address with it."""
         stop, billing = min(self.ended_at or now, now), self.request.offer.billing
         steps = -(-_whole_seconds(stop - self.born_at) // billing.granularity_seconds)
-        paid = self.born_at + timedelta(seconds=max(60, billing.minimum_seconds, steps * billing.granularity_seconds))
+        paid = self.born_at + timedelta(seconds=max(billing.minimum_seconds, steps * billing.granularity_seconds))
         fees = Fraction(self.request.offer.fees.ip_usd_per_hour)
         fees += Fraction(self.request.offer.fees.disk_usd_per_gib_month) * self.request.disk_gib / 730
         total = Fraction(0)

@@ -1,9 +1,11 @@
 """The fake itself: its bill by hand, its lies one by one."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
+from pricing.offer import Billing
 from providers.base import (
     Ambiguous,
     EndReason,
@@ -35,9 +37,10 @@ def test_an_hour_costs_the_price_with_disk_and_address() -> None:
     assert round(cloud.billed_usd(), 6) == round(Decimal("0.85") + FEES_USD_PER_HOUR * 3 / 2, 6)
 
 
-def test_a_machine_of_a_second_is_billed_for_a_minute_and_a_dead_one_no_further() -> None:
+def test_a_machine_of_a_second_is_billed_for_the_minimum_and_a_dead_one_no_further() -> None:
     clock, cloud, provider = world()
-    provider.terminate(provider.create(request()))
+    minute = replace(fake_offer(usd="0.50"), billing=Billing(minimum_seconds=60))
+    provider.terminate(provider.create(request(minute)))
     first = cloud.billed_usd()
     assert round(first, 6) == round((Decimal("0.50") + FEES_USD_PER_HOUR) / 60, 6)
     clock.sleep(7200)

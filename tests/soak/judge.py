@@ -18,13 +18,15 @@ from launcher.ledger import Ledger
 from launcher.receipt import Receipt
 from launcher.run import Outcome
 from providers.base import EndReason
-from tests.fake_guest import checkpoint_bytes, finished_files
+from tests.fake_guest import Started, checkpoint_bytes, finished_files
 from tests.fake_machine import Machine
 from tests.fake_world import FIRST_RUN
 from tests.soak.schedule import BY_POINT, Kind
 from tests.soak.storm import Storm
 
 MOST_REAP_CALLS, MOST_REAP_SECONDS = 60, 600.0
+LEAST_TOLD_USD = Decimal("0.0001")
+"""A receipt is rounded to this."""
 TEARDOWN_SECONDS = 60.0
 """What every budget sets aside for a cloud that takes its time over an end (docs/estimate.md)."""
 EXCUSES = frozenset({
@@ -90,11 +92,20 @@ class Judge:
                 continue
             self.seen_ended.add(machine.id)
             job = storm.site.started.get(machine.id)
+            self._unsaved(machine, job)
             if job is None or job.work.outcome != "succeeded" or not _succeeded(storm, machine):
                 continue
             missing = self._missing(machine)
             if missing and not self._is_excused():
                 self.breach("R5", f"{machine.id} was ended and {missing[0]} is not home")
+
+    def _unsaved(self, machine: Machine, job: Started | None) -> None:
+        """A job that works is asked to save before its machine goes."""
+        storm = self.storm
+        if job is None or job.is_over(storm.clock()) or job.stop_at is not None or self._is_excused():
+            return
+        if not any(storm.fired[kind] for kind in LINE - set(BY_POINT)):
+            self.breach("R5", f"{machine.id} was ended while its job worked, and that was not asked to save")
 
     def _is_excused(self) -> bool:
         storm = self.storm
@@ -122,7 +133,7 @@ class Judge:
     def at_death(self) -> None:
         """What was acknowledged must be there for the next process."""
         name = self._acknowledged()
-        if name is None or self.storm.lost_ledger:
+        if name is None or self.storm.lost_ledger_at:
             return
         path = self.storm.folder / "home" / "runs" / FIRST_RUN / "checkpoints" / name / "manifest.json"
         step = int(name.rpartition("-")[2])
@@ -146,6 +157,7 @@ class Judge:
         if not isinstance(receipt, Receipt) or receipt in self.receipts:
             return
         self.receipts.append(receipt)
+        self._books(receipt)
         if receipt.outcome is not Outcome.SUCCEEDED and not receipt.results.verified:
             return
         done = [one for one in self.storm.cloud.machines() if _succeeded(self.storm, one)]
@@ -154,6 +166,22 @@ class Judge:
                 self.breach("R7", "said succeeded, and no job did")
             elif self._missing(done[-1]):
                 self.breach("R7", f"said succeeded, and {self._missing(done[-1])[0]} is not home")
+
+    def _books(self, receipt: Receipt) -> None:
+        """What it says of money and of what is left must not be less than what is billed."""
+        storm = self.storm
+        least_usd = storm.truth_usd() - self._unseeable_usd() - LEAST_TOLD_USD
+        is_lost = storm.lost_ledger or storm.fired[Kind.CLOCK_BACK]  # a process that began since then knows no better
+        if not is_lost and receipt.spent_usd < least_usd:
+            self.breach("R7", f"said {receipt.spent_usd} was spent, billed are {storm.truth_usd():.4f}")
+        left = [one.id for one in storm.cloud.volumes.values() if one.run_id == receipt.run]
+        if left and not receipt.leftovers:
+            self.breach("R7", f"said that nothing is left, and {left[0]} is")
+
+    def _unseeable_usd(self) -> Decimal:
+        """What machines cost that died before they ran: whoever comes back later may find no trace of one."""
+        died = (one for one in self.storm.cloud.machines() if one.dies_in_pending)
+        return sum((one.billed_usd(self.storm.clock()) for one in died), Decimal(0))
 
     def crashed(self, error: BaseException) -> None:
         """Something came out that is no error for people."""
@@ -197,7 +225,7 @@ class Judge:
     def _forgotten_usd(self) -> Decimal:
         """What machines cost of which a ledger that was lost can know nothing: they had ended when it was missed."""
         storm = self.storm
-        if not storm.lost_ledger:
+        if not storm.lost_ledger_at:
             return Decimal(0)
         books = Ledger(storm.ledger_path)
         try:
