@@ -12,10 +12,28 @@ from launcher.errors import Exit, LaunchError
 if TYPE_CHECKING:  # for start-up time: only with such a key
     from pricing.own_hardware import Hardware
 
-LATER = ("notify", "durable_store", "exposure_cap_usd")
+LATER = ("notify",)
 """Keys that have a meaning in the contract and none in this version: refused, because ignoring them would mislead."""
+STORE = ("bucket", "prefix", "endpoint_url", "region", "profile", "keep")
+"""What may stand under `durable_store`."""
 HARDWARE = ("name", "price_usd", "watts")
 """What may stand under `hardware`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DurableStore:
+    """A bucket for checkpoints and results, which outlive machine and laptop there. Credentials are not said here.
+
+    `prefix` ends in "/" where there is one; `endpoint_url` names another service than the protocol's own; `keep`:
+    results stay in the bucket also once they are home.
+    """
+
+    bucket: str
+    prefix: str = ""
+    endpoint_url: str = ""
+    region: str = ""
+    profile: str = ""
+    keep: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +48,15 @@ class Config:
     """Each provider's raw settings; the provider checks its own."""
     electricity_usd_per_kwh: Decimal | None = None
     """What a kilowatt-hour costs at home; None: nobody said, and no run at home is priced."""
+    exposure_cap_usd: Decimal | None = None
+    """The most that all live runs together may still cost at any moment; None: no such limit."""
     private: bool = False
     """Every job's data is private, but for those whose `launch.yaml` says `privacy: public`."""
     hardware: "Hardware | None" = None
     """A card that the user has or thinks of buying, with what it costs; without the price of electricity."""
+
+    durable_store: DurableStore | None = None
+    """Where a run's checkpoints and results go besides coming home; None: they only come home."""
 
     def tax_for(self, provider: str) -> Decimal:
         """The margin to add to every price of `provider`."""
@@ -115,8 +138,10 @@ class _Reader:
             "regions": self._regions,
             "providers": self._providers,
             "private": self._private,
-            "electricity_usd_per_kwh": self._electricity,
+            "electricity_usd_per_kwh": self._amount,
+            "exposure_cap_usd": self._amount,
             "hardware": self._hardware,
+            "durable_store": self._durable_store,
         }
 
     def config(self, parsed: object) -> Config:
@@ -180,7 +205,7 @@ class _Reader:
             raise self._bad(top, key, f"`{key}` must be true or false, not {top[key]!r}", f"write `{key}: true`")
         return {key: top[key]}
 
-    def _electricity(self, top: Mapping[str, object], key: str) -> dict[str, object]:
+    def _amount(self, top: Mapping[str, object], key: str) -> dict[str, object]:
         return {key: self._money(top, key)}
 
     def _hardware(self, top: Mapping[str, object], key: str) -> dict[str, object]:
@@ -207,6 +232,30 @@ class _Reader:
                 watts=None if watts is None else float(watts),
             )
         }
+
+    def _durable_store(self, top: Mapping[str, object], key: str) -> dict[str, object]:
+        """`{bucket: mine, prefix: launch/, endpoint_url: https://..., region: eu-1, profile: work, keep: true}`."""
+        told = self._mapping(top[key], top, key)
+        for unknown in [one for one in told if one not in STORE]:
+            raise self._bad(told, unknown, f"unknown key `{key}.{unknown}`", f"known keys: {', '.join(STORE)}")
+        keep = told.get("keep", False)
+        if not isinstance(keep, bool):
+            raise self._bad(told, "keep", f"`keep` must be true or false, not {keep!r}", "write `keep: true`")
+        words = {name: self._word(told, name) for name in STORE if name in told and name != "keep"}
+        if not words.get("bucket"):
+            raise self._bad(top, key, f"`{key}` needs a bucket", "write `bucket: NAME` below it")
+        address = words.get("endpoint_url", "")
+        if address and not address.startswith(("https://", "http://")):
+            what = f"`endpoint_url` must be an address, not {address!r}"
+            raise self._bad(told, "endpoint_url", what, "write `endpoint_url: https://...`")
+        prefix = words.pop("prefix", "").strip("/")
+        return {key: DurableStore(**words, prefix=f"{prefix}/" if prefix else "", keep=keep)}
+
+    def _word(self, told: Mapping[str, object], name: str) -> str:
+        value = told[name]
+        if isinstance(value, str) and value.isprintable() and len(value) <= 1024:
+            return value.strip()
+        raise self._bad(told, name, f"`{name}` must be a text, not {value!r}", f"write `{name}: ...`")
 
     def _fraction(self, rates: Mapping[str, object], name: str) -> Decimal:
         fraction = self._money(rates, name)

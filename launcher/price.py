@@ -160,6 +160,7 @@ def terms(request: Request, world: World, budget_usd: Decimal | None, found: Mar
         },
         gpus_by_name=frozenset(gpu.name for gpu in gpus.match(request.gpu)) if request.gpu else frozenset(),
         has_secrets=bool(request.secrets),
+        durable_store=world.bucket is not None,
         corrections=corrections(world),
     )
 

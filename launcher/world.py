@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Protocol
 
 import jobs
-from launcher import display, wire
+from launcher import display, place, wire
+from launcher.bucket import Bucket
 from launcher.config import Config, home, load_config
 from launcher.connect import connect
 from launcher.errors import Exit, LaunchError
@@ -24,6 +25,7 @@ from launcher.feed import Feed, GuestFeed
 from launcher.guest import Guest
 from launcher.interrupt import Interrupt
 from launcher.ledger import Ledger, Told
+from launcher.place import Place
 from launcher.remote import Keys, Remote
 from providers import registry
 from providers.base import Access, Provider, Surroundings
@@ -61,10 +63,16 @@ class World:
     feed: Callable[[Guest, int], Feed]
     """Follows a guest's progress from that byte on."""
     job_folder: Path
+    here: Place
+    """This computer, as other ones know it that may carry the same runs."""
     spawn: Callable[[str], None]
     """Starts a background process of ours that carries the run of that id on."""
     browse: Callable[[Path], bool]
     """Shows a page in the person's browser; whether there is one."""
+    bucket: Callable[[], Bucket] | None = None
+    """The durable store; None: this user has none."""
+    taken_over: Container[str] = ()
+    """Runs that a person takes from another computer which carries them."""
 
     def run_folder(self, run_id: str) -> Path:
         """Where we keep a run's keys, bundle and checkpoints."""
@@ -97,8 +105,10 @@ def real_world(environ: Mapping[str, str], console: Console) -> World:
         remote=lambda access, keys: connect(access, keys, environ),
         feed=GuestFeed,
         job_folder=Path(jobs.__file__).parent / "qlora",
+        here=place.here(state),
         spawn=lambda run_id: _spawn(run_id, state, environ),
         browse=lambda page: _browse(page, environ),
+        bucket=_bucket(environ, config),
     )
 
 
@@ -148,6 +158,21 @@ def _providers(
         return registry.connect(name, surroundings)
 
     return provider
+
+
+def _bucket(environ: Mapping[str, str], config: Config) -> Callable[[], Bucket] | None:
+    """Connected once, and only when it is asked for."""
+    settings = config.durable_store
+    if settings is None:
+        return None
+
+    @cache
+    def bucket() -> Bucket:
+        from launcher import bucket_calls  # boto3: here for start-up time
+
+        return bucket_calls.connect(settings, environ)
+
+    return bucket
 
 
 def owner_id(environ: Mapping[str, str], state: Path) -> str:

@@ -5,6 +5,7 @@ from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from math import ceil
 
 from pricing.offer import Billing, Market, Offer
+from pricing.stored import granted_gib
 from pricing.workload import Workload
 
 SMALLEST_USD = Decimal("0.0001")
@@ -133,11 +134,21 @@ def expected_usd_per_hour(offer: Offer, disk_gib: int, tax_fraction: Decimal) ->
 
 
 def reserve_for(
-    offer: Offer, workload: Workload, guard_delay_seconds: float, tax_fraction: Decimal = Decimal(0)
+    offer: Offer,
+    workload: Workload,
+    guard_delay_seconds: float,
+    tax_fraction: Decimal = Decimal(0),
+    *,
+    stores: bool = False,
 ) -> Reserve:
-    """What the end of a run needs on this offer. Whoever pulls more than `PULLS_PAID` results counts that as spent."""
+    """What the end of a run needs on this offer. Whoever pulls more than `PULLS_PAID` results counts that as spent.
+
+    `stores`: the machine may also write into a durable store, as much as it was granted, before we count it.
+    """
     owned = offer.market is Market.OWNED
-    pulls_usd = offer.fees.egress_usd_per_gib * Decimal(str(workload.result_gib)) * PULLS_PAID * (1 + tax_fraction)
+    leaving_gib = PULLS_PAID * Decimal(str(workload.result_gib))
+    leaving_gib += Decimal(str(granted_gib(workload.result_gib))) if stores and not owned else 0
+    pulls_usd = offer.fees.egress_usd_per_gib * leaving_gib * (1 + tax_fraction)
     return Reserve(
         save_seconds=OWNED_SAVE_SECONDS if owned else SAVE_SECONDS,
         pull_seconds=0.0 if owned else PULL_START_SECONDS + workload.result_gib / PULL_GIB_PER_SECOND,

@@ -148,7 +148,8 @@ class Kinds:
             return refusal
         view = self._outlook(offer)
         disk, tax = max(disk_gib(workload), terms.minimum_disk_gib.get(offer.provider, 0)), terms.tax(offer.provider)
-        reserve = reserve_for(offer, workload, terms.guard_delay_seconds.get(offer.provider, 0.0), tax)
+        delay = terms.guard_delay_seconds.get(offer.provider, 0.0)
+        reserve = reserve_for(offer, workload, delay, tax, stores=terms.durable_store)
         fees_usd_per_hour = offer.fees.usd_per_hour(disk)
         bills = offer.worst_usd_per_hour + fees_usd_per_hour > 0
         needed_seconds = view.work.quantile(terms.least_odds)

@@ -41,6 +41,8 @@ class Terms:
     """The most that a machine which does not end itself may cost by the hour, where that was agreed to."""
     least_odds: float = 0.5
     """An offer is a choice only if P(finished within budget and deadline) is at least this."""
+    durable_store: bool = False
+    """The machine also writes checkpoints and results into a durable store: its traffic is set aside, too."""
     corrections: Corrections = field(default_factory=Corrections)
     """What the user's own finished runs say about estimates."""
 

@@ -14,6 +14,8 @@ from .places import GuestError, Run
 
 SHORTEST = 4
 """Masking a value of three characters would garble everything and hide nothing."""
+_SIGNED = rb"X-Amz-(?:Signature|Security-Token|Credential)=[A-Za-z0-9%/._~+-]+"
+"""What makes a signed address one that works without a credential."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
@@ -23,6 +25,16 @@ def folder(run: Run) -> str:
         name = f"launch-{os.getuid()}-{hashlib.sha256(run.path.encode()).hexdigest()[:16]}"
         return os.path.join("/dev/shm", name)  # noqa: S108 - as above
     return os.path.join(run.path, ".secrets")
+
+
+def grant_folder(run: Run) -> str:
+    """Beside the secrets, and not among them: signed addresses are no business of the job's."""
+    return folder(run) + "-grant"
+
+
+def forget_grant(run: Run) -> None:
+    """Remove it."""
+    shutil.rmtree(grant_folder(run), ignore_errors=True)
 
 
 def store(run: Run, text: bytes) -> list[str]:
@@ -78,15 +90,15 @@ class Redactor:
     def __init__(self, secrets: Mapping[str, str]) -> None:
         forms = {form for value in secrets.values() for form in _forms(value)}
         longest_first = sorted(forms, key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(re.escape(form) for form in longest_first)) if forms else None
+        self._pattern = re.compile(b"|".join([*(re.escape(form) for form in longest_first), _SIGNED]))
 
     def redact(self, data: bytes) -> bytes:
         """For a log: a word instead of each value."""
-        return self._pattern.sub(b"[redacted]", data) if self._pattern else data
+        return self._pattern.sub(b"[redacted]", data)
 
     def mask(self, data: bytes) -> bytes:
         """For a file that is followed by offset: as many stars as the value was long."""
-        return self._pattern.sub(lambda found: b"*" * len(found[0]), data) if self._pattern else data
+        return self._pattern.sub(lambda found: b"*" * len(found[0]), data)
 
 
 def _forms(value: str) -> set[bytes]:

@@ -37,6 +37,7 @@ class Run:
         self.supervisor_log = self._in("supervisor.log")
         self.python = self._in("python")
         self.reserve = self._in(".reserve")
+        self.seen = self._in("seen")
         self.carrier = self._in("carrier.json")
 
     def _in(self, *names: str) -> str:
@@ -81,6 +82,14 @@ def read_json(path: str) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def note_seen(run: Run) -> None:
+    """Somebody asks, of a job that was begun: whoever that is may come for its results."""
+    if not os.path.exists(run.lock):
+        return
+    with contextlib.suppress(OSError), open(run.seen, "ab") as file:
+        os.utime(file.fileno())
 
 
 def write_whole(path: str, data: bytes) -> None:

@@ -14,6 +14,7 @@ from . import follow, keep, notice, start
 from .events import Teller
 from .guard import Guard
 from .places import GuestError, Run, read_json
+from .store import Storing
 from .work import Log, Work, end_orphans
 
 HEARTBEAT_SECONDS = 5
@@ -46,11 +47,14 @@ class Supervisor:
         self._redactor = keep.Redactor(self._secrets)
         self._tell = Teller(run, self._redactor)
         self._asked = Asked()
+        self._storing = Storing(run, guard, self._tell, before)
         self._log = Log(run.log, self._redactor)
         self._finished: list[str] = [name for name in before.get("steps_done", []) if isinstance(name, str)]
         self._python = str(before.get("python") or sys.executable)
         self._next_heartbeat = 0.0
         self._again = bool(before)
+        self._beside: dict[str, tuple[str, Work]] = {}
+        """What was begun ahead of its time, by the step that needs it."""
 
     def run(self) -> None:
         """All steps; `done` is the last event, and the state is "over" after it."""
@@ -76,6 +80,7 @@ class Supervisor:
             self._tell.warn("no-guard", "the dead-man cannot be read: nothing here knows when the lease is over")
         if self._job.get("notice") == "imds":
             notice.Watch(notice.Metadata(notice.address()), self._noticed).begin()
+        self._storing.begin()
 
     def _attempt(self) -> int:
         found = self._job.get("attempt")
@@ -97,6 +102,9 @@ class Supervisor:
             self._watch()
             if self._asked.why:
                 return _ending("stopped", 0, step["name"], f"asked to stop ({self._asked.why}) before this step")
+            if step.get("until"):
+                self._begin_beside(step)
+                continue
             code, text = self._step(step)
             if code != 0:
                 return self._not_done(step["name"], code, text)
@@ -117,17 +125,37 @@ class Supervisor:
         began = time.monotonic()
         self._tell.state(step=step["name"], phase=step["phase"])
         self._tell.tell("phase", phase=step["phase"], name=step["name"], state="begin")
-        argv = [word.replace("{python}", self._python) for word in step["argv"]]
+        self._end_beside(step["name"])
         try:
-            work = Work(argv, self._run.job_folder, self._environment(), self._log)
+            work = self._work(step, self._log)
         except OSError as error:
-            return 127, f"{argv[0]} cannot be started: {error.strerror}"
+            return 127, f"{step['argv'][0]} cannot be started: {error.strerror}"
         self._tell.state(group=work.group)
         code = self._attend(work)
         work.close()
         seconds = round(time.monotonic() - began, 3)
         self._tell.tell("phase", phase=step["phase"], name=step["name"], state="end", seconds=seconds)
         return code, self._log.last_line()
+
+    def _work(self, step: dict[str, Any], log: Log) -> Work:
+        argv = [word.replace("{python}", self._python) for word in step["argv"]]
+        return Work(argv, self._run.job_folder, self._environment(), log)
+
+    def _begin_beside(self, step: dict[str, Any]) -> None:
+        """A step that goes on beside the next ones; the one that it is for waits for it, and can do without it."""
+        if step["until"] in self._finished:
+            return
+        with contextlib.suppress(OSError):
+            self._beside[step["until"]] = step["name"], self._work(step, Log(self._run.log, self._redactor))
+
+    def _end_beside(self, name: str) -> None:
+        begun = self._beside.pop(name, None)
+        if begun is None:
+            return
+        code = self._attend(begun[1])
+        begun[1].close()
+        if code != 0 and not self._asked.why:
+            self._tell.warn("beside", f"{begun[0]} came to nothing (exit {code}); {name} does it all")
 
     def _attend(self, work: Work) -> int:
         """Until the step ends: asked once when there is a reason, killed when the grace is over."""
@@ -148,7 +176,8 @@ class Supervisor:
         if os.path.exists(self._run.stop):
             self._asked("stop")
         left = self._guard.left_seconds()
-        if left is not None and left < self._seconds("save_seconds", 90) + self._seconds("grace_seconds", 60):
+        needed = self._seconds("save_seconds", 90) + self._seconds("grace_seconds", 60) + self._storing.upload_seconds()
+        if left is not None and left < needed:
             self._asked("the lease runs short")
         if time.monotonic() >= self._next_heartbeat:
             self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
@@ -202,6 +231,7 @@ class Supervisor:
                 break
             time.sleep(1)
         self._tell.state(state="over", group=None, **{key: ending[key] for key in ("outcome", "exit_code", "text")})
+        self._storing.finish(ending)
 
     def _keep_log(self) -> None:
         """What the job printed is a result like the others; where the disk is full, the others go first."""

@@ -6,7 +6,7 @@ import contextlib
 import os
 from typing import Any, BinaryIO
 
-from .places import HASH_BLOCK_BYTES, GuestError, Run, blocks, plain_relative, sha256
+from .places import HASH_BLOCK_BYTES, GuestError, Run, blocks, note_seen, plain_relative, sha256
 
 MOST_FILES = 20_000
 _UNFINISHED = (".tmp", ".part")
@@ -71,7 +71,11 @@ def _kept(part: str, offset: int) -> int:
 
 def manifest(run: Run, under: str) -> dict[str, Any]:
     """All finished regular files below a folder, sorted; links and what is still being written are left out."""
-    root = run.under(under)
+    return {"files": listed(run.under(under))}
+
+
+def listed(root: str) -> list[dict[str, Any]]:
+    """The same, of any folder: `path` below it, `bytes`, `sha256`."""
     found = []
     for folder, folders, names in os.walk(root):
         folders.sort()
@@ -80,9 +84,9 @@ def manifest(run: Run, under: str) -> dict[str, Any]:
             if not os.path.islink(path) and os.path.isfile(path) and not name.endswith(_UNFINISHED):
                 found.append(path)
     if len(found) > MOST_FILES:
-        raise GuestError(f"more than {MOST_FILES} files below {under}")
+        raise GuestError(f"more than {MOST_FILES} files below {os.path.basename(root)}")
     rows = [{"path": os.path.relpath(one, root), "bytes": os.path.getsize(one), "sha256": sha256(one)} for one in found]
-    return {"files": sorted(rows, key=lambda row: str(row["path"]))}
+    return sorted(rows, key=lambda row: str(row["path"]))
 
 
 def send(run: Run, under: str, path: str, offset: int, out: BinaryIO) -> None:
@@ -93,3 +97,4 @@ def send(run: Run, under: str, path: str, offset: int, out: BinaryIO) -> None:
         raise GuestError(f"no file {path!r} below {under}")
     for block in blocks(wanted, max(0, offset)):
         out.write(block)
+        note_seen(run)

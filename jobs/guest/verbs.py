@@ -9,8 +9,10 @@ import sys
 from typing import Any, Callable, Sequence
 
 from .guard import Guard
-from .places import GuestError, Run, read_json
+from .places import GuestError, Run, note_seen, read_json
 
+RUN = ".launch/run"
+"""The run's folder where a verb names only the guard's."""
 MOST_STEPS = 10**11
 """What the job reads as a step (`jobs/qlora/pace.py`)."""
 
@@ -20,6 +22,9 @@ def main(argv: Sequence[str]) -> int:
     os.umask(0o077)
     arguments = _parser().parse_args(argv)
     try:
+        if "run" in _OPTIONS[arguments.verb] and arguments.verb != "supervise" and os.path.isdir(arguments.run):
+            note_seen(Run(arguments.run))
+        _must_carry(arguments)
         answer = _VERBS[arguments.verb](arguments)
     except BrokenPipeError:
         # Nobody listens any more. Python would complain once more when it flushes at exit: give it another place.
@@ -50,31 +55,52 @@ def _add(parser: argparse.ArgumentParser, option: str) -> None:
         parser.add_argument("--path", dest="paths", action="append", required=True)
     elif option in ("offset", "seconds", "steps"):
         parser.add_argument("--" + option, type=int, default=0)
+    elif option == "take":
+        parser.add_argument("--take", action="store_true")
+    elif option == "as":
+        parser.add_argument("--as", dest="carrier", default="")
     else:
         parser.add_argument("--" + option, required=option != "under", default="out" if option == "under" else None)
 
 
 _OPTIONS = {
+    "carry": ("run", "place", "host", "take", "as"),
     "probe": ("guard",),
     "prove": (),
     "received": ("path", "sha256"),
     "receive": ("path", "sha256", "offset"),
-    "unpack": ("run", "sha256"),
-    "secrets": ("run",),
-    "start": ("run", "guard"),
+    "unpack": ("run", "sha256", "as"),
+    "secrets": ("run", "as"),
+    "grant": ("run", "as"),
+    "start": ("run", "guard", "as"),
     "supervise": ("run", "guard"),
     "status": ("run", "guard"),
     "follow": ("run", "offset"),
     "log": ("run", "offset", "follow"),
-    "stop": ("run",),
-    "shorten": ("run", "steps"),
-    "lease": ("guard", "seconds"),
+    "stop": ("run", "as"),
+    "shorten": ("run", "steps", "as"),
+    "lease": ("guard", "seconds", "as"),
     "manifest": ("run", "under"),
     "send": ("run", "under", "paths", "offset"),
 }
 
 
+def _must_carry(arguments: argparse.Namespace) -> None:
+    """A verb that changes something says who asks, and is refused where another computer carries the run by now."""
+    if arguments.verb != "carry" and getattr(arguments, "carrier", ""):
+        from .carrier import must_carry  # as below
+
+        must_carry(Run(getattr(arguments, "run", RUN)), arguments.carrier)
+
+
 # What a verb needs is imported inside the functions: a verb is a process of its own, and most are asked often.
+
+
+def _carry(arguments: argparse.Namespace) -> dict[str, Any]:
+    from .carrier import carry
+
+    run = Run(arguments.run)
+    return carry(run, arguments.place, arguments.host, take=arguments.take, carrier=arguments.carrier)
 
 
 def _probe(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -112,6 +138,12 @@ def _secrets(arguments: argparse.Namespace) -> dict[str, Any]:
     from .keep import store
 
     return {"names": store(Run(arguments.run), sys.stdin.buffer.read(1 << 20))}
+
+
+def _grant(arguments: argparse.Namespace) -> dict[str, Any]:
+    from .store import MOST_GRANT_BYTES, accept
+
+    return accept(Run(arguments.run), sys.stdin.buffer.read(MOST_GRANT_BYTES + 1))
 
 
 def _start(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -193,12 +225,14 @@ def _send(arguments: argparse.Namespace) -> None:
 
 
 _VERBS: dict[str, Callable[[argparse.Namespace], Any]] = {
+    "carry": _carry,
     "probe": _probe,
     "prove": _prove,
     "received": _received,
     "receive": _receive,
     "unpack": _unpack,
     "secrets": _secrets,
+    "grant": _grant,
     "start": _start,
     "supervise": _supervise,
     "status": _status,
