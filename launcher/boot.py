@@ -6,7 +6,7 @@ from datetime import datetime
 from math import inf
 
 from jobs import package
-from launcher import books, host_keys, keys
+from launcher import books, fence, granting, host_keys, keys
 from launcher.codec import load
 from launcher.events import Warned
 from launcher.guest import Guest, GuestError, Probe
@@ -16,6 +16,7 @@ from launcher.request import Request
 from launcher.run import Attempt, Ending, Outcome, Run, State
 from launcher.sight import look
 from launcher.steps import Ended, step_to, turn_round_if_asked
+from launcher.unknown import must_be_the_only_one
 from launcher.world import World
 from pricing.memory import RAM_USABLE_SHARE, free_disk_gib, ram_gib
 from pricing.offer import Offer
@@ -38,11 +39,14 @@ def boot(run: Run, world: World) -> None:
     plan = current_plan(run, world)
     _wait_for_address(run, attempt, plan, world)
     remote, probe = _wait_for_login(run, attempt, plan, world)
+    guest = guest_of(run, remote, lambda: _left_seconds(run, plan, world))
     try:
+        _must_be_ours(run, guest, world)
         _must_be_as_rented(run, attempt, plan, probe, world)
-        _must_compute(run, guest_of(run, remote, lambda: _left_seconds(run, plan, world)), plan, world)
+        _must_compute(run, guest, plan, world)
     finally:
         remote.close()
+    must_be_the_only_one(run, world)
     attempt.phases["boot"] = max(0.0, (world.now() - attempt.started_at).total_seconds())  # clocks may be set back
     world.ledger.save_attempt(run, attempt)
     step_to(run, State.SHIPPING, world)
@@ -63,7 +67,9 @@ def guest_of(run: Run, remote: Remote, left: Callable[[], float] = lambda: inf) 
     instance = run.attempt.instance
     if instance is None or instance.access is None:
         raise ValueError(f"{run.id} has no machine with an address")
-    return Guest(remote, instance.access.guard_dir, left)
+    guest = Guest(remote, instance.access.guard_dir, left)
+    guest.carrier = run.granted.get(run.attempt.number, "")
+    return guest
 
 
 def _wait_for_address(run: Run, attempt: Attempt, plan: Plan, world: World) -> None:
@@ -178,6 +184,16 @@ def _with_other_key(run: Run, attempt: Attempt, remote: Remote, error: HostKeyMi
     return "another host key"
 
 
+def _must_be_ours(run: Run, guest: Guest, world: World) -> None:
+    """Carried by us, as it says itself: a ledger that was put back may name another computer's machine."""
+    try:
+        fence.hold(run, guest, world)
+    except RemoteError as error:
+        _must_not_be_taken(run, world)
+        why = f"it does not say who carries its run: {error}"
+        raise Ended(Ending(outcome=Outcome.LOST, why=why, code="never-ready", again=True)) from error
+
+
 def _must_be_as_rented(run: Run, attempt: Attempt, plan: Plan, probe: Probe, world: World) -> None:
     """A machine that is not what was paid for, or that would not end itself, goes back at once."""
     offer, wrong = attempt.offer, []
@@ -259,6 +275,8 @@ def _must_not_be_taken(run: Run, world: World) -> None:
 def _send_all(run: Run, guest: Guest, world: World) -> None:
     folder = world.run_folder(run.id)
     bundle = folder / "bundle.tar.gz"
+    if fence.is_due(run, world):
+        fence.hold(run, guest, world)
     guest.ship(bundle, (folder / "bundle.sha256").read_text().strip())
     checkpoint = world.ledger.checkpoint(run.id)
     if checkpoint is not None:
@@ -268,6 +286,7 @@ def _send_all(run: Run, guest: Guest, world: World) -> None:
     if run.shortened is not None:
         guest.shorten(run.shortened.last_step)
     guest.secrets(secrets_of(load(Request, world.ledger.request(run.id)), world))
+    granting.grant(run, guest, world)
     run.attempt.job_at = run.attempt.job_at or world.now()
     world.ledger.save_attempt(run, run.attempt)  # before it works: who finds us dead must not end it as idle
     guest.start()

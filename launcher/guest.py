@@ -12,6 +12,7 @@ from launcher.answers import Answer, GuestError, GuestGone, printable, read
 from launcher.remote import Remote
 
 __all__ = [
+    "Carriage",
     "Guard",
     "Guest",
     "GuestError",
@@ -93,6 +94,17 @@ class Lease:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Carriage:
+    """Which computer carries the run, by the machine's own word, and whether that is us."""
+
+    granted: bool
+    epoch: int
+    place: str
+    host: str
+    since_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class GuestStatus:
     """How the supervisor stands. Texts are "" and `exit_code` is None as long as it does not say.
 
@@ -135,6 +147,18 @@ class Guest:
         self.received_bytes = 0
         """Of all streams, whole or broken off: the provider counts them too."""
 
+        self.carrier = ""
+        """EPOCH.PLACE, as `carry` granted it; verbs that change something say it, and are refused once it is old."""
+
+    def carry(self, place: str, host: str, *, take: bool = False) -> Carriage:
+        """Carry the run from here, if nobody else does (`take`: even then); heard again where we do already."""
+        more = ["--take"] if take else []
+        answer = self._ask("carry", "--run", RUN, "--place", place, "--host", host, *self._as(), *more)
+        carriage = _carriage(answer)
+        if carriage.granted:
+            self.carrier = f"{carriage.epoch}.{place}"
+        return carriage
+
     def install(self, guest_zip: bytes) -> None:
         """Put the program there; needs only python3. Repeating it does no harm."""
         digest = hashlib.sha256(guest_zip).hexdigest()
@@ -155,7 +179,7 @@ class Guest:
         """Bring the bundle there, from where the last try was cut off, verify it, unpack it."""
         self._put(bundle, BUNDLE, sha256)
         seconds = _upload_seconds(bundle.stat().st_size)
-        self._ask("unpack", "--run", RUN, "--sha256", sha256, timeout_seconds=seconds)
+        self._ask("unpack", "--run", RUN, "--sha256", sha256, *self._as(), timeout_seconds=seconds)
 
     def restore(self, folder: Path, name: str) -> None:
         """Bring a pulled checkpoint there, to go on from; its manifest.json last, so that half of one is none."""
@@ -167,11 +191,15 @@ class Guest:
 
     def secrets(self, values: Mapping[str, str]) -> None:
         """Hand over the job's secrets, by standard input only; the machine keeps them in memory."""
-        self._ask("secrets", "--run", RUN, stdin=json.dumps(dict(values)).encode())
+        self._ask("secrets", "--run", RUN, *self._as(), stdin=json.dumps(dict(values)).encode())
+
+    def grant(self, document: bytes) -> None:
+        """Let the machine write into the durable store; by standard input only, and kept in memory there."""
+        self._ask("grant", "--run", RUN, *self._as(), stdin=document, timeout_seconds=_upload_seconds(len(document)))
 
     def start(self) -> int:
         """Start the supervisor, which outlives this connection; its process id. A second start is a no-op."""
-        return self._ask("start", *self._run_and_guard()).whole("pid")
+        return self._ask("start", *self._run_and_guard(), *self._as()).whole("pid")
 
     def status(self) -> GuestStatus:
         """How it stands now."""
@@ -191,15 +219,15 @@ class Guest:
 
     def stop(self) -> None:
         """Ask the job to save and stop; returns before it has."""
-        self._ask("stop", "--run", RUN)
+        self._ask("stop", "--run", RUN, *self._as())
 
     def shorten(self, steps: int) -> None:
         """Let the training end at that step; before `start`, or while it works."""
-        self._ask("shorten", "--run", RUN, "--steps", str(steps))
+        self._ask("shorten", "--run", RUN, "--steps", str(steps), *self._as())
 
     def lease(self, seconds: int) -> Lease:
         """Let the machine live `seconds` more from now, and then end itself."""
-        answer = self._ask("lease", "--guard", self._guard_dir, "--seconds", str(seconds))
+        answer = self._ask("lease", "--guard", self._guard_dir, "--seconds", str(seconds), *self._as())
         return Lease(life_seconds=answer.number("life_seconds"), lease_seconds=answer.number("lease_seconds"))
 
     def manifest(self, under: str = "out") -> Manifest:
@@ -230,6 +258,9 @@ class Guest:
         if (got.text("sha256"), got.whole("bytes")) != (sha256, size):
             raise GuestError(f"{there} arrived damaged")
 
+    def _as(self) -> list[str]:
+        return ["--as", self.carrier] if self.carrier else []
+
     def _run_and_guard(self) -> list[str]:
         return ["--run", RUN, "--guard", self._guard_dir]
 
@@ -256,6 +287,16 @@ class Guest:
 
 def _upload_seconds(size: int) -> float:
     return 60 + size / _SLOWEST_BYTES_PER_SECOND
+
+
+def _carriage(answer: Answer) -> Carriage:
+    return Carriage(
+        granted=answer.truth("granted"),
+        epoch=answer.whole("epoch"),
+        place=answer.text("place"),
+        host=answer.text("host"),
+        since_seconds=answer.number("since_seconds"),
+    )
 
 
 def _probe(answer: Answer) -> Probe:

@@ -11,7 +11,8 @@ from launcher.request import Request
 from launcher.world import World
 from pricing import gpus, snapshot
 from pricing.offer import Offer
-from providers.base import Funds, NoCredentials, OfferQuery, ProviderError, Unavailable
+from providers.base import NoCredentials, OfferQuery, ProviderError, Unavailable
+from providers.funds import Funds
 
 ANSWER_SECONDS = 30.0
 """How long one provider may take; the others do not wait for it."""

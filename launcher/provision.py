@@ -11,6 +11,7 @@ from launcher.price import current_plan, plan_again
 from launcher.request import Request
 from launcher.run import Ending, Outcome, Run, State
 from launcher.steps import Ended, step_to, turn_round_if_asked
+from launcher.strays import take_in
 from launcher.world import World
 from pricing.plan import Choice, Plan
 from providers.base import NoCapacity, ProviderError, QuotaExceeded, Unreachable
@@ -23,6 +24,8 @@ def provision(run: Run, world: World) -> None:
     if world.ledger.open_intents(run.id):
         created = find_machine(run, world)
     else:
+        if any(not one.never_was for one in run.attempts):
+            take_in(run, world, everywhere=True)  # one that another computer has made meanwhile
         created = _has_machine(run) or _from_choices(run, world)
     if created:
         step_to(run, State.BOOTING, world)

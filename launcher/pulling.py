@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, repeat
 from pathlib import Path
 
-from launcher import books
+from launcher import books, fence
 from launcher.boot import connect, guest_of
 from launcher.events import Pulled, Warned
 from launcher.guest import Guest, GuestError, GuestGone
@@ -20,6 +20,7 @@ from launcher.sight import look
 from launcher.small_files import SmallFiles
 from launcher.steps import Ended
 from launcher.world import World
+from pricing.offer import Market
 from providers.base import OVER
 
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0)
@@ -94,8 +95,10 @@ def _tried_where_it_is(run: Run, world: World) -> Trouble | None:
     if instance is None or instance.access is None:
         return Trouble(text="the machine has no address", may_pass=True)
     remote = connect(run, instance, world)
+    guest = guest_of(run, remote)
     try:
-        return _try_pull(run, guest_of(run, remote), world)
+        fence.holding(run, guest, world)
+        return _try_pull(run, guest, world)
     finally:
         remote.close()
 
@@ -195,7 +198,12 @@ def _gone_with_results(ending: Ending, trouble: str) -> Ending:
 
 
 def bring_checkpoint(run: Run, guest: Guest, name: str, world: World) -> None:
-    """Fetch one checkpoint; from then on a new machine can go on from it. A failure costs nothing but the try."""
+    """Fetch one checkpoint; from then on a new machine can go on from it. A failure costs nothing but the try.
+
+    A rented machine can be taken away or die; what one's own computer saves is at home already.
+    """
+    if run.attempt.offer.market is Market.OWNED:
+        return
     folder = world.run_folder(run.id) / "checkpoints"
     try:
         haul = _haul(run, guest, CHECKPOINT_CAPS, world, under=f"checkpoints/{name}", into=folder / name)

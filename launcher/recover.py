@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from launcher import flow
+from launcher import durable, fence, flow
 from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
 from launcher.intents import adopt, look_for_machine
@@ -45,7 +45,7 @@ def settle_open(world: World) -> None:
     on the way there is ended. A call whose answer got lost stays open until the settle window has passed.
     """
     for record in world.ledger.unfinished():
-        if is_carried(world.run_folder(record.id)):
+        if _somebody_carries(record.id, world):
             continue
         run = _taken_up(record.id, world)
         if flow.only_begins(run, world):
@@ -62,6 +62,11 @@ def settle_open(world: World) -> None:
         else:
             _end(run, world)
     end_late(world)
+
+
+def _somebody_carries(run_id: str, world: World) -> bool:
+    """A process here, or on another computer."""
+    return is_carried(world.run_folder(run_id)) or fence.elsewhere(run_id, world) is not None
 
 
 def _taken_up(run_id: str, world: World) -> Run:
@@ -107,6 +112,8 @@ def reap(world: World, names: tuple[str, ...] = ()) -> Reaped:
     """End what should not run, take back what should, at every provider or at those named; ledger or not."""
     found = [_asked(name, world, is_named=bool(names)) for name in names or world.provider_names]
     troubles = [_close_book(record, world, names) for record in world.ledger.unfinished()]
+    removed, left = durable.reap(world)
+    found.append(Reaped(leftovers_removed=tuple(removed), left_alone=tuple(left)))
     trouble = next((one for one in troubles if one is not None), None)
     if trouble is not None:
         raise trouble
@@ -181,14 +188,16 @@ def _why_not_overdue(machine: Instance, world: World) -> str:
 
 def _reap_at(provider: Provider, machines: tuple[Instance, ...], world: World) -> Reaped:
     for open_one in world.ledger.unfinished():
-        if not is_carried(world.run_folder(open_one.id)):
+        if not _somebody_carries(open_one.id, world):
             _taken_up(open_one.id, world)
     known = {record.id: record for record in world.ledger.runs()}
     ended, back, alone, there = [], [], [], []
     for machine in machines:
         record = known.get(machine.run_id)
         _recognise(record, machine, world)
-        if record is not None and is_carried(world.run_folder(record.id)) and not _is_over(machine, world):
+        if host := _host_elsewhere(record, machine, world):
+            alone.append(f"{machine.run_id}: {machine.id} is carried by {host} (launch attach --take-over takes it)")
+        elif record is not None and is_carried(world.run_folder(record.id)) and not _is_over(machine, world):
             alone.append(f"{machine.run_id}: {machine.id} is watched by another process")
         elif record is not None and _works(record, machine, world):
             world.spawn(record.id)
@@ -208,9 +217,17 @@ def _reap_at(provider: Provider, machines: tuple[Instance, ...], world: World) -
     )
 
 
+def _host_elsewhere(record: RunRecord | None, machine: Instance, world: World) -> str:
+    """The computer that carries a machine's run, where that is another one, and was heard of lately; else ""."""
+    if machine.run_id in world.taken_over:
+        return ""
+    seen = (fence.elsewhere(record.id, world) if record else None) or fence.marked_elsewhere(machine, world)
+    return "" if seen is None else seen.host or "another computer"
+
+
 def _recognise(record: RunRecord | None, machine: Instance, world: World) -> None:
     """The machine of a create call whose answer was lost: known by its id, its end is read instead of waited for."""
-    if record is None or record.state is State.TERMINATED or is_carried(world.run_folder(record.id)):
+    if record is None or record.state is State.TERMINATED or _somebody_carries(record.id, world):
         return
     run = world.ledger.load(record.id)
     if run.attempts and run.attempt.instance is None and run.attempt.nonce == machine.nonce:
@@ -283,9 +300,9 @@ def _close_book(record: RunRecord, world: World, names: tuple[str, ...]) -> Laun
     run = world.ledger.load(record.id)
     if names and run.attempts and run.attempt.offer.provider not in names:
         return None
-    if is_carried(world.run_folder(record.id)) or flow.only_begins(run, world):
+    if _somebody_carries(record.id, world) or flow.only_begins(run, world):
         return None
-    if run.state in WORKING and run.attempts and world.now() < run.attempt.deadline:
+    if run.state in WORKING and run.attempts and world.now() < run.attempt.deadline and not durable.is_over(run, world):
         return None
     try:
         _end(run, world, UNWATCHED if run.state in WORKING else DIED)
@@ -299,6 +316,8 @@ def stop(run_id: str, world: World, *, now: bool, gone: bool = False) -> Receipt
 
     `gone`: a person vouches that its machine is not there, which the key that is set now could not show.
     """
+    if run_id not in world.taken_over:
+        fence.must_be_free(run_id, world)
     world.ledger.ask_stop(run_id, "now" if now else "save")
     is_held = is_carried(world.run_folder(run_id))
     run = world.ledger.load(run_id) if is_held else _taken_up(run_id, world)

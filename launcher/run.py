@@ -115,6 +115,8 @@ class Attempt:
     """Whose account rented it, as the provider told then: with another one's key not to see it means nothing."""
     host_key: str = ""
     """The key that was accepted instead of the one that we gave it; "" where it shows ours."""
+    is_fenced: bool = False
+    """The machine keeps who carries the run (`launcher.fence`); one that an older version booted does not."""
     end_code: str = ""
     """Why its work ended, by the code of its ending."""
     egress_usd: Decimal = Decimal(0)
@@ -140,6 +142,23 @@ class Attempt:
         return max(0.0, ((self.ended_at or now) - self.started_at).total_seconds())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What a run came to under one budget, before `launch resume` gave it another one.
+
+    `spent_usd` and `attempts` count from the first create call of the run: both are of all parts up to this one.
+    """
+
+    resumed_at: datetime
+    """When the next part began."""
+    budget_usd: Decimal | None
+    spent_usd: Decimal
+    attempts: int
+    """Numbers up to this one are of this part, or of one before it."""
+    outcome: Outcome
+    why: str
+
+
 @dataclass(kw_only=True)
 class Run:
     """One launch, with all its attempts; the ledger holds the same, and is written first."""
@@ -153,6 +172,22 @@ class Run:
     state: State
     ending: Ending | None = None
     attempts: list[Attempt] = field(default_factory=list)
+    parts: tuple[Part, ...] = ()
+    """What it came to before it was resumed, once for each time; empty for a run that never was."""
+    granted: dict[int, str] = field(default_factory=dict, compare=False)
+    """By attempt: under which name this process carries it, by its machine's word; of this process alone."""
+    beats: dict[str, datetime] = field(default_factory=dict, compare=False)
+    """When this process last said that it carries the run, by where it said so; of this process alone."""
+
+    @property
+    def began_at(self) -> datetime:
+        """When the budget that it works under began to count: deadlines are counted from here."""
+        return self.parts[-1].resumed_at if self.parts else self.created_at
+
+    @property
+    def since_resumed(self) -> list[Attempt]:
+        """The attempts under the present budget: all of a run that was never resumed."""
+        return self.attempts[self.parts[-1].attempts :] if self.parts else self.attempts
 
     @property
     def attempt(self) -> Attempt:
@@ -161,5 +196,8 @@ class Run:
 
     @property
     def shortened(self) -> Shortened | None:
-        """The schedule as it was last shortened; None where it is as the job's settings say."""
-        return next((one.shortened for one in reversed(self.attempts) if one.shortened is not None), None)
+        """The schedule as it was last shortened; None where it is as the job's settings say.
+
+        What an earlier budget had cut, the present one may pay for.
+        """
+        return next((one.shortened for one in reversed(self.since_resumed) if one.shortened is not None), None)

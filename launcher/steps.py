@@ -1,5 +1,6 @@
 """What the steps of the story share: how a step says that the machine's work is over, and how a new state is told."""
 
+from launcher import fence
 from launcher.events import StateChanged
 from launcher.interrupt import Interrupted
 from launcher.run import Ending, Run, State
@@ -21,7 +22,11 @@ def step_to(run: Run, state: State, world: World) -> None:
 
 
 def turn_round_if_asked(run: Run, world: World) -> None:
-    """Raise `Interrupted` where there is nothing to save, and somebody wants the run to stop, here or elsewhere."""
+    """Raise `Interrupted` where there is nothing to save, and somebody wants the run to stop, here or elsewhere.
+
+    Asked in every long wait, hence also the moment to say that we are there. Raises `CarriedElsewhere`.
+    """
+    fence.beat(run, world)
     world.interrupt.check()
     if world.ledger.stop_asked(run.id):
         raise Interrupted

@@ -5,10 +5,12 @@ from contextlib import suppress
 from datetime import timedelta
 
 from launcher.events import Warned
+from launcher.fence import marked_elsewhere, refused
 from launcher.interrupt import Interrupted
 from launcher.price import current_plan
 from launcher.run import Attempt, Run
 from launcher.teardown import ASK_AGAIN_SECONDS, LOOKS, NOT_SEEN_SECONDS, PATIENCE_SECONDS, SEEN_DEAD_SECONDS
+from launcher.unknown import unknown
 from launcher.world import World
 from pricing.plan import Choice
 from providers.base import Instance, InstanceState, NotFound, Provider, ProviderError
@@ -44,20 +46,15 @@ def take_in(run: Run, world: World, *, everywhere: bool) -> bool:
     The run has them from then on as if their create calls had just been answered. `everywhere`: also where the run may
     still rent, not only where it did. False: not every cloud could be asked.
     """
-    all_asked = True
-    known = {attempt.nonce for attempt in run.attempts}
+    machines, all_asked = unknown(run, world, everywhere=everywhere)
     choices = current_plan(run, world).choices
-    used, planned = ({one.offer.provider for one in some} for some in (run.attempts, choices))
-    for name in sorted(used | planned if everywhere else used or planned):
-        try:
-            machines = [one for one in world.provider(name).list() if one.run_id == run.id and one.nonce not in known]
-        except ProviderError:
-            all_asked = False
-            continue
-        for machine in machines:
-            choice = next((one for one in choices if _is_of(one, machine)), None)
-            if choice is not None:
-                _write_down(run, machine, choice, world)
+    for machine in machines:
+        carried = None if run.id in world.taken_over else marked_elsewhere(machine, world)
+        if carried is not None:
+            raise refused(run.id, carried.host, None, world)
+        choice = next((one for one in choices if _is_of(one, machine)), None)
+        if choice is not None:
+            _write_down(run, machine, choice, world)
     return all_asked
 
 

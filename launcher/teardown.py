@@ -12,6 +12,7 @@ from datetime import datetime
 from launcher import books
 from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
+from launcher.fence import CarriedElsewhere
 from launcher.interrupt import Interrupted
 from launcher.price import current_plan
 from launcher.pulling import rescue
@@ -39,7 +40,8 @@ def leaving(run: Run, world: World) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not (isinstance(error, LaunchError) and error.exit_code is Exit.MAY_BE_RUNNING):
+        is_left = isinstance(error, LaunchError) and error.exit_code is Exit.MAY_BE_RUNNING
+        if not (is_left or isinstance(error, CarriedElsewhere)):
             _end_after(error, run, world)
         raise
 

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from jobs import progress
-from launcher import books
+from launcher import books, fence
 from launcher.boot import connect, guest_of
 from launcher.events import Progressed, Warned
+from launcher.granting import Granting
 from launcher.guest import GuestError, GuestGone
 from launcher.host_keys import stranger
 from launcher.interrupt import Interrupted
@@ -20,7 +21,6 @@ from launcher.sight import look
 from launcher.steps import Ended, step_to
 from launcher.tracker import Tracker
 from launcher.world import World
-from pricing.offer import Market
 from providers.base import OVER, EndReason, Instance, InstanceState
 
 LISTEN_SECONDS = 1.0
@@ -180,6 +180,7 @@ class _Watch:
         self.plan = current_plan(run, world)
         self.tracker = Tracker()
         self.pacer = Pacer(run, world, self.plan)
+        self.granting = Granting(run, world)
         self.splitter = progress.Splitter()
         self.silent_seconds, self.ticked_at, self.provider_answers = 0.0, world.now(), True
         self.doubt = ""
@@ -203,6 +204,7 @@ class _Watch:
         """Listen, decide, act; leaves by `Ended`, or by stepping on to PULLING."""
         try:
             while self.run.state is State.RUNNING:
+                fence.holding(self.run, self.guest, self.world)
                 self._listen()
                 decision = decide(self._view())
                 if decision.ending is not None:
@@ -236,20 +238,16 @@ class _Watch:
         checkpoints = [event for event in events if isinstance(event, progress.Checkpoint)]
         over = self.tracker.done is not None and self.tracker.done.outcome == "succeeded"
         if checkpoints and not over:
-            self._bring_home(checkpoints[-1])
+            bring_checkpoint(self.run, self.guest, checkpoints[-1].name, self.world)
 
     def _take(self, event: progress.Event) -> None:
         self.tracker.take(event, self.world.now())
+        self.granting.take(event)
         match event:
             case progress.Warned():
                 self._warn(event.code, event.text)
             case progress.Notice():
                 self._warn("notice", f"the provider announced: {event.action} {event.time or ''}".rstrip())
-
-    def _bring_home(self, checkpoint: progress.Checkpoint) -> None:
-        """A rented machine can be taken away or die: its checkpoints come home as they are made."""
-        if self.run.attempt.offer.market is not Market.OWNED:
-            bring_checkpoint(self.run, self.guest, checkpoint.name, self.world)
 
     def _view(self) -> View:
         instance, feed = None, self.feed
@@ -261,6 +259,7 @@ class _Watch:
             self._follow(instance)
         if self._is_due("lease", LEASE_SECONDS):
             self._renew_lease()
+            self.granting.turn(self.guest)
         return View(
             done=self.tracker.done,
             instance=instance,
@@ -331,7 +330,8 @@ class _Watch:
         """Less was spent than the worst case: it may live longer; more: shorter. If we vanish, the last one stands."""
         attempt, now = self.run.attempt, self.world.now()
         seconds = books.lease_seconds(self.run, attempt.choice, self.plan, self.world)
-        if abs(seconds - (attempt.deadline - now).total_seconds()) < LEASE_STEP_SECONDS:
+        step_seconds = abs(seconds - (attempt.deadline - now).total_seconds())
+        if step_seconds < LEASE_STEP_SECONDS or not fence.may_act(self.run):
             return
         try:
             self.guest.lease(seconds)

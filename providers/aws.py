@@ -24,7 +24,7 @@ from providers import aws_check, aws_left, aws_settings
 from providers.aws_calls import Answer, Calls, required
 from providers.aws_create import Chosen, Records, parameters, token_of
 from providers.aws_errors import no_answer
-from providers.aws_instances import owner_of, shown
+from providers.aws_instances import CARRIED_TAG, owner_of, shown
 from providers.aws_places import Places
 from providers.aws_prices import Prices, Seen
 from providers.aws_quota import explained
@@ -44,6 +44,7 @@ from providers.base import (
     Throttled,
     Traits,
 )
+from providers.carried import Carried
 from providers.findings import wrong
 from providers.silent import Silent
 
@@ -170,6 +171,11 @@ class Aws(Silent):
     def terminate(self, instance: Instance) -> None:
         """One id a call: with a wrong one among several, none is ended."""
         self._calls.act("ec2", "terminate_instances", instance.region, InstanceIds=[instance.id])
+
+    def mark(self, instance: Instance, carried: Carried) -> None:
+        """As a tag, which all who may look at the machine can read."""
+        tag = {"Key": CARRIED_TAG, "Value": carried.value()}
+        self._calls.act("ec2", "create_tags", instance.region, Resources=[instance.id], Tags=[tag])
 
     def leftovers(self) -> tuple[Leftover, ...]:
         """Volumes, network interfaces, key pairs and security groups with our tag that no machine holds."""

@@ -6,10 +6,12 @@ from types import MappingProxyType
 from pricing.offer import Market
 from providers.aws_calls import Answer
 from providers.base import EndReason, Instance, InstanceState, Ssh
+from providers.carried import parse
 from providers.cloud_init import GUARD_DIR
 from providers.reading import maybe_instant, maybe_number
 
 USER = "ubuntu"
+CARRIED_TAG = "launch:carried"
 STATES: Mapping[str, InstanceState] = MappingProxyType(
     {
         "pending": InstanceState.PENDING,
@@ -52,6 +54,7 @@ def shown(row: Answer, region: str, ssh_port: int) -> Instance:
         attempt=maybe_number(tags.get("launch:attempt", "")) or 0,
         nonce=tags.get("launch:nonce", ""),
         created_at=row["LaunchTime"],
+        carried=parse(tags.get(CARRIED_TAG, "")),
         deadline=maybe_instant(tags.get("launch:deadline", "")),
         access=Ssh(host=address, port=ssh_port, user=USER, guard_dir=GUARD_DIR) if address else None,
         end_reason=REASONS.get(why.get("Code", ""), EndReason.FAILED) if ends and why else EndReason.NONE,

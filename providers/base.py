@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Protocol
 
 from pricing.offer import BY_THE_SECOND, Billing, Market, Offer
+from providers.carried import Carried
+from providers.funds import Funds
 
 
 class InstanceState(StrEnum):
@@ -177,6 +179,8 @@ class Instance:
     end_text: str = ""
     billed_usd_per_hour: Decimal | None = None
     """The rate that the provider says it bills; None where it does not say."""
+    carried: Carried | None = None
+    """The last `mark`; None where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,15 +238,6 @@ class Finding:
     fix: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Funds:
-    """What a prepaid account holds, and the most that it may spend by the hour (None: it does not say)."""
-
-    balance_usd: Decimal
-    spending_usd_per_hour: Decimal = Decimal(0)
-    limit_usd_per_hour: Decimal | None = None
-
-
 class Provider(Protocol):
     """The verbs. All are synchronous, bounded in time (30 s a call), and raise only the errors below."""
 
@@ -292,6 +287,9 @@ class Provider(Protocol):
 
     def billed_usd(self, instance: Instance) -> Decimal | None:
         """What the provider's own books say that a machine has cost, by now; None where they do not say (yet)."""
+
+    def mark(self, instance: Instance, carried: Carried) -> None:
+        """Write who carries it where others of its owner can read it; nothing where the cloud keeps no such mark."""
 
     def trial(self) -> Offer | None:
         """The cheapest machine on which it can be proven that one here ends itself; None: there is nothing to prove."""

@@ -28,7 +28,6 @@ from providers.base import (
     Busy,
     ContractBroken,
     Finding,
-    Funds,
     Instance,
     InstanceRequest,
     InstanceState,
@@ -41,6 +40,7 @@ from providers.base import (
     Surroundings,
     Traits,
 )
+from providers.funds import Funds
 from providers.reading import Odd, Row, maybe_text, rows
 from providers.rest import key_mark
 from providers.runpod_boot import ARGS, environment

@@ -8,7 +8,6 @@ from providers.base import (
     AuthFailed,
     ContractBroken,
     Finding,
-    Funds,
     Level,
     NoCapacity,
     NoCredentials,
@@ -18,6 +17,7 @@ from providers.base import (
     Traits,
 )
 from providers.findings import DRIFT_FIX, clock, interface, wrong
+from providers.funds import Funds
 from providers.reading import Odd, maybe_text, rows
 from providers.runpod_calls import Calls
 from providers.runpod_pods import STATES, offers

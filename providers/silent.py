@@ -3,7 +3,9 @@
 from decimal import Decimal
 
 from pricing.offer import Offer
-from providers.base import Finding, Funds, Instance
+from providers.base import Finding, Instance
+from providers.carried import Carried
+from providers.funds import Funds
 
 
 class Silent:
@@ -31,6 +33,10 @@ class Silent:
         """It does not say."""
         del instance
         return None
+
+    def mark(self, instance: Instance, carried: Carried) -> None:
+        """It keeps none: what a machine is called cannot be changed, or is how it is found again."""
+        del instance, carried
 
     def trial(self) -> Offer | None:
         """There is nothing to prove."""

@@ -354,6 +354,7 @@ class FakeRemote:
             return Completed(exit_code=2, stdout=b"", stderr=NO_PROGRAM)
         data = stdin if isinstance(stdin, bytes) else stdin.read()
         options = dict(zip(argv[3::2], argv[4::2], strict=False))
+        options |= {"--take": ""} if "--take" in argv else {}
         refusal = self._fenced(options) if argv[2] != "carry" else None
         answer = refusal or getattr(self, f"_{argv[2]}")(machine, options, data)
         self._site.cloud.after_call("remote")

@@ -47,7 +47,6 @@ from providers.base import (
     ContractBroken,
     EndReason,
     Finding,
-    Funds,
     Instance,
     InstanceRequest,
     InstanceState,
@@ -61,6 +60,8 @@ from providers.base import (
     Traits,
     Unavailable,
 )
+from providers.carried import Carried
+from providers.funds import Funds
 from tests.fake_machine import HOUR, Machine, VirtualClock, fake_offer, fake_traits
 
 __all__ = ["FakeCloud", "FakeProvider", "Lies", "Machine", "VirtualClock", "fake_offer", "fake_traits"]
@@ -201,6 +202,8 @@ class FakeProvider:
         self.billed_usd: Callable[[Instance], Decimal | None] = lambda instance: None
         self.trial: Callable[[], Offer | None] = lambda: None
         self.note_trial: Callable[[Instance, tuple[str, ...]], Finding] = lambda instance, lines: self.findings[0]
+        self.marks: dict[str, Carried] = {}
+        self.keeps_marks = True
         self.account: Callable[[], str] = lambda: f"account of {self.owner}"
         self.policy: Callable[[], str] = lambda: ""
         self.price_age: Callable[[Offer], timedelta] = lambda offer: timedelta()
@@ -270,6 +273,13 @@ class FakeProvider:
             self.fired.append("slow_terminate_seconds")
         else:
             machine.end(now, EndReason.ASKED)
+
+    def mark(self, instance: Instance, carried: Carried) -> None:
+        """Kept, where this cloud keeps marks."""
+        self.cloud.call("mark")
+        if self.keeps_marks:
+            self.marks[instance.id] = carried
+        self.cloud.after_call("mark")
 
     def leftovers(self) -> tuple[Leftover, ...]:
         """Volumes of ended machines."""
@@ -380,6 +390,7 @@ class FakeProvider:
             deadline=request.deadline,
             access=None if state is InstanceState.PENDING else self.cloud.access(machine),
             end_reason=machine.reason,
+            carried=self.marks.get(machine.id),
             billed_usd_per_hour=self._told_rate(machine) if self.lies.tells_rate else None,
         )
         return self.lies.shown_as(truly)

@@ -36,7 +36,7 @@ from tests.cloud.serving import served
 from tests.cloud.world import Event
 from tests.failures.insides import Guests, Houses
 from tests.fake_guest import Work
-from tests.fake_world import DyingLedger, Heard, Killed, opened_run, workload
+from tests.fake_world import HERE, DyingLedger, Heard, Killed, opened_run, workload
 
 Answer = TypeVar("Answer")
 AWS, LAMBDA, RUNPOD = "aws", "lambda", "runpod"
@@ -230,6 +230,7 @@ class Stage:
             remote=self.guests.remote,
             feed=self.guests.feed,
             job_folder=self.folder,
+            here=HERE,
             spawn=self.spawned.append,
             browse=lambda _: False,
         )

@@ -157,7 +157,7 @@ def proving(stage: Stage, do: Callable[[], object]) -> None:
     """At the moment at which the machine is asked to prove its card."""
 
     def at(verb: str) -> None:
-        if verb == "remote" and sum(argv[2] == "probe" for argv in stage.site.argv_seen) == 1:
+        if verb == "remote" and sum(argv[2] == "carry" for argv in stage.site.argv_seen) == 1:
             stage.cloud.before_call = before
             do()
         before(verb)

@@ -14,12 +14,12 @@ from launcher.world import World
 from pricing.offer import Offer
 from providers.base import (
     AuthFailed,
-    Funds,
     NoCredentials,
     OfferQuery,
     QuotaExceeded,
     Unavailable,
 )
+from providers.funds import Funds
 from tests.fake_machine import fake_offer, fake_traits
 from tests.fake_world import Stage
 from tests.launcher.moments import Waiting, raising

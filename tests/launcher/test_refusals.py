@@ -19,7 +19,8 @@ from pricing.offer import Market as Kind
 from pricing.offer import Offer, Stock
 from pricing.plan import Plan, make_plan
 from pricing.workload import Method
-from providers.base import Funds, Unavailable
+from providers.base import Unavailable
+from providers.funds import Funds
 from tests.fake_machine import fake_offer, fake_traits
 from tests.fake_world import Stage
 from tests.launcher.moments import when

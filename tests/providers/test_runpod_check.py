@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from providers.base import Finding, Funds, Level
+from providers.base import Finding, Level
+from providers.funds import Funds
 from tests.cloud.client import RUNPOD_KEY, RUNPOD_READ_ONLY_KEY
 from tests.cloud.http_cloud import Asked
 from tests.providers.hand_clouds import HandClouds
