@@ -12,7 +12,8 @@ from launcher.carrying import carried, settled
 from launcher.errors import Exit, LaunchError
 from launcher.judging_commands import judge, review, score
 from launcher.options import Session, pass_session
-from launcher.run_commands import attach, history, logs, ps, pull, receipt, report, resume, show, ssh, stop
+from launcher.resume_command import resume
+from launcher.run_commands import attach, history, logs, ps, pull, receipt, report, show, ssh, stop
 
 if TYPE_CHECKING:  # for start-up time
     from launcher.request import Request

@@ -14,8 +14,10 @@ DEARER = 2
 """A yes to a machine that does not end itself covers others that cost up to so many times as much by the hour."""
 
 
-def consent(plan: Plan, request: Request, world: World) -> tuple[Plan, Request]:
+def consent(plan: Plan, request: Request, world: World, *, what: str = "launch it") -> tuple[Plan, Request]:
     """Ask once, unless `--yes` said so already; the plan and the request as they were agreed to.
+
+    `what` is asked about, "on" which machine follows.
 
     Who agrees to a machine that does not end itself agrees to such machines for this run, up to the price that was
     said; who was not asked about one does not get one, by failover neither. Raises `LaunchError` (exit 2) when declined
@@ -28,9 +30,9 @@ def consent(plan: Plan, request: Request, world: World) -> tuple[Plan, Request]:
     if unguarded and not request.accept_unguarded:
         for line in _unguarded_lines(best, world):
             world.console.tell(Warned(run="", at=world.now(), code="unguarded", text=line))
-    what = f"launch it on {best.offer.instance_type} ({best.offer.provider})"
-    what += ", which does not end itself?" if unguarded else "?"
-    answer = world.console.ask(what, default=not unguarded or request.accept_unguarded)
+    question = f"{what} on {best.offer.instance_type} ({best.offer.provider})"
+    question += ", which does not end itself?" if unguarded else "?"
+    answer = world.console.ask(question, default=not unguarded or request.accept_unguarded)
     if answer is None:
         raise LaunchError(
             "there is no terminal to ask on, and no --yes",

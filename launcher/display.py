@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from functools import singledispatch
 from textwrap import wrap
 
-from launcher import receipt_scores
+from launcher import receipt_parts, receipt_scores
 from launcher.errors import LaunchError
 from launcher.events import (
     Forecast,
@@ -94,7 +94,7 @@ def size(count: int) -> str:
 
 def clock(instant: datetime, zone: tzinfo | None, *, seconds: bool = False) -> str:
     """The time of day in the reader's zone."""
-    return instant.astimezone(zone or UTC).strftime("%H:%M:%S" if seconds else "%H:%M")
+    return instant.astimezone(zone or UTC).time().isoformat("seconds" if seconds else "minutes")
 
 
 def market(kind: Market | str | None) -> str:
@@ -224,7 +224,7 @@ def _(event: Settled, now: datetime, width: int = 80) -> str:
     return receipt(event.receipt, width=width, zone=now.tzinfo)
 
 
-NEWS = frozenset({"note", "unguarded", "detached", "resumed", "saving", "unwatched", "judge"})
+NEWS = frozenset({"note", "unguarded", "detached", "resumed", "saving", "unwatched", "judge", "new-budget"})
 """Codes of `Warned` that tell what goes on, and are nothing to worry about."""
 WORDS = {
     State.PLANNED: "planned",
@@ -247,6 +247,8 @@ def _machine(event: StateChanged) -> str:
 
 def _stamped(event: Happened, now: datetime, words: str, width: int) -> str:
     line = f"{clock(event.at, now.tzinfo, seconds=True)}  {words}"
+    if len(line) <= max(width, 30) and line.isprintable():  # most are so, and need no folding
+        return line.rstrip()
     return "\n".join(
         wrap(line, max(width, 30), subsequent_indent=" " * 10, break_long_words=False, break_on_hyphens=False)
     )
@@ -347,9 +349,10 @@ def receipt(paper: Receipt, *, width: int = 80, zone: tzinfo | None = UTC) -> st
         *(folded("gate", [one], width) for one in paper.gate),
         folded("machine", _machine_end(paper, zone), width),
         folded("cost", _cost(paper), width),
+        *(folded("" if at else "parts", one, width) for at, one in enumerate(receipt_parts.of_each(paper, money))),
         folded("price", [_price(paper)], width),
         folded("results", _results(paper.results), width),
-        folded("next", [f"launch report {paper.run}"] if paper.results.files else [f"launch show {paper.run}"], width),
+        folded("next", receipt_parts.next_steps(paper, money), width),
     ]
     return "\n".join(line for line in lines if line)
 
@@ -388,4 +391,5 @@ def _results(results: Results) -> list[str]:
     if not results.files:
         return ["none"]
     proof = "verified" if results.verified else "NOT verified"
+    proof += f", from {results.store}" if results.store else ""
     return [str(results.folder), f"{results.files} files, {size(results.bytes)}, {proof}"]

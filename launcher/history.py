@@ -167,6 +167,8 @@ def history(world: World, *, cards: Sequence[str] = (), providers: Sequence[str]
     for run_id, group in groupby(machines, key=lambda one: one.run):
         record = outcomes[run_id]
         one = _compared(tuple(group), name=record.name, at=record.created_at, outcome=record.outcome)
+        if one is not None and record.resumed:  # a second budget was a person's choice, which no forecast foresees
+            one = replace(one, left_out=one.left_out or "resumed")
         if one is not None and (not cards or one.gpu in cards) and (not providers or one.provider in providers):
             found.append(replace(one, spent_usd=record.spent_usd))
     runs = tuple(sorted(found, key=lambda one: (one.at, one.run), reverse=True))

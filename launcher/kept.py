@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.errors import Exit, LaunchError
-from launcher.receipt import Gain, Receipt, ReceiptPhase, Results, Score, Task, Terminated
+from launcher.receipt import Gain, Receipt, ReceiptPart, ReceiptPhase, Results, Score, Task, Terminated
 from launcher.run import Outcome
 from launcher.wire import Json
 from pricing.interval import Dollars
@@ -75,7 +75,24 @@ def _receipt(kept: dict[str, Any]) -> Receipt:
         gains=tuple(_gain(one) for one in kept.get("gains", ())),
         adjacent=tuple(_task(one) for one in kept.get("adjacent", ())),
         verdict=kept.get("verdict", ""),
+        parts=tuple(_part(one) for one in kept.get("parts", ())),
+        resume_usd=_maybe_usd(kept.get("resume_budget_usd")),
     )
+
+
+def _part(kept: dict[str, Any]) -> ReceiptPart:
+    return ReceiptPart(
+        outcome=Outcome(kept["outcome"]),
+        attempts=kept["attempts"],
+        budget_usd=_maybe_usd(kept["budget_usd"]),
+        allowed_usd=_maybe_usd(kept["allowed_usd"]),
+        spent_usd=Decimal(kept["spent_usd"]),
+        phases=tuple(_phase(one) for one in kept["phases"]),
+    )
+
+
+def _maybe_usd(kept: str | None) -> Decimal | None:
+    return None if kept is None else Decimal(kept)
 
 
 def _dollars(kept: dict[str, str]) -> Dollars:
@@ -97,7 +114,8 @@ def _terminated(kept: dict[str, Any]) -> Terminated:
 
 
 def _results(kept: dict[str, Any]) -> Results:
-    return Results(folder=Path(kept["dir"]), files=kept["files"], bytes=kept["bytes"], verified=kept["verified"])
+    told = {name: kept[name] for name in ("files", "bytes", "verified")}
+    return Results(folder=Path(kept["dir"]), **told, store=kept.get("store", ""))
 
 
 def _score(kept: dict[str, Any]) -> Score:

@@ -15,7 +15,9 @@ from launcher import older
 from launcher.attempt_records import AttemptRecords
 from launcher.codec import dump, load
 from launcher.errors import Exit, LaunchError
+from launcher.exposure import Exposure, Reservation, exposure, must_fit
 from launcher.records import RECORDS, RunRecord, pick, record
+from launcher.resumptions import Reopening, Resumptions
 from launcher.run import NEXT, Attempt, Ending, Run, State
 from launcher.schema import SCHEMA, TABLES
 from launcher.sightings import Sightings
@@ -46,7 +48,10 @@ class Told:
 
 
 class Ledger:
-    """One connection for one thread. Every method is one transaction, durable when it returns."""
+    """One connection for one thread. Every method is one transaction, durable when it returns.
+
+    A statement that stands alone is a transaction by itself; `transaction` is for those that belong together.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -63,12 +68,14 @@ class Ledger:
                 hint="pipx upgrade gpu-launch",
             )
         if version < SCHEMA:
-            self._db.executescript(TABLES + f"PRAGMA user_version={SCHEMA};")
+            self._db.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version={SCHEMA}; COMMIT;")
         path.chmod(0o600)
         self.sightings = Sightings(self._db)
         """What was seen last of the market and of machines: shared by all our processes, and never missed."""
         self.records = AttemptRecords(self._db)
         """Forecast against outcome, machine by machine."""
+        self.resumptions = Resumptions(self._db)
+        """The earlier parts of runs that were resumed."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -76,9 +83,13 @@ class Ledger:
 
     # The run
 
-    def open_run(self, run: Run, *, request: str, plan: str) -> None:
-        """Write a new run down."""
+    def open_run(self, run: Run, *, request: str, plan: str, reservation: Reservation | None = None) -> None:
+        """Write a new run down. Raises `LaunchError` where what it reserves does not fit beside what is at risk.
+
+        Counted and written in one transaction: of two launches at the same moment the second sees the first.
+        """
         with transaction(self._db) as db:
+            self._must_fit(reservation)
             db.execute(
                 "INSERT INTO runs (id, name, created_at, budget_usd, deadline_at, out_dir, state, state_at, request,"
                 " plan) VALUES (?,?,?,?,?,?,?,?,?,?)",
@@ -100,49 +111,53 @@ class Ledger:
         """Step on; a step that `NEXT` does not know is a bug."""
         if state not in NEXT[run.state]:
             raise ValueError(f"{run.id}: {run.state} cannot become {state}")
-        with transaction(self._db) as db:
-            db.execute("UPDATE runs SET state=?, state_at=? WHERE id=?", (state, _text(now), run.id))
+        self._db.execute("UPDATE runs SET state=?, state_at=? WHERE id=?", (state, _text(now), run.id))
         run.state = state
 
     def end(self, run: Run, ending: Ending, now: datetime) -> None:
         """Write down how the work ended, and leave through TERMINATING, in one step."""
-        with transaction(self._db) as db:
-            db.execute(
-                "UPDATE runs SET state=?, state_at=?, outcome=?, ending=? WHERE id=?",
-                (State.TERMINATING, _text(now), ending.outcome, dump(ending), run.id),
-            )
+        self._db.execute(
+            "UPDATE runs SET state=?, state_at=?, outcome=?, ending=? WHERE id=?",
+            (State.TERMINATING, _text(now), ending.outcome, dump(ending), run.id),
+        )
         run.state, run.ending = State.TERMINATING, ending
 
     def note_ending(self, run: Run, ending: Ending) -> None:
         """Keep how the job ended while its results are still being pulled."""
-        with transaction(self._db) as db:
-            db.execute("UPDATE runs SET outcome=?, ending=? WHERE id=?", (ending.outcome, dump(ending), run.id))
+        self._db.execute("UPDATE runs SET outcome=?, ending=? WHERE id=?", (ending.outcome, dump(ending), run.id))
         run.ending = ending
 
-    def note_budget(self, run: Run, budget_usd: Decimal, deadline_at: datetime | None) -> None:
-        """A new budget, by `launch resume`."""
+    def reopen(self, run: Run, new: Reopening, reservation: Reservation, spent_usd: Decimal, now: datetime) -> None:
+        """By `launch resume`: what the run came to becomes a part of it, and it goes on: one step. Raises as that."""
         with transaction(self._db) as db:
-            db.execute(
-                "UPDATE runs SET budget_usd=?, deadline_at=?, receipt=NULL, stop_asked=NULL, outcome=NULL, ending=NULL"
-                " WHERE id=?",
-                (str(budget_usd), _text(deadline_at), run.id),
-            )
-        run.budget_usd, run.deadline_at, run.ending = budget_usd, deadline_at, None
+            self._must_fit(reservation)
+            db.execute("UPDATE runs SET spent_usd=? WHERE id=?", (str(spent_usd), run.id))
+            self.resumptions.begin(run, new, now)
+
+    def undo_reopening(self, run: Run) -> None:
+        """Nothing came of it: the run stands as it stood before."""
+        with transaction(self._db):
+            self.resumptions.undo(run)
+
+    def exposure(self, cap_usd: Decimal | None, now: datetime) -> Exposure:
+        """What all live runs together may still cost."""
+        return exposure(self._db, cap_usd, now)
+
+    def _must_fit(self, reservation: Reservation | None) -> None:
+        if reservation is not None and reservation.cap_usd is not None:
+            must_fit(exposure(self._db, reservation.cap_usd, reservation.now), reservation)
 
     def note_plan(self, run: Run, plan: str) -> None:
         """The choices as they are now, after a new look at the market."""
-        with transaction(self._db) as db:
-            db.execute("UPDATE runs SET plan=? WHERE id=?", (plan, run.id))
+        self._db.execute("UPDATE runs SET plan=? WHERE id=?", (plan, run.id))
 
     def note_spent(self, run: Run, spent_usd: Decimal) -> None:
         """What it has cost so far, for `ps`."""
-        with transaction(self._db) as db:
-            db.execute("UPDATE runs SET spent_usd=? WHERE id=?", (str(spent_usd), run.id))
+        self._db.execute("UPDATE runs SET spent_usd=? WHERE id=?", (str(spent_usd), run.id))
 
     def note_checkpoint(self, run: Run, name: str) -> None:
         """The last checkpoint that lies verified on this disk."""
-        with transaction(self._db) as db:
-            db.execute("UPDATE runs SET checkpoint=? WHERE id=?", (name, run.id))
+        self._db.execute("UPDATE runs SET checkpoint=? WHERE id=?", (name, run.id))
 
     def checkpoint(self, run_id: str) -> str | None:
         """See `note_checkpoint`."""
@@ -151,13 +166,11 @@ class Ledger:
 
     def note_receipt(self, run: Run, document: str) -> None:
         """Keep the receipt."""
-        with transaction(self._db) as db:
-            db.execute("UPDATE runs SET receipt=? WHERE id=?", (document, run.id))
+        self._db.execute("UPDATE runs SET receipt=? WHERE id=?", (document, run.id))
 
     def ask_stop(self, run_id: str, how: str) -> None:
         """Ask whoever carries the run to stop it: "save" or "now"."""
-        with transaction(self._db) as db:
-            db.execute("UPDATE runs SET stop_asked=? WHERE id=?", (how, run_id))
+        self._db.execute("UPDATE runs SET stop_asked=? WHERE id=?", (how, run_id))
 
     def stop_asked(self, run_id: str) -> str | None:
         """See `ask_stop`."""
@@ -212,11 +225,10 @@ class Ledger:
 
     def close_intent(self, run_id: str, attempt: int, answer: str, now: datetime) -> None:
         """The call's answer is known: "created", "refused …", "absent", "terminated"."""
-        with transaction(self._db) as db:
-            db.execute(
-                "UPDATE intents SET closed_at=?, answer=? WHERE run=? AND attempt=? AND closed_at IS NULL",
-                (_text(now), answer, run_id, attempt),
-            )
+        self._db.execute(
+            "UPDATE intents SET closed_at=?, answer=? WHERE run=? AND attempt=? AND closed_at IS NULL",
+            (_text(now), answer, run_id, attempt),
+        )
 
     def open_intents(self, run_id: str) -> tuple[Intent, ...]:
         """The calls whose answer nobody knows."""
@@ -233,25 +245,23 @@ class Ledger:
     def save_attempt(self, run: Run, attempt: Attempt) -> None:
         """Write an attempt as it stands now."""
         instance = attempt.instance
-        with transaction(self._db) as db:
-            db.execute(
-                "UPDATE attempts SET value=?, instance=?, instance_id=?, gone_at=? WHERE run=? AND number=?",
-                (
-                    dump(attempt),
-                    None if instance is None else dump(instance),
-                    None if instance is None else instance.id,
-                    _text(attempt.gone_at),
-                    run.id,
-                    attempt.number,
-                ),
-            )
+        self._db.execute(
+            "UPDATE attempts SET value=?, instance=?, instance_id=?, gone_at=? WHERE run=? AND number=?",
+            (
+                dump(attempt),
+                None if instance is None else dump(instance),
+                None if instance is None else instance.id,
+                _text(attempt.gone_at),
+                run.id,
+                attempt.number,
+            ),
+        )
 
     # The market
 
     def note_refusal(self, pool: tuple[str, ...], until: datetime, reason: str) -> None:
         """Leave a pool alone for a while, in all our processes."""
-        with transaction(self._db) as db:
-            db.execute("INSERT OR REPLACE INTO refusals VALUES (?,?,?)", (json.dumps(pool), _text(until), reason))
+        self._db.execute("INSERT OR REPLACE INTO refusals VALUES (?,?,?)", (json.dumps(pool), _text(until), reason))
 
     def refused_until(self, pool: tuple[str, ...], now: datetime) -> datetime | None:
         """Until when the pool is to be left alone; None: it may be asked now."""
@@ -269,11 +279,10 @@ class Ledger:
 
     def note_event(self, run_id: str, at: datetime, told: Told) -> None:
         """Append one event."""
-        with transaction(self._db) as db:
-            db.execute(
-                "INSERT INTO events (run, at, event, document, text) VALUES (?,?,?,?,?)",
-                (run_id, _text(at), told.event, told.document, told.text),
-            )
+        self._db.execute(
+            "INSERT INTO events (run, at, event, document, text) VALUES (?,?,?,?,?)",
+            (run_id, _text(at), told.event, told.document, told.text),
+        )
 
     def events(self, run_id: str, after: int = 0) -> list[Told]:
         """What was told of a run, in order; those after number `after`."""
@@ -310,6 +319,7 @@ class Ledger:
             state=State(row["state"]),
             ending=None if row["ending"] is None else load(Ending, row["ending"]),
             attempts=[load(Attempt, older.attempt(one["value"])) for one in attempts],
+            parts=self.resumptions.of(run_id),
         )
 
     def _one(self, query: str, run_id: str) -> sqlite3.Row:

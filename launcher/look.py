@@ -46,8 +46,11 @@ def machine_of(run_id: str, world: World) -> Iterator[tuple[Run, Remote, Guest]]
 
 
 def story(run_id: str, world: World) -> Iterator[Told]:
-    """What another process of ours tells of a run, from the beginning on, until that process is over."""
-    seen = 0
+    """What another process of ours tells of a run, until that process is over.
+
+    From the beginning on; of a resumed run, from where it went on: what it came to before ends with a receipt.
+    """
+    seen = world.ledger.resumptions.last_event(run_id)
     while True:
         is_over = not is_carried(world.run_folder(run_id))
         for told in world.ledger.events(run_id, after=seen):

@@ -287,23 +287,41 @@ def describing(command: Command) -> Command:
         choosing,
         naming,
         click.option("--name", metavar="TEXT", help="A name for the run."),
-        click.option("--deadline", "deadline_seconds", type=Duration(), help="The latest end, e.g. 6h."),
+        ending,
     )
+
+
+def ending(command: Command) -> Command:
+    """When it must be over."""
+    return click.option("--deadline", "deadline_seconds", type=Duration(), help="The latest end, e.g. 6h.")(command)
 
 
 def acting(command: Command) -> Command:
     """How a launch goes about it."""
     return applied(
         command,
-        click.option(
-            "--wait-capacity", "wait_capacity_seconds", type=Duration(), default=0.0, show_default=False,
-            help="Keep asking for a machine so long, e.g. 30m.",
-        ),
+        waiting,
         click.option(
             "--secret", "secrets", multiple=True, type=SecretName(),
             help="An environment variable to hand to the job (repeatable).",
         ),
         click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where results go [runs/RUN]."),
+        agreeing,
+    )  # fmt: skip
+
+
+def waiting(command: Command) -> Command:
+    """How long it may take to get a machine."""
+    return click.option(
+        "--wait-capacity", "wait_capacity_seconds", type=Duration(), default=0.0, show_default=False,
+        help="Keep asking for a machine so long, e.g. 30m.",
+    )(command)  # fmt: skip
+
+
+def agreeing(command: Command) -> Command:
+    """What is asked of the person, and what is decided without them."""
+    return applied(
+        command,
         click.option("--detach", is_flag=True, help="Return once the job runs; it goes on in the background."),
         click.option("--dry-run", is_flag=True, help="Show the plan, and stop there."),
         click.option("--yes", is_flag=True, help="Do not ask."),

@@ -167,8 +167,8 @@ class Pacer:
 
     def _may_leave(self) -> bool:
         run = self._run
-        left = sum(one.end_code in (SLOW_HOST, TOO_SLOW) for one in run.attempts[:-1])
-        had = sum(not one.never_was for one in run.attempts)
+        left = sum(one.end_code in (SLOW_HOST, TOO_SLOW) for one in run.since_resumed[:-1])
+        had = sum(not one.never_was for one in run.since_resumed)
         return run.attempt.offer.market is not Market.OWNED and left < MOST_LEFT and had < MOST_ATTEMPTS
 
     def _has_looked(self) -> bool:

@@ -39,6 +39,8 @@ class Results:
     files: int
     bytes: int
     verified: bool
+    store: str = ""
+    """The durable store that they came from; "" where they came from the machine itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,21 @@ class Task:
     base: float
     tuned: float
     state: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiptPart:
+    """What a run came to under one of its budgets; the last one is the present. Of a resumed run there are several.
+
+    `spent_usd` of what `budget_usd` left of it when the part began: `allowed_usd`. `attempts` counts machines.
+    """
+
+    outcome: Outcome
+    attempts: int
+    budget_usd: Decimal | None
+    allowed_usd: Decimal | None
+    spent_usd: Decimal
+    phases: tuple[ReceiptPhase, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,3 +129,7 @@ class Receipt:
     adjacent: tuple[Task, ...] = ()
     verdict: str = ""
     """Whether fine-tuning was worth it, in one sentence; "" where nothing was evaluated."""
+    parts: tuple[ReceiptPart, ...] = ()
+    """In order, of a run that was resumed; empty of any other. All else is of all parts together."""
+    resume_usd: Decimal | None = None
+    """The budget under which `launch resume` finishes it nine times in ten; None where it cannot go on, or need not."""

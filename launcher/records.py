@@ -31,13 +31,16 @@ class RunRecord:
     receipt_json: str | None
     open_intents: int
     maybe_usd_per_hour: Decimal | None
+    resumed: int = 0
+    """How often `launch resume` gave it another budget."""
 
 
 RECORDS = """
 SELECT r.*, a.provider, a.region, a.zone, a.instance_type, a.market, a.instance_id,
        (SELECT COUNT(*) FROM intents i WHERE i.run = r.id AND i.closed_at IS NULL) AS open_intents,
        (SELECT MAX(CAST(i.cap_usd_per_hour AS REAL)) FROM intents i WHERE i.run = r.id AND i.closed_at IS NULL)
-           AS maybe_usd_per_hour
+           AS maybe_usd_per_hour,
+       (SELECT COUNT(*) FROM resumptions p WHERE p.run = r.id) AS resumed
 FROM runs r LEFT JOIN attempts a
      ON a.run = r.id AND a.number = (SELECT MAX(number) FROM attempts WHERE run = r.id)
 """
@@ -63,6 +66,7 @@ def record(row: sqlite3.Row) -> RunRecord:
         receipt_json=row["receipt"],
         open_intents=row["open_intents"],
         maybe_usd_per_hour=None if row["maybe_usd_per_hour"] is None else Decimal(str(row["maybe_usd_per_hour"])),
+        resumed=row["resumed"],
     )
 
 

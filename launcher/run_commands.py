@@ -1,17 +1,23 @@
 """The commands about runs that exist: look at them, speak with their machines, go on with them, end them."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from launcher import options
-from launcher.carrying import carried, ended, settled
+from launcher.carrying import carried, ended
 from launcher.errors import Exit, LaunchError
 from launcher.options import Session, pass_session
 
 if TYPE_CHECKING:  # for start-up time
+    from collections.abc import Iterator
+
     from launcher.receipt import Receipt
     from launcher.records import RunRecord
+    from launcher.world import World
+
+LOG_PIECE_SIGNS = 1 << 16
+"""Of a log that is shown: in memory at once."""
 
 # All else is imported inside the functions, for start-up time: `launch --help` needs none of it, and `ps`, `show` and
 # `receipt` must not load what only a cloud needs.
@@ -22,16 +28,19 @@ if TYPE_CHECKING:  # for start-up time
 @pass_session
 def ps(session: Session) -> int:
     """List runs, the latest first, from this computer's ledger; a call with a lost answer shows as maybe running."""
-    from launcher import tables, wire
+    from launcher import exposure_page, tables, wire
 
     world = session.world()
     runs = world.ledger.runs()
-    session.say(tables.runs_table(runs, session.now(), session.width()), lambda: wire.runs(runs, world.now()))
+    risk = world.ledger.exposure(world.config.exposure_cap_usd, world.now())
+    page = tables.runs_table(runs, session.now(), session.width(), risk=exposure_page.line(risk))
+    session.say(page, lambda: {**wire.runs(runs, world.now()), "exposure": exposure_page.document(risk)})
     return 0
 
 
 RUN = click.argument("reference", metavar="[RUN]", required=False)
 """An id, a unique prefix, a name; the latest run where it is absent."""
+TAKE_OVER = click.option("--take-over", is_flag=True, help="Also a run that another computer carries.")
 
 
 @click.command()
@@ -59,15 +68,19 @@ def logs(session: Session, reference: str | None, follow: bool) -> int:
 
     record = session.world().ledger.find(reference)
     if record.state is State.TERMINATED:
-        session.raw(_kept_log(record), record.id)
+        for text in _kept_log(record):
+            session.raw(text, record.id)
         return 0
     return _machine_log(session, record, follow=follow)
 
 
-def _kept_log(record: "RunRecord") -> str:
+def _kept_log(record: "RunRecord") -> "Iterator[str]":
+    """In pieces: a machine may have sent any length."""
     path = record.out_dir / "logs" / "job.log"
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        with path.open(encoding="utf-8", errors="replace") as file:
+            while text := file.read(LOG_PIECE_SIGNS):
+                yield text
     except FileNotFoundError:
         raise LaunchError(
             f"{record.id} brought no log home ({path})",
@@ -98,9 +111,13 @@ def _machine_log(session: Session, record: "RunRecord", *, follow: bool) -> int:
 @click.command()
 @options.speaking
 @RUN
+@TAKE_OVER
 @pass_session
-def attach(session: Session, reference: str | None) -> int:
-    """Watch a run again, and carry it on if nobody does; Ctrl-C only lets go."""
+def attach(session: Session, reference: str | None, take_over: bool) -> int:
+    """Watch a run again, and carry it on if nobody does; Ctrl-C only lets go.
+
+    A run that another computer carries stays there (exit 2), unless it is taken over: that one is told, and lets go.
+    """
     from launcher import flow
     from launcher.interrupt import LetGo
     from launcher.lock import is_carried
@@ -111,12 +128,18 @@ def attach(session: Session, reference: str | None) -> int:
         with world.interrupt.listening(lets_go=True):
             if is_carried(world.run_folder(record.id)):
                 return _told_by_another(session, record.id)
-            return ended(flow.attach(record.id, world))
+            return ended(flow.attach(record.id, _taking(record.id, world) if take_over else world))
     except LetGo:
         session.notes(
             [f"let go; {record.id} goes on, unwatched (launch attach {record.id}, or launch stop {record.id})"]
         )
         return 0
+
+
+def _taking(run_id: str, world: "World") -> "World":
+    from dataclasses import replace
+
+    return replace(world, taken_over=(run_id,))
 
 
 def _told_by_another(session: Session, run_id: str) -> int:
@@ -155,11 +178,11 @@ def ssh(session: Session, reference: str | None) -> int:
 @RUN
 @pass_session
 def pull(session: Session, reference: str | None) -> int:
-    """Fetch and verify what the machine has by now; the run goes on."""
-    from launcher.look import pull_now
+    """Fetch and verify what the machine has by now; the run goes on. Where it is gone: what the durable store has."""
+    from launcher.fetching import fetch
 
     world = session.world()
-    pulled = pull_now(world.ledger.find(reference).id, world)
+    pulled = fetch(world.ledger.find(reference).id, world)
     return 0 if pulled.verified else int(Exit.PROVIDER)
 
 
@@ -168,8 +191,9 @@ def pull(session: Session, reference: str | None) -> int:
 @RUN
 @click.option("--now", is_flag=True, help="Without saving and pulling first.")
 @click.option("--gone", is_flag=True, help="You saw that its machine is gone; the key that rented it is no more.")
+@TAKE_OVER
 @pass_session
-def stop(session: Session, reference: str | None, now: bool, gone: bool) -> int:
+def stop(session: Session, reference: str | None, now: bool, gone: bool, take_over: bool) -> int:
     """Save, pull what there is, end the machine, and prove it."""
     from launcher import recover
     from launcher.run import State
@@ -179,6 +203,9 @@ def stop(session: Session, reference: str | None, now: bool, gone: bool) -> int:
     if record.state is State.TERMINATED:
         session.notes([f"{record.id} has ended already (launch receipt {record.id})"])
         return 0
+
+    if take_over:
+        world = _taking(record.id, world)
 
     def stopped() -> None:
         _stopped(session, record.id, recover.stop(record.id, world, now=now, gone=gone))
@@ -190,20 +217,6 @@ def _stopped(session: Session, run_id: str, receipt: "Receipt | None") -> None:
     """The receipt speaks of the run; the command itself did what it was asked, hence no exit code of the run's."""
     if receipt is None:
         session.notes([f"asked the process that carries {run_id} to stop it (launch show {run_id})"])
-
-
-@click.command()
-@options.speaking
-@RUN
-@click.option("--budget", "budget_usd", type=options.Usd(), required=True, metavar="USD", help="The new total budget.")
-@pass_session
-def resume(session: Session, reference: str | None, budget_usd: Any) -> int:
-    """Go on with a run that ended early, from its last verified checkpoint, under a new total budget."""
-    from launcher import flow
-
-    world = settled(session.world())
-    record = world.ledger.find(reference)
-    return carried(world, lambda: flow.resume(record.id, budget_usd, world), record.id)
 
 
 @click.command()

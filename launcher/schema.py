@@ -1,6 +1,6 @@
 """The tables of the ledger's file; a newer schema only adds tables, so that an older file is brought up to it."""
 
-SCHEMA = 3
+SCHEMA = 4
 TABLES = """
 CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, created_at TEXT NOT NULL, budget_usd TEXT, deadline_at TEXT,
@@ -48,6 +48,9 @@ CREATE TABLE IF NOT EXISTS phase_records (
     planned_low_seconds REAL NOT NULL, planned_seconds REAL NOT NULL, planned_high_seconds REAL NOT NULL,
     planned_usd TEXT NOT NULL, factor REAL NOT NULL, actual_seconds REAL, whole_seconds REAL,
     PRIMARY KEY (run, attempt, name));
+CREATE TABLE IF NOT EXISTS resumptions (
+    run TEXT NOT NULL, number INTEGER NOT NULL, at TEXT NOT NULL, attempts INTEGER NOT NULL, event INTEGER NOT NULL,
+    before TEXT NOT NULL, PRIMARY KEY (run, number));
 """
 """`phases` is what version 2 kept instead of the last two tables. Nothing reads it any more; a program of that version
 that still carries a run writes it, and what it kept before stays."""

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from jobs.progress import clean
 from jobs.report import counted
 from jobs.whole_files import write_whole
-from launcher import data_papers, keys, pages, scoring, wire
+from launcher import data_papers, durable, keys, pages, rest, scoring, wire
 from launcher.books import attempt_usd, spent_usd
 from launcher.errors import Exit, LaunchError
 from launcher.events import Settled, Warned
 from launcher.gate import wanting
 from launcher.history import note_records
 from launcher.pulling import NOT_PULLED
-from launcher.receipt import Receipt, ReceiptPhase, Results, Terminated
+from launcher.receipt import Receipt, ReceiptPart, ReceiptPhase, Results, Terminated
 from launcher.remote import Keys
-from launcher.run import Attempt, Ending, Outcome, Run
+from launcher.run import Attempt, Ending, Outcome, Part, Run
 from launcher.strays import end_late
 from launcher.teardown import sweep
 from launcher.world import World
@@ -53,9 +53,11 @@ def settle(run: Run, world: World, *, opinions: "Callable[[Run, World], None] | 
     end_late(world, run.id)
     run.attempts = world.ledger.load(run.id).attempts
     had = [attempt for attempt in run.attempts if not attempt.never_was]
-    left = sweep(run, world)
+    left = (*sweep(run, world), *durable.clean(run, world))
     if not had:
         raise never_started(run.id, ending)
+    if run.parts and all(attempt.never_was for attempt in run.since_resumed):
+        raise _not_resumed(run, ending, world)
     if opinions is not None and ending.outcome is Outcome.SUCCEEDED:
         opinions(run, world)
     receipt = _receipt(run, had, ending, left, world)
@@ -88,6 +90,13 @@ def never_started(run_id: str, ending: Ending) -> LaunchError:
         exit_code=exit_code,
         hint=hint,
     )
+
+
+def _not_resumed(run: Run, ending: Ending, world: World) -> LaunchError:
+    """`launch resume` found no machine: the run stands as it stood before, its receipt and its budget too."""
+    world.ledger.undo_reopening(run)
+    keys.forget(Keys(folder=world.run_folder(run.id) / "keys"))
+    return never_started(run.id, ending)
 
 
 def _receipt(run: Run, had: list[Attempt], ending: Ending, left: tuple[str, ...], world: World) -> Receipt:
@@ -125,13 +134,51 @@ def _receipt(run: Run, had: list[Attempt], ending: Ending, left: tuple[str, ...]
             looks=last.looks,
         ),
         leftovers=left,
-        results=_results(run, ending),
+        results=_results(run, ending, world),
         scores=() if found is None else scoring.scores_of(found),
         gate=failed_gate,
         gains=() if found is None else scoring.gains_of(found),
         adjacent=() if found is None else scoring.tasks_of(found),
         verdict="" if found is None else found.verdict.headline,
+        parts=_parts(run, ending, now),
+        resume_usd=_resume_usd(run, ending, world),
     )
+
+
+def _parts(run: Run, ending: Ending, now: datetime) -> tuple[ReceiptPart, ...]:
+    """What each budget of a resumed run came to; none of a run that had one budget only."""
+    if not run.parts:
+        return ()
+    last = Part(resumed_at=now, budget_usd=run.budget_usd, spent_usd=spent_usd(run, now), attempts=len(run.attempts),
+                outcome=ending.outcome, why=ending.why)  # fmt: skip
+    found, spent, first = [], Decimal(0), 0
+    for part in (*run.parts, last):
+        had = [one for one in run.attempts[first : part.attempts] if not one.never_was]
+        found.append(
+            ReceiptPart(
+                outcome=part.outcome,
+                attempts=len(had),
+                budget_usd=part.budget_usd,
+                allowed_usd=None if part.budget_usd is None else part.budget_usd - spent,
+                spent_usd=part.spent_usd - spent,
+                phases=_phases(had, now) if had else (),
+            )
+        )
+        spent, first = part.spent_usd, part.attempts
+    return tuple(found)
+
+
+def _resume_usd(run: Run, ending: Ending, world: World) -> Decimal | None:
+    """A budget to go on with, where the run can: it has a checkpoint, and money or a machine was what it lacked."""
+    failed_by_itself = ending.outcome is Outcome.FAILED and not ending.code
+    if ending.outcome is Outcome.SUCCEEDED or failed_by_itself or run.budget_usd is None:
+        return None
+    if world.ledger.checkpoint(run.id) is None:
+        return None
+    try:
+        return rest.needed_usd(run, world)
+    except (ValueError, LookupError, TypeError):  # the receipt must be written, whatever an older plan holds
+        return None
 
 
 def _spent_is(had: list[Attempt]) -> str:
@@ -169,11 +216,12 @@ def _phases(had: list[Attempt], now: datetime) -> tuple[ReceiptPhase, ...]:
     )
 
 
-def _results(run: Run, ending: Ending) -> Results:
+def _results(run: Run, ending: Ending, world: World) -> Results:
     """What lies here. Sound files are not verified results where the last pull did not bring all that there was."""
     files, size, verified = counted(run.out_dir)
-    whole = verified and ending.code != NOT_PULLED
-    return Results(folder=run.out_dir, files=files, bytes=size, verified=whole)
+    whole = verified and ending.code not in (NOT_PULLED, durable.IN_STORE)
+    store = durable.came_from(run, world)
+    return Results(folder=run.out_dir, files=files, bytes=size, verified=whole, store=store)
 
 
 def _scored(run: Run, paid: "Paid", world: World) -> "Summary | None":

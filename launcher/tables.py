@@ -291,8 +291,8 @@ def _short(instance_type: str) -> str:
     return re.sub(r"^NVIDIA (GeForce )?", "", instance_type)
 
 
-def runs_table(runs: Sequence[RunRecord], now: datetime, width: int = 80) -> str:
-    """`ps`: one line a run, the latest first; an open intent is said aloud."""
+def runs_table(runs: Sequence[RunRecord], now: datetime, width: int = 80, *, risk: str = "") -> str:
+    """`ps`: one line a run, the latest first; an open intent is said aloud; `risk`: what all may still cost."""
     if not runs:
         return "no runs yet\n\nnext  launch --budget 5 --gpu a10g"
     columns = (
@@ -306,7 +306,8 @@ def runs_table(runs: Sequence[RunRecord], now: datetime, width: int = 80) -> str
         right("age"),
     )
     shown = table(columns, [_run_row(run, now) for run in runs], width)
-    return "\n".join([shown, "", *(line for run in runs for line in _maybe(run)), _after_ps(runs)])
+    exposed = wrap(risk, width, subsequent_indent=" " * 10)
+    return "\n".join([shown, "", *exposed, *(line for run in runs for line in _maybe(run)), _after_ps(runs)])
 
 
 def _run_row(run: RunRecord, now: datetime) -> list[str]:
@@ -363,7 +364,7 @@ def run_page(run: RunRecord, now: datetime, width: int = 80) -> str:
         folded("run", [run.id, run.name], width),
         folded("state", [run.state.lower(), str(run.outcome or "")], width).rstrip(),
         folded("machine", [machine or "none was ever had", run.instance_id], width).rstrip(),
-        folded("cost", [f"{money(run.spent_usd)}{budget}"], width),
+        folded("cost", [f"{money(run.spent_usd)}{budget}", _resumed(run)], width),
         folded("age", [age(now - run.created_at)], width),
         folded("results", [str(run.out_dir)], width),
         *_maybe(run),
@@ -371,6 +372,10 @@ def run_page(run: RunRecord, now: datetime, width: int = 80) -> str:
         f"next  {_next_for(run)}",
     ]
     return "\n".join(lines)
+
+
+def _resumed(run: RunRecord) -> str:
+    return "" if not run.resumed else "resumed once" if run.resumed == 1 else f"resumed {run.resumed} times"
 
 
 def _next_for(run: RunRecord) -> str:

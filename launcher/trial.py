@@ -12,6 +12,7 @@ from launcher.creating import create_for
 from launcher.display import money, span
 from launcher.errors import Exit, LaunchError
 from launcher.events import Happened
+from launcher.exposure import Reservation
 from launcher.interrupt import Interrupted
 from launcher.lock import sole_writer
 from launcher.request import Request
@@ -172,7 +173,8 @@ def _opened(trial: Trial, world: World) -> Run:
     request = Request(budget_usd=trial.most_usd, providers=(offer.provider,), accept_unguarded=True, yes=True)
     plan = Plan(choices=(choice,), rejected=(), workload=NO_JOB, terms=terms)
     world.run_folder(run_id).mkdir(parents=True, exist_ok=True, mode=0o700)
-    world.ledger.open_run(run, request=codec.dump(request), plan=codec.dump(plan))
+    asked = Reservation(usd=trial.most_usd, cap_usd=world.config.exposure_cap_usd, now=now, command="")
+    world.ledger.open_run(run, request=codec.dump(request), plan=codec.dump(plan), reservation=asked)
     return run
 
 

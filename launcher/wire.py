@@ -18,7 +18,7 @@ from launcher.events import (
     StateChanged,
     Warned,
 )
-from launcher.receipt import Gain, Receipt, ReceiptPhase, Score, Task
+from launcher.receipt import Gain, Receipt, ReceiptPart, ReceiptPhase, Score, Task
 from launcher.records import RunRecord
 from pricing.estimate import Estimate, Phase
 from pricing.interval import Dollars, Interval
@@ -32,6 +32,7 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 """What `json.dumps` writes without help."""
 
 FINEST = Decimal("0.000001")
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 def document(event: Happened) -> dict[str, Json]:
@@ -47,7 +48,7 @@ def dumps(event: Happened) -> str:
 
 def text(value: Json) -> str:
     """JSON on one line; a number that JSON does not know (NaN) is our bug and raises ValueError."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def head(event: str, at: datetime, run: str) -> dict[str, Json]:
@@ -80,7 +81,7 @@ def maybe_usd(amount_usd: Decimal | None) -> str | None:
 
 def instant(at: datetime) -> str:
     """RFC 3339 in UTC, whole seconds."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def maybe_instant(at: datetime | None) -> str | None:
@@ -120,6 +121,7 @@ def record(one: RunRecord) -> dict[str, Json]:
         "dir": str(one.out_dir),
         "open_intents": one.open_intents,
         "maybe_usd_per_hour": maybe_usd(one.maybe_usd_per_hour),
+        "resumed": one.resumed,
     }
 
 
@@ -257,12 +259,21 @@ def receipt(paper: Receipt) -> dict[str, Json]:
         "gains": [_gain(one) for one in paper.gains],
         "adjacent": [_task(one) for one in paper.adjacent],
         "verdict": paper.verdict,
+        "parts": [_part(one) for one in paper.parts],
+        "resume_budget_usd": maybe_usd(paper.resume_usd),
     }
+
+
+def _part(part: ReceiptPart) -> dict[str, Json]:
+    return {"outcome": str(part.outcome), "attempts": part.attempts, "budget_usd": maybe_usd(part.budget_usd),
+            "allowed_usd": maybe_usd(part.allowed_usd), "spent_usd": usd(part.spent_usd),
+            "phases": [_phase(one) for one in part.phases]}  # fmt: skip
 
 
 def _results(paper: Receipt) -> dict[str, Json]:
     found = paper.results
-    return {"dir": str(found.folder), "files": found.files, "bytes": found.bytes, "verified": found.verified}
+    told: dict[str, Json] = {"store": found.store} if found.store else {}
+    return {"dir": str(found.folder), "files": found.files, "bytes": found.bytes, "verified": found.verified, **told}
 
 
 def _phase(phase: ReceiptPhase) -> dict[str, Json]:

@@ -366,7 +366,7 @@ def test_a_resume_that_is_refused_leaves_the_receipt_and_the_budget(stage: Stage
     stage.site.work = Work(steps=10_000, step_seconds=30)
     first = stage.launch(budget="0.60")
     with pytest.raises(LaunchError):
-        flow.resume(first.run, first.spent_usd + Decimal("0.01"), stage.laptop())
+        stage.resume(first.run, first.spent_usd + Decimal("0.01"))
     record = stage.laptop().ledger.find(None)
     assert record.receipt_json is not None
     assert record.budget_usd == Decimal("0.60")
@@ -376,7 +376,7 @@ def test_a_run_that_is_carried_cannot_be_resumed_by_a_second_process(stage: Stag
     stage.site.work = Work(steps=10_000, step_seconds=30)
     first = stage.launch(budget="0.60")
     with sole_writer(stage.laptop().run_folder(first.run), stage.clock.sleep), pytest.raises(LaunchError) as caught:
-        flow.resume(first.run, Decimal(10), stage.laptop())
+        stage.resume(first.run, "10")
     assert caught.value.code == "held"
     assert _state(stage) is State.TERMINATED
     assert stage.laptop().ledger.find(None).budget_usd == Decimal("0.60")

@@ -287,7 +287,7 @@ def test_a_second_ctrl_c_says_what_may_run_and_the_command_that_ends_it(
             os.kill(os.getpid(), signal.SIGINT)
 
     stage.cloud.after_call = press_twice
-    assert launch("resume", "--budget", "9") == 7
+    assert launch("resume", "--budget", "9", "--yes") == 7
     err = " ".join(capsys.readouterr().err.split())
     assert "a machine may still be running: brave-otter-0001" in err
     assert "hint: launch stop brave-otter-0001" in err
@@ -304,7 +304,7 @@ def test_the_first_ctrl_c_of_a_run_turns_it_round_and_ends_its_machine(stage: St
             os.kill(os.getpid(), signal.SIGINT)
 
     stage.cloud.after_call = press
-    assert launch("resume", "--budget", "9") == 6
+    assert launch("resume", "--budget", "9", "--yes") == 6
     stage.all_quiet()
 
 

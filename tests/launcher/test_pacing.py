@@ -121,7 +121,7 @@ def test_who_wants_to_stop_is_stopped_while_it_is_cents(stage: Stage) -> None:
 def test_the_budget_that_is_named_would_really_do(stage: Stage) -> None:
     stopped = launched(stage, TOO_LONG, if_slow=IfSlow.STOP)
     would_do = stopped.why.rpartition("a budget of ")[2].removesuffix(" would do")
-    receipt = flow.resume(stopped.run, Decimal(would_do), stage.laptop())
+    receipt = stage.resume(stopped.run, would_do)
     assert (receipt.outcome, receipt.attempts) == (Outcome.SUCCEEDED, 2)
     assert receipt.why == ""
     assert receipt.spent_usd <= Decimal(would_do)
@@ -204,7 +204,7 @@ def test_a_new_budget_pays_for_the_steps_that_the_old_one_had_cut(stage: Stage) 
     run = stage.open_run(world, budget=BUDGET)
     when(stage, lambda verb: bool(stage.site.told_to_end), lambda: world.ledger.ask_stop(run.id, "save"))
     assert flow.carry(run, world).outcome is Outcome.CANCELLED
-    receipt = flow.resume(run.id, Decimal(12), stage.laptop())
+    receipt = stage.resume(run.id, "12")
     assert receipt.outcome is Outcome.SUCCEEDED
     assert steps_told(stage, "m-0002")[-1] == (600, 600)
 

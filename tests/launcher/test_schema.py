@@ -19,6 +19,7 @@ from tests.fake_world import Killed, Stage, Work
 
 ADDED_IN_2 = ("offers", "sightings")
 ADDED_IN_3 = ("attempt_records", "phase_records")
+ADDED_IN_4 = ("resumptions",)
 
 
 def version(path: Path) -> int:
@@ -39,9 +40,9 @@ def changed(path: Path, *commands: str) -> None:
 def test_a_file_of_the_first_version_keeps_its_runs_and_gets_the_new_tables(stage: Stage) -> None:
     stage.launch()
     path = stage.folder / "home" / "ledger.sqlite"
-    changed(path, *(f"DROP TABLE {name}" for name in (*ADDED_IN_2, *ADDED_IN_3)), "PRAGMA user_version=1")
+    changed(path, *(f"DROP TABLE {name}" for name in (*ADDED_IN_2, *ADDED_IN_3, *ADDED_IN_4)), "PRAGMA user_version=1")
     ledger = Ledger(path)
-    assert version(path) == SCHEMA == 3
+    assert version(path) == SCHEMA == 4
     assert ledger.find(None).receipt_json is not None
     ledger.sightings.keep_offers("fake", stage.provider.catalogue, whole=True)
     assert len(ledger.sightings.offers("fake")) == 2

@@ -339,7 +339,7 @@ def test_a_stopped_run_goes_on_with_a_new_budget(stage: Stage) -> None:
     stage.site.work = Work(steps=400, step_seconds=10)
     first = stage.launch(budget="0.60")
     assert first.outcome is Outcome.OUT_OF_BUDGET
-    second = flow.resume(first.run, Decimal(10), stage.laptop())
+    second = stage.resume(first.run, "10")
     assert second.outcome is Outcome.SUCCEEDED
     assert stage.site.restored["m-0002"] > 0
     assert second.spent_usd > first.spent_usd

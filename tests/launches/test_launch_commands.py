@@ -83,7 +83,7 @@ def test_a_stopped_run_goes_on_from_its_checkpoint_under_a_new_budget(laptop: La
     typed.interrupt()
     first = typed.ended()
     assert first.code == 6, first.err
-    resumed = laptop.run("resume", first.last["run"], "--budget", "6", "--json")
+    resumed = laptop.run("resume", first.last["run"], "--budget", "6", "--yes", "--json")
     assert (resumed.code, resumed.last["outcome"]) == (0, "succeeded"), resumed.err
     assert any(event.get("code") == "resumed" for event in resumed.events)
     assert "begins after step 0" not in (laptop.record().out_dir / "logs" / "job.log").read_text()
