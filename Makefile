@@ -69,6 +69,7 @@ lock: $(STAMP)  ## the hash-locked lists for rented machines, anew
 	cd jobs/qlora && $(UV) requirements.in torch.in -o $(CURDIR)/.venv/all.lock
 	cd jobs/qlora && $(UV) torch.in -c $(CURDIR)/.venv/all.lock -o torch.lock
 	cd jobs/qlora && $(UV) requirements.in -c $(CURDIR)/.venv/all.lock $(TORCHES) -o requirements.lock
+	cd jobs/qlora && $(UV) hub.in -c $(CURDIR)/.venv/all.lock -o hub.lock
 	cd jobs/qlora && for one in wandb mlflow trackio harness; do $(UV) $$one.in -c $(CURDIR)/.venv/all.lock $(OURS) -o $$one.lock || exit 1; done
 
 record: $(STAMP)  ## the transcripts that README.md shows, from two real runs

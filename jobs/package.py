@@ -216,12 +216,10 @@ def _steps(job_folder: Path) -> list[dict[str, object]]:
 
 
 def _is_step(step: object) -> bool:
-    if not isinstance(step, dict) or set(step) != {"name", "phase", "argv"}:
+    if not isinstance(step, dict) or set(step) - {"until"} != {"name", "phase", "argv"}:
         return False
-    argv = step["argv"]
-    return (
-        isinstance(argv, list) and bool(argv) and all(isinstance(w, str) for w in [*argv, step["name"], step["phase"]])
-    )
+    argv, words = step["argv"], [step[name] for name in step if name != "argv"]
+    return isinstance(argv, list) and bool(argv) and all(isinstance(word, str) for word in [*argv, *words])
 
 
 def _job(loaded: "LoadedSpec", order: Order, steps: list[dict[str, object]]) -> dict[str, object]:

@@ -7,7 +7,7 @@ import runpy
 import sys
 from pathlib import Path
 
-STEPS = ("install", "check", "download", "prepare", "evaluate", "train", "export")
+STEPS = ("ahead", "install", "check", "download", "prepare", "evaluate", "train", "export")
 
 
 def main() -> None:

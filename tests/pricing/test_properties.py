@@ -2,6 +2,7 @@
 
 import dataclasses
 from decimal import Decimal
+from math import isclose
 from typing import Any
 
 from hypothesis import example, given
@@ -114,9 +115,10 @@ def test_more_evaluation_never_costs_less(one: Offer, of: Workload, more: int) -
 def test_more_work_on_one_s_own_processor_never_takes_less_time(of: Workload, factor: float) -> None:
     more = dataclasses.replace(of, epochs=of.epochs * factor)
     short, long = (estimate(cpu(ram_gib=1e6), one, terms(None)).seconds for one in (of, more))
-    assert short.low <= long.low
-    assert short.expected <= long.expected
-    assert short.high <= long.high
+    # A factor of one and a bit of a float is no more work: sums of phases round either way.
+    assert short.low <= long.low * (1 + 1e-12)
+    assert short.expected <= long.expected * (1 + 1e-12)
+    assert short.high <= long.high * (1 + 1e-12)
 
 
 @given(price=PRICES, card=CARDS, market=MARKETS, of=JOBS, factors=st.tuples(st.floats(1, 9), st.floats(1, 9)))
@@ -128,7 +130,9 @@ def test_a_faster_card_at_the_same_price_is_never_ranked_below(
     )
     slower, faster = machine(price, card, market, zone="a"), machine(price, fast, market, zone="z")
     first, second = make_plan([slower, faster], of, terms(RICH)).choices
-    tie = (first.finish_usd, first.estimate.seconds) == (second.finish_usd, second.estimate.seconds)
+    # Faster by the last bit of a float is as good as equal: sums of phases round either way.
+    seconds = [one.estimate.seconds.expected for one in (first, second)]
+    tie = first.finish_usd == second.finish_usd and isclose(*seconds, rel_tol=1e-9)
     assert first.offer == faster or tie
 
 

@@ -310,3 +310,53 @@ def test_a_recommendation_to_leave_asks_for_a_checkpoint_and_nothing_else(box: B
     assert told.action == "rebalance"
     assert (box.run / "save").read_text() == "rebalance\n"
     assert box.status()["state"] == "running"
+
+
+WAITS = "import os, pathlib, time\nmark = pathlib.Path(os.environ['LAUNCH_RUN'], 'mark')\n"
+SOON = "end = time.monotonic() + 30\nwhile not mark.exists() and time.monotonic() < end: time.sleep(0.02)\n"
+
+
+def beside(argv: str, *others: str) -> list[dict[str, object]]:
+    """Steps of Python code: the first one beside the others, until the last."""
+    steps: list[dict[str, object]] = [
+        {"name": f"step-{number}", "phase": "model", "argv": ["{python}", "-c", code]}
+        for number, code in enumerate(others)
+    ]
+    return [{"name": "ahead", "phase": "model", "argv": ["{python}", "-c", argv], "until": steps[-1]["name"]}, *steps]
+
+
+def test_a_step_that_is_begun_ahead_runs_beside_the_next_and_is_waited_for(box: Box) -> None:
+    # It ends after the mark that the next step makes, and leaves its own for the last one, which looks for it.
+    ahead = WAITS + SOON + "mark.with_name('fruit').write_text('ripe')"
+    makes = WAITS + "mark.write_text('here')"
+    needs = WAITS + "assert mark.with_name('fruit').read_text() == 'ripe'"
+    box.ship(steps=beside(ahead, makes, needs))
+    box.start()
+    events = box.events()
+    assert done(events).outcome == "succeeded"
+    assert warnings(events) == []
+    assert [event.name for event in events if isinstance(event, PhaseChange) and not event.began] == [
+        "step-0",
+        "step-1",
+    ]
+
+
+def test_what_is_begun_ahead_may_come_to_nothing(box: Box) -> None:
+    box.ship(steps=beside("raise SystemExit(3)", "pass", "print('does it all')"))
+    box.start()
+    events = box.events()
+    assert done(events).outcome == "succeeded"
+    assert warnings(events) == ["beside"]
+
+
+def test_what_is_begun_ahead_ends_with_a_job_that_is_asked_to_stop(box: Box) -> None:
+    ahead = WAITS + "mark.with_name('pid').write_text(str(os.getpid()))\n" + SOON
+    box.ship(steps=beside(ahead, WAITS + SOON, "pass"))
+    box.start()
+    number = box.run / "pid"
+    for _ in box.follow():
+        if number.exists() and number.read_text():
+            box.ask("stop", "--run", RUN)
+            break
+    assert done(box.events()).outcome == "stopped"
+    assert not is_alive(int(number.read_text()))
