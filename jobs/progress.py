@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from jobs.lines import LINE_CAP_BYTES, Splitter
 from jobs.progress_fields import TEXT_CAP, Fields, OddError, clean
+from jobs.progress_stored import Stored, stored
 
 __all__ = [
     "LINE_CAP_BYTES",
@@ -28,6 +29,7 @@ __all__ = [
     "Result",
     "Splitter",
     "Step",
+    "Stored",
     "Unknown",
     "Validated",
     "Warned",
@@ -206,6 +208,7 @@ Event = (
     | MemoryHalved
     | Evaluated
     | Checkpoint
+    | Stored
     | Result
     | Warned
     | Notice
@@ -373,6 +376,7 @@ _READERS: Mapping[str, Callable[[Fields, datetime], Event]] = {
     "memory": _memory,
     "evaluated": _evaluated,
     "checkpoint": _checkpoint,
+    "stored": stored,
     "result": _result,
     "warning": _warned,
     "notice": _notice,

@@ -22,8 +22,9 @@ DEFAULT_REGION = "us-east-1"
 CHUNK_BYTES = 256 * 1024
 PROBE_BYTES = 64
 PROBE_SECONDS = 300
-CALL_SECONDS = 20
-TRIES = 4
+CONNECT_SECONDS, CALL_SECONDS = 5, 20
+TRIES = 2
+"""Of one call: whoever calls has something else to look after, and comes again."""
 GONE = frozenset({"NoSuchUpload", "NoSuchKey", "404"})
 PASSING = frozenset(
     {"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "Throttling", "500", "502", "503", "504"}
@@ -56,7 +57,7 @@ def _config(*, is_other: bool) -> Config:
     """Only what every such service knows: no checksums of newer dialects, version 4 signatures."""
     return Config(
         signature_version="s3v4",
-        connect_timeout=CALL_SECONDS,
+        connect_timeout=CONNECT_SECONDS,
         read_timeout=CALL_SECONDS,
         retries={"total_max_attempts": TRIES, "mode": "standard"},
         request_checksum_calculation="when_required",

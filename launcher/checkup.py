@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
-from launcher import market, piped
+from launcher import durable, market, piped
+from launcher.bucket import BucketError
 from launcher.display import age
 from launcher.world import World
 from providers.base import Finding, Level, OfferQuery, ProviderError
@@ -30,7 +31,8 @@ def findings(names: Sequence[str], world: World, *, named: bool) -> tuple[Found,
     with ThreadPoolExecutor(max(1, len(names))) as pool:
         by_provider = dict(zip(names, pool.map(lambda name: _checked(name, world), names), strict=True))
     told = [(name, one) for name, found in by_provider.items() for one in (*found, *_prices(name, found, world))]
-    return (*((HERE, one) for one in (_ssh(world), _state(world), *_open_runs(world))), *_judged(told, world, named))
+    here = (_ssh(world), _state(world), *_store(world), *_open_runs(world))
+    return (*((HERE, one) for one in here), *_judged(told, world, named))
 
 
 def _checked(name: str, world: World) -> tuple[Finding, ...]:
@@ -87,6 +89,22 @@ def _state(world: World) -> Finding:
         fix = "make room: checkpoints and results come here"
         return Finding(level=Level.WARNING, subject="state", text=text, fix=fix)
     return Finding(level=Level.OK, subject="state", text=text)
+
+
+def _store(world: World) -> list[Finding]:
+    """A small object written, read back and removed, as a machine would: some requests, a part of a cent."""
+    if world.bucket is None:
+        return []
+    try:
+        bucket = world.bucket()
+        bucket.probe(durable.probe_key(world))
+        told = durable.remark(bucket, world)
+    except BucketError as error:
+        fix = error.fix or "docs/durable.md says which rights it needs; or remove `durable_store` from config.yaml"
+        return [Finding(level=Level.ERROR, subject="durable store", text=str(error), fix=fix)]
+    if told:
+        return [Finding(level=Level.WARNING, subject="durable store", text=told, fix="use keys that do not expire")]
+    return [Finding(level=Level.OK, subject="durable store", text=f"{bucket.name}: written, read back, removed")]
 
 
 def _open_runs(world: World) -> list[Finding]:

@@ -6,18 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
 from jobs import package, spec
-from launcher import books, codec, data_papers, job_data
+from jobs.whole_files import sha256
+from launcher import books, codec, data_papers, durable, fence, job_data
 from launcher.books import spent_usd
 from launcher.boot import boot, ship
 from launcher.consent import consent
 from launcher.creating import COOL_DOWN_SECONDS
 from launcher.errors import Exit, LaunchError
 from launcher.events import PlanMade, Warned
+from launcher.exposure import Reservation, must_fit
+from launcher.followed import must_still_be_ours
 from launcher.interrupt import Interrupted
 from launcher.judging import judged
 from launcher.lock import HeldElsewhere, is_carried, sole_writer
@@ -33,6 +35,7 @@ from launcher.settle import EXIT_OF, never_started, settle
 from launcher.steps import Ended, step_to, turn_round_if_asked
 from launcher.strays import take_in
 from launcher.teardown import leaving, tear_down
+from launcher.unknown import TAKEN_UP
 from launcher.watch import watch
 from launcher.world import World
 from pricing.offer import Market
@@ -45,6 +48,8 @@ STEPS = {
     State.RUNNING: watch,
     State.PULLING: pull_results,
 }
+JOB_FILE = "job_file.sha256"
+"""In a run's folder: hash and place of the launch.yaml that it was packed from, as `sha256sum` writes them."""
 DETACH_LOOK_SECONDS = 0.5
 BEGIN_SECONDS = 60.0
 """How long a run may be carried by nobody before the process that should begin with it counts as dead."""
@@ -64,10 +69,13 @@ def launch(request: Request, world: World) -> Receipt | None:
     """
     _must_have_a_budget(request, world)
     priced = price(request, world)
-    for note in priced.notes:
+    for note in (*priced.notes, *durable.must_work(world)):
         world.console.tell(Warned(run="", at=world.now(), code="note", text=note))
     data = job_data.line(priced.data.report)
     world.console.tell(PlanMade(run="", at=world.now(), plan=priced.plan, title=priced.title, data=data))
+    now = world.now()
+    asked = Reservation(usd=request.budget_usd, cap_usd=world.config.exposure_cap_usd, now=now)
+    must_fit(world.ledger.exposure(asked.cap_usd, now), asked)
     plan, request = consent(priced.plan, request, world)
     run = open_run(request, replace(priced, plan=plan), world)
     if not request.detach:
@@ -156,7 +164,8 @@ def open_run(request: Request, priced: Priced, world: World) -> Run:
     )
     _pack(run, request, priced, world)
     plan = kept(priced.plan)
-    world.ledger.open_run(run, request=codec.dump(request), plan=codec.dump(plan))
+    asked = Reservation(usd=run.budget_usd, cap_usd=world.config.exposure_cap_usd, now=now)
+    world.ledger.open_run(run, request=codec.dump(request), plan=codec.dump(plan), reservation=asked)
     world.ledger.note_prices(plan.choices)
     return run
 
@@ -172,6 +181,8 @@ def _pack(run: Run, request: Request, priced: Priced, world: World) -> None:
     order = package.Order(run_id=run.id, attempt=1, secrets=request.secrets, notice=priced.notice)
     bundle = package.pack(priced.loaded, order, into=folder, job_folder=world.job_folder, environ=world.environ)
     (folder / "bundle.sha256").write_text(bundle.sha256)
+    if priced.loaded.file.is_file():
+        (folder / JOB_FILE).write_text(f"{sha256(priced.loaded.file)}  {priced.loaded.file.absolute()}\n")
     base = priced.loaded.model_folder
     prompts = {name: path.read_text(encoding="utf-8") for name, path in spec.prompt_files(priced.loaded).items()}
     folder_of_model = None if base is None else str(base.resolve())
@@ -190,10 +201,11 @@ def carry(run: Run, world: World, *, ending: Ending | None = None, is_new: bool 
     with held(run.id, world):
         run = world.ledger.load(run.id)
         if run.state is not State.TERMINATED and not is_new:
+            run.beats[TAKEN_UP] = world.now()
             all_asked = take_in(run, world, everywhere=ending is None)
-            if ending is not None and not run.attempts and not all_asked:
+            if ending is not None and not run.since_resumed and not all_asked:
                 raise _not_certain(run)
-        return _carry(run, world, ending)
+        return carry_held(run, world, ending)
 
 
 def _not_certain(run: Run) -> LaunchError:
@@ -214,9 +226,9 @@ def only_begins(run: Run, world: World) -> bool:
 
 @contextmanager
 def held(run_id: str, world: World) -> Iterator[None]:
-    """Hold the run for the length of a block. Raises `LaunchError` where another process does."""
+    """Hold the run for the length of a block. Raises `LaunchError` where another process does, or another computer."""
     try:
-        with sole_writer(world.run_folder(run_id), partial(_wait_for_the_lock, world)):
+        with sole_writer(world.run_folder(run_id), partial(_wait_for_the_lock, world)), fence.carrying(run_id, world):
             yield
     except HeldElsewhere as error:
         raise LaunchError(
@@ -233,9 +245,12 @@ def _wait_for_the_lock(world: World, seconds: float) -> None:
         world.interrupt.ask_again()
 
 
-def _carry(run: Run, world: World, ending: Ending | None = None) -> Receipt:
+def carry_held(run: Run, world: World, ending: Ending | None = None) -> Receipt:
+    """The same, by who holds the run already."""
     with leaving(run, world):
         if ending is not None and run.state is not State.TERMINATED:
+            must_still_be_ours(run, world)
+            ending = durable.after(run, ending, world) if run.state in (State.RUNNING, State.PULLING) else ending
             known = run.ending if run.state is State.TERMINATING else None
             world.ledger.end(run, replace(known or ending, again=False), world.now())
         while run.state is not State.TERMINATED:
@@ -260,10 +275,14 @@ def _work(run: Run, world: World) -> None:
         ending = end.ending
     except Interrupted:
         ending = Ending(outcome=Outcome.CANCELLED, why="stopped, as asked", code="cancelled")
+    except fence.CarriedElsewhere:
+        raise
     except LaunchError as error:
         ending = Ending(
             outcome=Outcome.FAILED, why=error.message, code=error.code, hint=error.hint, exit_code=error.exit_code
         )
+    ending = durable.after(run, ending, world)
+    must_still_be_ours(run, world)
     world.ledger.end(run, ending, world.now())
 
 
@@ -305,7 +324,7 @@ def _may_try_again(run: Run, world: World) -> bool:
     """Another machine, within reason; one's own machine is not another one."""
     owned = run.attempt.offer.market is Market.OWNED
     stopped = world.interrupt.asked or world.ledger.stop_asked(run.id)
-    had = sum(not one.never_was for one in run.attempts)
+    had = sum(not one.never_was for one in run.since_resumed)
     return not owned and had < MOST_ATTEMPTS and not stopped and not _is_always_the_same(run, world)
 
 
@@ -314,7 +333,7 @@ def _is_always_the_same(run: Run, world: World) -> bool:
     ending = run.ending
     if ending is None or ending.outcome is Outcome.PREEMPTED or not ending.code:
         return False
-    alike = 1 + sum(one.end_code == ending.code for one in run.attempts[:-1])
+    alike = 1 + sum(one.end_code == ending.code for one in run.since_resumed[:-1])
     if alike < MOST_ALIKE:
         return False
     text = f"{alike} machines ended in the same way ({ending.why}): no other one is tried"
@@ -337,49 +356,3 @@ def attach(run_id: str, world: World) -> Receipt:
     if run.state is State.TERMINATED:
         return settle(run, world)
     return carry(run, world)
-
-
-def resume(run_id: str, budget_usd: Decimal, world: World) -> Receipt:
-    """Go on with a run that ended, from its last verified checkpoint, under a new total budget."""
-    with held(run_id, world):
-        run = world.ledger.load(run_id)
-        _must_be_resumable(run, budget_usd, world)
-        run.budget_usd, run.deadline_at = budget_usd, None
-        _ask_for_all_steps(run, world)
-        _must_have_a_choice(run, budget_usd, world)
-        world.ledger.note_budget(run, budget_usd, None)
-        step_to(run, State.PROVISIONING, world)
-        return _carry(run, world)
-
-
-def _ask_for_all_steps(run: Run, world: World) -> None:
-    """What the old budget had shortened, the new one may pay for."""
-    for attempt in run.attempts:
-        if attempt.shortened is not None:
-            attempt.shortened = None
-            world.ledger.save_attempt(run, attempt)
-
-
-def _must_have_a_choice(run: Run, budget_usd: Decimal, world: World) -> None:
-    if not plan_again(run, world).choices:
-        raise LaunchError(
-            f"a budget of {budget_usd} does not finish {run.id}: {spent_usd(run, world.now())} of it is spent already",
-            code="over-budget",
-            exit_code=Exit.REFUSED,
-            hint=f"launch resume {run.id} --budget {budget_usd * 2}",
-        )
-
-
-def _must_be_resumable(run: Run, budget_usd: Decimal, world: World) -> None:
-    spent = spent_usd(run, world.now())
-    if run.state is not State.TERMINATED:
-        message, hint = f"{run.id} has not ended", f"launch attach {run.id}"
-    elif run.ending is not None and run.ending.outcome is Outcome.SUCCEEDED:
-        message, hint = f"{run.id} succeeded; there is nothing to go on with", f"launch show {run.id}"
-    elif not (world.run_folder(run.id) / "bundle.sha256").exists():
-        message, hint = f"{run.id} had no job that could go on", "launch ps"
-    elif budget_usd <= spent:
-        message, hint = f"{run.id} has spent {spent} already", f"launch resume {run.id} --budget {spent * 2}"
-    else:
-        return
-    raise LaunchError(message, code="not-resumable", exit_code=Exit.USAGE, hint=hint)

@@ -42,16 +42,21 @@ class _Refused(Exception):
 
 def upload(container: Container, slot: dict[str, Any], pause: Callable[[float], bool]) -> None:
     """Until the object is there and was read back. Raises `NotStored`; `pause` waits, and says whether to give up."""
-    tags = [
-        _again(lambda number=number: _put(container, slot["parts"][number - 1], number, pause), pause)
-        for number in range(1, container.parts + 1)
-    ]
+    tags = [_part(container, address, number, pause) for number, address in enumerate(_needed(container, slot), 1)]
     try:
         _again(lambda: _complete(slot["complete"], tags), pause)
     except NotStored as error:
         if error.code != "NoSuchUpload":  # an answer that was lost: it may well be complete
             raise
     _again(lambda: _verify(container, slot["read"], tags), pause)
+
+
+def _needed(container: Container, slot: dict[str, Any]) -> list[str]:
+    return list(slot["parts"][: container.parts])
+
+
+def _part(container: Container, address: str, number: int, pause: Callable[[float], bool]) -> str:
+    return str(_again(lambda: _put(container, address, number, pause), pause))
 
 
 def _again(call: Callable[[], Any], pause: Callable[[float], bool]) -> Any:

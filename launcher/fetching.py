@@ -1,0 +1,49 @@
+"""`launch pull`: from the machine while there is one, else from the durable store."""
+
+from launcher import deposits, durable
+from launcher.errors import Exit, LaunchError
+from launcher.events import Pulled
+from launcher.look import FRESH_SECONDS, pull_now
+from launcher.run import Run
+from launcher.settle import settle
+from launcher.sight import shown
+from launcher.world import World
+from providers.base import OVER, InstanceState
+
+
+def fetch(run_id: str, world: World) -> Pulled:
+    """What the machine has by now, verified; where it is gone, what the durable store has of it."""
+    run = world.ledger.load(run_id)
+    if deposits.load(world.run_folder(run_id)) is not None and not _has_machine(run, world):
+        return _from_store(run, world)
+    return pull_now(run_id, world)
+
+
+def _has_machine(run: Run, world: World) -> bool:
+    """As far as it can be known without speaking to it."""
+    if not run.attempts or run.attempt.gone_at is not None or run.attempt.instance is None:
+        return False
+    instance = shown(run.attempt, world, FRESH_SECONDS) or run.attempt.instance
+    return instance.state not in OVER and instance.state is not InstanceState.ABSENT
+
+
+def _from_store(run: Run, world: World) -> Pulled:
+    """A run that had ended without its results gets its receipt anew."""
+    index = durable.pull_later(run, world)
+    if index is None:
+        raise LaunchError(
+            f"{run.id} has no machine to speak with ({run.state}), and the durable store has no results of it",
+            code="no-machine",
+            exit_code=Exit.USAGE,
+            hint=f"launch show {run.id}",
+        )
+    if durable.note_fetched(run, index, world):
+        settle(run, world)
+    return Pulled(
+        run=run.id,
+        at=world.now(),
+        folder=run.out_dir,
+        files=len(index.files),
+        bytes=sum(file.bytes for file in index.files),
+        verified=True,
+    )
