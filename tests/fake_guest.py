@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import merge
 from itertools import pairwise
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from jobs.guest.carrier import QUIET_SECONDS
 from launcher.guest import Guest
@@ -76,6 +76,8 @@ class Started:
     """When it was told to end at which step."""
     notice_at: datetime | None = None
     notice_action: str = "terminate"
+    stored: list[tuple[datetime, dict[str, object]]] = field(default_factory=list)
+    """What lies in the durable store, and since when it was told."""
     skew_seconds: float = 0
     """What its machine's clock is ahead of the truth."""
     _known: "Timeline | None" = None
@@ -93,13 +95,16 @@ class Started:
 
     def timeline(self) -> "Timeline":
         """All that will happen as things stand; made anew when the job was told something else."""
-        told = (self.stop_at, len(self.shortened), self.notice_at, self.notice_action, self.work, self.slowness)
+        told = (self.stop_at, len(self.shortened), self.notice_at, self.notice_action, self.work, self.slowness,
+                len(self.stored))  # fmt: skip
         if self._known is None or self._known.told != told:
             notice: list[tuple[datetime, dict[str, object]]] = []
             if self.notice_at is not None:
                 notice.append((self.notice_at, {"event": "notice", "action": self.notice_action}))
             self._known = Timeline(
-                told, list(merge(self._all(), notice, key=lambda line: line[0])), timedelta(seconds=self.skew_seconds)
+                told,
+                list(merge(self._all(), notice, self.stored, key=lambda line: line[0])),
+                timedelta(seconds=self.skew_seconds),
             )
         return self._known
 
@@ -271,6 +276,12 @@ class Inside:
     carriers: dict[str, tuple[int, str, str, datetime]] = field(default_factory=dict)
     """By machine: who carries its run (number, place, host), and when that was last heard."""
     secrets_seen: list[bytes] = field(default_factory=list)
+    grants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By machine: what it may write into the durable store, as it was last told."""
+    asked_at: dict[str, datetime] = field(default_factory=dict)
+    """By machine: when anybody last asked it for anything."""
+    store_due: Callable[[], None] = lambda: None
+    """Lets all machines do what they would have done by now in the durable store."""
     argv_seen: list[tuple[str, ...]] = field(default_factory=list)
 
     def answers(self, machine: Lived) -> bool:
@@ -404,6 +415,7 @@ class FakeRemote:
 
     def _alive(self) -> Lived:
         site = self._site
+        site.store_due()
         if site.wrong_host_key:
             raise HostKeyMismatch("another key")
         machine = next(one for one in site.cloud.machines() if one.id == self._id)
@@ -411,6 +423,7 @@ class FakeRemote:
         if gone or self._id in site.unreachable or not site.answers(machine):
             site.clock.sleep(site.knocking_seconds)
             raise RemoteUnreachable("no route to host")
+        site.asked_at[self._id] = site.clock()
         return machine
 
     def _fenced(self, options: dict[str, str]) -> dict[str, object] | None:
@@ -430,6 +443,7 @@ class FakeRemote:
             epoch, held, host = epoch + 1, place, options["--host"]
         if granted:
             site.carriers[self._id] = (epoch, held, host, now)
+        quiet_seconds = max(0.0, quiet_seconds)
         return {"granted": granted, "epoch": epoch, "place": held, "host": host, "since_seconds": quiet_seconds,
                 "heard_seconds": quiet_seconds}  # fmt: skip
 
@@ -465,6 +479,10 @@ class FakeRemote:
     def _secrets(self, _machine: Lived, _options: dict[str, str], data: bytes) -> dict[str, object]:
         self._site.secrets_seen.append(data)
         return {}
+
+    def _grant(self, machine: Lived, _options: dict[str, str], data: bytes) -> dict[str, object]:
+        self._site.grants[machine.id] = json.loads(data)
+        return {"objects": []}
 
     def _start(self, machine: Lived, _options: dict[str, str], _data: bytes) -> dict[str, object]:
         first, slowness = self._site.restored.get(self._id, 0), self._site.slowness.get(machine.id, 1.0)
@@ -530,16 +548,16 @@ class FakeRemote:
             return {}
         if job.is_over(now) and any(e["event"] == "result" for _, e in job.lines(now)):
             return finished_files(job)
-        return _first_files(job)
+        return first_files(job)
 
 
-def _first_files(job: Started) -> dict[str, bytes]:
+def first_files(job: Started) -> dict[str, bytes]:
     return {"logs/data.json": b"{}".ljust(job.work.log_bytes)}
 
 
 def finished_files(job: Started) -> dict[str, bytes]:
     """What lies below `out` once the job is done."""
-    files = _first_files(job)
+    files = first_files(job)
     files["adapter/adapter_model.safetensors"] = (
         b"w" * (job.work.weights_bytes - 1) + b"."
     )  # no palindrome: spoiled is turned
