@@ -75,7 +75,7 @@ def _from_store(run: Run, ending: Ending, known: Deposits, world: World) -> Endi
         index = _patiently(lambda: _fetch_results(run, run.attempt, stored, known, world), world)
         ending = _ending_by(index, ending)
     if ending.outcome is not Outcome.SUCCEEDED:
-        _fetch_newest(run, found.checkpoints, known, world)
+        _fetch_newest(run, run.attempt, found.checkpoints, known, world)
     return ending
 
 
@@ -158,14 +158,14 @@ def _ending_by(index: Index, seen: Ending) -> Ending:
     return Ending(outcome=Outcome.FAILED, why=why, pull=False)
 
 
-def _fetch_newest(run: Run, checkpoints: tuple[Stored, ...], known: Deposits, world: World) -> None:
+def _fetch_newest(run: Run, attempt: Attempt, checkpoints: tuple[Stored, ...], known: Deposits, world: World) -> None:
     """The newest whole one that is newer than what lies here: the next machine goes on from it."""
     for stored in checkpoints:
         try:
-            source = _source(run, run.attempt, stored, known, world)
+            source = _source(run, attempt, stored, known, world)
             index = source.index()
             if not NAME.fullmatch(index.name) or index.step <= step_of(world.ledger.checkpoint(run.id)):
-                return
+                break
             haul = _haul(source, f"checkpoints/{index.name}", run, CHECKPOINT_CAPS, world)
         except (RemoteError, PullError) as error:
             _warn(run, "checkpoint", f"a stored checkpoint could not be fetched ({error})", world)
@@ -173,11 +173,14 @@ def _fetch_newest(run: Run, checkpoints: tuple[Stored, ...], known: Deposits, wo
             known.save()
             continue
         if haul.verified:
-            known.unfetched = False
-            known.save()
             world.ledger.note_checkpoint(run, index.name)
             _warn(run, "checkpoint", f"{index.name} came from the durable store", world)
-            return
+            break
+    else:
+        if checkpoints:
+            return  # none of them could be fetched
+    known.unfetched = False
+    known.save()
 
 
 def step_of(checkpoint: str | None) -> int:
@@ -207,8 +210,10 @@ def pull_later(run: Run, world: World) -> Index | None:
     for attempt in reversed([one for one in run.attempts if one.number in known.attempts]):
         try:
             found = _look(run, attempt, known, world)
-            if found.results is not None:
-                return _fetch_results(run, attempt, found.results, known, world)
+            index = None if found.results is None else _fetch_results(run, attempt, found.results, known, world)
+            _fetch_newest(run, attempt, found.checkpoints, known, world)
+            if index is not None:
+                return index
         except (BucketError, RemoteError, PullError) as error:
             raise LaunchError(
                 f"{run.id}: the results could not be fetched from {known.store} ({error})",

@@ -250,7 +250,8 @@ def carry_held(run: Run, world: World, ending: Ending | None = None) -> Receipt:
     with leaving(run, world):
         if ending is not None and run.state is not State.TERMINATED:
             must_still_be_ours(run, world)
-            ending = durable.after(run, ending, world) if run.state in (State.RUNNING, State.PULLING) else ending
+            if run.state in (State.RUNNING, State.PULLING):
+                ending = durable.after(run, replace(ending, pull=False), world)
             known = run.ending if run.state is State.TERMINATING else None
             world.ledger.end(run, replace(known or ending, again=False), world.now())
         while run.state is not State.TERMINATED:

@@ -6,16 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from launcher import codec, flow, recover
+from launcher import codec, flow, recover, resuming
 from launcher.config import Config
 from launcher.errors import Exit, LaunchError
 from launcher.events import Happened
 from launcher.history import corrections
 from launcher.interrupt import Interrupt
 from launcher.ledger import Ledger
+from launcher.place import Place
 from launcher.price import kept
 from launcher.receipt import Receipt
 from launcher.request import Request
@@ -26,6 +29,7 @@ from pricing.plan import Plan, make_plan
 from pricing.terms import Terms
 from pricing.workload import Method, ModelShape, Workload
 from providers.base import Traits
+from tests.fake_bucket import FakeBucket, Storing
 from tests.fake_guest import Site, Work
 from tests.fake_machine import VirtualClock, fake_offer, fake_traits
 from tests.fake_provider import FakeCloud, FakeProvider
@@ -37,6 +41,7 @@ SHAPE = ModelShape(
 
 
 FIRST_RUN = "brave-otter-0001"
+HERE = Place(id="1e55", host="laptop")
 
 
 def workload() -> Workload:
@@ -74,6 +79,26 @@ class Heard:
         return [event for event in self.events if isinstance(event, kind)]
 
 
+@cache
+def _empty_books() -> bytes:
+    """A ledger's file with all its tables and no row: to make them is the most that a new laptop does."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.sqlite"
+        Ledger(path).close()
+        return path.read_bytes()
+
+
+def lay_books(path: Path) -> None:
+    """Where there is no ledger yet: the file as the real one makes it; on a full disk it shall try that itself."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        path.write_bytes(_empty_books())
+    except OSError:
+        path.unlink(missing_ok=True)
+
+
 class Killed(BaseException):
     """This process is dead: nothing in it runs any more."""
 
@@ -91,6 +116,7 @@ class Stage:
         self.provider: FakeProvider = self.cloud.provider("fake", self.offers, traits=traits or fake_traits())
         self.others: dict[str, FakeProvider] = {}
         self.site = Site(self.cloud, self.clock)
+        self.storing: Storing | None = None
         self.heard = Heard()
         self.workload = workload()
         self.spawned: list[str] = []
@@ -140,9 +166,20 @@ class Stage:
             remote=self.site.remote,
             feed=self.site.feed,
             job_folder=self.folder,
+            here=HERE,
             spawn=self.spawned.append,
             browse=self.browse,
+            bucket=None if self.storing is None else self._bucket,
         )
+
+    def with_store(self) -> FakeBucket:
+        """From now on this laptop has a durable store, and machines use what it grants."""
+        self.storing = Storing(FakeBucket(self.clock), self.site, self.cloud, self.clock)
+        return self.storing.bucket
+
+    def _bucket(self) -> FakeBucket:
+        assert self.storing is not None
+        return self.storing.bucket
 
     def ledger(self, path: Path) -> Ledger:
         """The books as one process opens them."""
@@ -165,6 +202,7 @@ class Stage:
         terms = Terms(
             budget_usd=Decimal(budget), tax_fraction=Decimal(0), now=world.now(), deadline_seconds=deadline_seconds,
             accept_unguarded=True, interactive=False, guard_delay_seconds=delays,
+            durable_store=self.storing is not None,
             corrections=corrections(world),
         )  # fmt: skip
         catalogue = [one for provider in everyone.values() for one in provider.catalogue]
@@ -175,6 +213,12 @@ class Stage:
         """A whole run, from the agreement to the receipt."""
         world = self.laptop()
         return flow.carry(self.open_run(world, **said), world, is_new=True)
+
+    def resume(self, run_id: str, budget: str | Decimal, **said: Any) -> Receipt:
+        """`launch resume`, agreed to."""
+        receipt = resuming.resume(run_id, Request(budget_usd=Decimal(budget), yes=True, **said), self.laptop())
+        assert receipt is not None
+        return receipt
 
     def kill(self) -> None:
         """Die here and now."""
@@ -225,7 +269,7 @@ def opened_run(world: World, plan: Plan, request: Request, folder: Path, *, run_
 
 WRITES = (
     "open_run", "advance", "end", "note_ending", "open_attempt", "close_intent", "save_attempt", "note_checkpoint",
-    "note_plan", "note_receipt",
+    "note_plan", "note_receipt", "reopen", "undo_reopening",
 )  # fmt: skip
 
 
@@ -233,6 +277,7 @@ class DyingLedger(Ledger):
     """The real ledger; every write is a place to die, before it and after it."""
 
     def __init__(self, path: Path, point: Callable[[str], None], writes: tuple[str, ...] = WRITES) -> None:
+        lay_books(path)
         super().__init__(path)
         for name in writes:
             setattr(self, name, _dying(getattr(self, name), name, point))
