@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, and their hashes: one way for all that the laptop keeps."""
 
+import errno
 import hashlib
 from pathlib import Path
 
@@ -8,6 +9,20 @@ def sha256(path: Path) -> str:
     """The hash of a file, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_below(folder: Path, name: str, content: str | bytes) -> Path:
+    """As `write_whole`, for `name` ("eval/summary.json") in a folder of results; returns the path.
+
+    The folder itself may be a link: a person may keep results elsewhere. One below it that is a link was planted, and
+    would lead a file of ours to a place that nobody chose: `NotADirectoryError`.
+    """
+    at = folder
+    for part in Path(name).parts[:-1]:
+        at /= part
+        if at.is_symlink():
+            raise NotADirectoryError(errno.ENOTDIR, "it is a link, and nothing is written through it", str(at))
+    return write_whole(folder / name, content)
 
 
 def write_whole(path: Path, content: str | bytes) -> Path:

@@ -31,8 +31,15 @@ if TYPE_CHECKING:
 PROGRESS_SECONDS = 30
 """Away from a terminal, progress is told at most so often."""
 ASKED_AT_MOST = 3
-CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
-"""Control characters never reach a terminal: texts of clouds and machines could steer it otherwise."""
+_UNSEEN = (
+    0xAD, 0x61C, 0x180E, 0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2060, 0x206A), 0xFEFF,
+    *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080),
+)  # fmt: skip
+"""Signs that turn the direction of reading, end a line, or cannot be seen: what is read would not be what is there."""
+_HALVES = range(0xD800, 0xE000)
+"""Of pairs: a stream of UTF-8 cannot write one alone, and would fall silent."""
+CONTROLS = dict.fromkeys(code for code in (*range(32), *range(127, 160), *_UNSEEN, *_HALVES) if chr(code) not in "\n\t")
+"""Signs that never reach a terminal: texts of clouds and machines could steer it, or mislead its reader."""
 
 
 def terminal_width() -> int:

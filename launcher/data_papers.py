@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from jobs.whole_files import write_whole
+from jobs.whole_files import write_below, write_whole
 
 FOLDER = "data"
 """Of a run, and of its results; no file of a machine gets in there (`launcher/names.py`)."""
@@ -20,8 +20,7 @@ def keep(papers: Mapping[str, bytes], run_folder: Path) -> None:
 def bring(run_folder: Path, results: Path) -> None:
     """Lay them beside the results; nothing where the run kept none (an older one)."""
     kept = [path for path in sorted((run_folder / FOLDER).glob("*")) if path.is_file()]
-    if not kept:
-        return
-    (results / FOLDER).mkdir(parents=True, exist_ok=True)
+    if (results / FOLDER).is_symlink():
+        return  # planted: they lie in the run's own folder all the same
     for path in kept:
-        write_whole(results / FOLDER / path.name, path.read_bytes())
+        write_below(results, f"{FOLDER}/{path.name}", path.read_bytes())

@@ -12,7 +12,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from jobs.progress import clean
-from jobs.whole_files import write_whole
+from jobs.whole_files import write_below
 from launcher import scoring
 from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
@@ -212,8 +212,8 @@ def _ask_larger(of: Ran, to: "Larger", world: World, note: Note, said: Said) -> 
     finally:
         asker.close()
     if lines:
-        write_whole(of.out_dir / "eval" / "larger.jsonl", "".join(_line(line) for line in lines))
-        write_whole(of.out_dir / "eval" / "larger.json", _line(figures))
+        write_below(of.out_dir, "eval/larger.jsonl", "".join(_line(line) for line in lines))
+        write_below(of.out_dir, "eval/larger.json", _line(figures))
     found: dict[str, Any] = figures
     return found
 
@@ -234,7 +234,7 @@ def _ask_judge(of: Ran, by: "Judge", world: World, note: Note, said: Said) -> "J
     finally:
         asker.close()
     if asker.book.path.exists():
-        write_whole(of.out_dir / "eval" / "judge.jsonl", asker.book.path.read_text(encoding="utf-8"))
+        write_below(of.out_dir, "eval/judge.jsonl", asker.book.path.read_text(encoding="utf-8"))
     return found
 
 

@@ -1,7 +1,5 @@
 """Decides which file names of a strange machine may exist on this one: an allow-list, the same on every system."""
 
-import unicodedata
-
 from launcher.answers import printable
 
 RESULT_SUFFIXES = frozenset(
@@ -31,7 +29,7 @@ class Names:
     def refuse(self, path: str) -> str:
         """Why this name is not taken; "" where it is, and from then on counts as given away."""
         parts = path.split("/")
-        why = _odd(path, parts) or self._unwanted(parts) or self._collides(parts)
+        why = _odd(parts) or self._unwanted(parts) or self._collides(parts)
         if not why:
             self._files.add(path.casefold())
             self._folders.update((folder.casefold(), folder) for folder in _folders(parts))
@@ -61,13 +59,10 @@ def _folders(parts: list[str]) -> list[str]:
     return ["/".join(parts[:end]) for end in range(1, len(parts))]
 
 
-def _odd(path: str, parts: list[str]) -> str:
+def _odd(parts: list[str]) -> str:
     if len(parts) > _DEEPEST:
         return f"more than {_DEEPEST} levels"
-    if any(not _is_plain(part) for part in parts):
-        return "not a plain name"
-    # Signs that look alike, or that a file system would turn into others, never get that far.
-    return "" if unicodedata.normalize("NFKC", path) == path else "signs with a simpler form"
+    return "not a plain name" if any(not _is_plain(part) for part in parts) else ""
 
 
 def _is_plain(part: str) -> bool:
@@ -75,5 +70,7 @@ def _is_plain(part: str) -> bool:
         return False
     if part.split(".", maxsplit=1)[0].casefold() in _DEVICES:
         return False
-    known = all(sign in _SIGNS or sign.isalnum() for sign in part)
-    return known and len(part.encode("utf-8", "surrogatepass")) <= _PART_BYTES
+    # ASCII alone: no signs that look alike, that cannot be seen, or that some file system turns into others. All that a
+    # job writes is named so, also its tasks (`jobs.spec_evaluate`).
+    known = all(sign in _SIGNS or (sign.isascii() and sign.isalnum()) for sign in part)
+    return known and len(part) <= _PART_BYTES

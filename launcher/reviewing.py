@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.whole_files import write_whole
+from jobs.whole_files import write_below, write_whole
 from launcher.errors import Exit, LaunchError
 from launcher.judging import Ran, items_of
 
@@ -68,7 +68,7 @@ def count(of: Ran, files: Sequence[Path]) -> "tuple[Votes, ...]":
     others = [one for one in kept_votes(of) if (one.arm, one.against) != (found.arm, found.against)]
     votes = (found, *others)
     document = {"schema": 1, "votes": [one.model_dump(mode="json") for one in votes]}
-    write_whole(of.out_dir / VOTES, json.dumps(document, indent=1) + "\n")
+    write_below(of.out_dir, VOTES, json.dumps(document, indent=1) + "\n")
     return votes
 
 

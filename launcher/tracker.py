@@ -12,6 +12,8 @@ SMOOTHING = 0.9
 """How slowly the shown loss follows the last one, to tell falling from noise."""
 MOST_ARMS = 64
 """Of an evaluation, that are counted: no job has so many, and a machine may tell any number."""
+MOST_PHASES = 64
+"""By name: more than any job has; a machine may make up a name for each line."""
 MOST_MOMENTS = 1024
 """Steps of which the time is remembered: the speed is that of the latter half of them."""
 
@@ -38,7 +40,6 @@ class Tracker:
     heard_at: datetime | None = None
     done: progress.Done | None = None
     notice: progress.Notice | None = None
-    checkpoints: list[progress.Checkpoint] = field(default_factory=list)
     measured: Measured | None = None
 
     def take(self, event: progress.Event, now: datetime) -> None:
@@ -59,8 +60,6 @@ class Tracker:
                 self.evaluated = event
             case progress.Result() if len(self.arms) < MOST_ARMS:
                 self.arms.add(event.arm)
-            case progress.Checkpoint():
-                self.checkpoints.append(event)
             case progress.Notice():
                 self.notice = event
             case progress.Done():
@@ -69,7 +68,10 @@ class Tracker:
     def _phase(self, event: progress.PhaseChange, now: datetime) -> None:
         if event.began:
             self.phase, self.phase_since = event.phase, now
-            self.phases.setdefault(event.phase, 0.0)
+            if len(self.phases) < MOST_PHASES:
+                self.phases.setdefault(event.phase, 0.0)
+            return
+        if event.phase not in self.phases and len(self.phases) >= MOST_PHASES:
             return
         self.phases[event.phase] = self.phases.get(event.phase, 0.0) + (event.seconds or 0.0)
         self.phase_since = None

@@ -243,7 +243,8 @@ class Recorder:
             document = wire.document(event)
             words = display.text(event, event.at)
             told = Told(event=str(document["event"]), document=wire.text(document), text=words)
-            with suppress(sqlite3.Error):  # a full disk loses an event, and must not lose the run
+            # A full disk, or a sign that no file can hold, loses an event, and must not lose the run.
+            with suppress(sqlite3.Error, UnicodeEncodeError):
                 self._ledger.note_event(event.run, event.at, told)
         self._console.tell(event)
 

@@ -20,6 +20,11 @@ Step = Annotated[int, Field(ge=0, le=10**9)]
 
 MOST_SUMMARY_BYTES = 16 << 20
 """Of the summary and of the data report, which hold texts of rows (assumed: a hundred long samples are 1 MiB)."""
+MOST_ITEMS_BYTES = 256 << 20
+"""Of one arm's items, as in `jobs.results.items`; a longer file is read by nobody."""
+MOST_ITEM_BYTES = 4 << 20
+MOST_LOGS = 8
+"""That are looked through for a training log: a machine may send hundreds."""
 MOST_FACTS = 200
 """Of one log that is a list of names and values."""
 LONGEST_FACT = 400
@@ -208,7 +213,8 @@ def _data(path: Path) -> DataReport | None:
 
 def read_log(logs: Path) -> TrainLog:
     """The curves of the training log; lines that are not sound are passed over. Raises `ReportError`: too long."""
-    named = [logs / "train_log.jsonl", *(sorted(logs.glob("*.jsonl")) if logs.is_dir() else ())]
+    others = sorted(logs.glob("*.jsonl"))[:MOST_LOGS] if logs.is_dir() else ()
+    named = [logs / "train_log.jsonl", *others]
     for path in named:
         lines = list(_lines(path)) if is_plain(path) else []
         if any(line.loss is not None for line in lines):
@@ -227,11 +233,11 @@ def _trained(path: Path) -> Trained | None:
 
 def _longest_answer(path: Path) -> int | None:
     """Lines that are not sound are passed over; a large test set may have any number of them."""
-    if not is_plain(path):
+    if not is_plain(path) or path.stat().st_size > MOST_ITEMS_BYTES:
         return None
     longest = 0
     with path.open("rb") as lines:
-        for line in lines:
+        while line := lines.readline(MOST_ITEM_BYTES):  # what is longer comes in pieces, which are not sound
             with suppress(ValidationError):
                 longest = max(longest, _Item.model_validate_json(line).tokens)
     return longest or None

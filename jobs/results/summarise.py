@@ -18,7 +18,7 @@ from jobs.results.samples import samples
 from jobs.results.serving import Paid, serving
 from jobs.results.summary import ARMS, Arm, Judging, Metric, Summary, Value, Votes
 from jobs.results.verdict import Evidence, opponent, unknown, verdict
-from jobs.whole_files import write_whole
+from jobs.whole_files import write_below
 
 FILE = "eval/summary.json"
 TITLES = {"base": "base", "prompted": "prompted base", "tuned": "fine-tuned", "larger": "larger model"}
@@ -84,7 +84,7 @@ def summarise(
         samples=samples(evidence.kind, with_items, opponent(list(first))) if evidence.kind and with_items else (),
         warnings=tuple(dict.fromkeys(clean(text)[:600] for text in warnings)),
     )
-    write_whole(folder / FILE, json.dumps(found.model_dump(mode="json", by_alias=True), indent=1) + "\n")
+    write_below(folder, FILE, json.dumps(found.model_dump(mode="json", by_alias=True), indent=1) + "\n")
     return found
 
 
