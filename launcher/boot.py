@@ -6,7 +6,7 @@ from datetime import datetime
 from math import inf
 
 from jobs import package
-from launcher import books, fence, granting, host_keys, keys
+from launcher import books, checkpoints, fence, granting, host_keys, keys
 from launcher.codec import load
 from launcher.events import Warned
 from launcher.guest import Guest, GuestError, Probe
@@ -278,7 +278,7 @@ def _send_all(run: Run, guest: Guest, world: World) -> None:
     if fence.is_due(run, world):
         fence.hold(run, guest, world)
     guest.ship(bundle, (folder / "bundle.sha256").read_text().strip())
-    checkpoint = world.ledger.checkpoint(run.id)
+    checkpoint = checkpoints.newest_whole(folder / "checkpoints")  # a ledger that was put back may name an older one
     if checkpoint is not None:
         guest.restore(folder / "checkpoints" / checkpoint, checkpoint)
         text = f"going on from {checkpoint}"

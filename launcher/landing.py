@@ -83,7 +83,7 @@ class Landing:
         """Makes the folder where there is none. Raises `PullError`."""
         self.folder = folder
         with _on_disk(folder, 0):
-            folder.mkdir(parents=True, exist_ok=True)
+            _make(folder)
             self._root = os.open(folder, _FOLDER & ~os.O_NOFOLLOW)  # the user may well have put the folder elsewhere
         try:
             self._parts = self._below(self._root, _PARTS)
@@ -221,10 +221,24 @@ class Landing:
         if make:
             with _on_disk(self.folder, 0), suppress(FileExistsError):
                 os.mkdir(name, 0o755, dir_fd=parent)
+                os.fsync(parent)  # or the folder may be gone after a power cut, with all that was forced to disk in it
         try:
             return os.open(name, _FOLDER, dir_fd=parent)
         except OSError as odd:
             raise InTheWay(f"{name} is no folder that can be used") from odd
+
+
+def _make(folder: Path) -> None:
+    """The folder and those above it, each name forced to the disk."""
+    if folder.is_dir():
+        return
+    _make(folder.parent)
+    folder.mkdir(exist_ok=True)
+    handle = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _opened(name: str, parent: int) -> int | None:

@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 from itertools import chain, repeat
 from pathlib import Path
 
-from launcher import books, fence
+from jobs.progress import Checkpoint
+from jobs.whole_files import sha256
+from launcher import books, checkpoints, fence
 from launcher.boot import connect, guest_of
 from launcher.events import Pulled, Warned
 from launcher.guest import Guest, GuestError, GuestGone
@@ -20,7 +22,6 @@ from launcher.sight import look
 from launcher.small_files import SmallFiles
 from launcher.steps import Ended
 from launcher.world import World
-from pricing.offer import Market
 from providers.base import OVER
 
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0)
@@ -48,16 +49,16 @@ def pull_results(run: Run, world: World) -> None:
         raise ValueError(f"{run.id} has nothing to pull")
     began, limit = world.now(), _pull_seconds(run, world)
     try:
-        for wait in chain(RETRY_SECONDS, repeat(LATER_SECONDS)):
+        for wait_seconds in chain(RETRY_SECONDS, repeat(LATER_SECONDS)):
             trouble = _tried_where_it_is(run, world)
             if trouble is None:
                 raise Ended(ending)
             tried_seconds = (world.now() - began).total_seconds()
-            is_paid = wait in RETRY_SECONDS and tried_seconds + wait <= limit  # by what is set aside for a pull
-            if not is_paid and not _may_wait(run, trouble, tried_seconds, wait, world):
+            is_paid = wait_seconds in RETRY_SECONDS and tried_seconds + wait_seconds <= limit  # set aside for a pull
+            if not is_paid and not _may_wait(run, trouble, tried_seconds, wait_seconds, world):
                 raise Ended(_without_results(ending, trouble.text))
-            _tell_waiting(run, trouble, wait, world)
-            _wait(wait, world)
+            _tell_waiting(run, trouble, wait_seconds, world)
+            wait(wait_seconds, world)
             seen = look(run, world, world.provider(run.attempt.offer.provider).traits.look_seconds)
             if seen is not None and seen.state in OVER:
                 raise Ended(_gone_with_results(ending, f"{trouble.text}; the machine has ended"))
@@ -117,7 +118,7 @@ def rescue(run: Run, world: World) -> None:
         remote.close()
 
 
-def _wait(seconds: float, world: World) -> None:
+def wait(seconds: float, world: World) -> None:
     """Whoever wants the run to stop wants its results all the same: the pull goes on."""
     try:
         world.sleep(seconds)
@@ -197,22 +198,22 @@ def _gone_with_results(ending: Ending, trouble: str) -> Ending:
     return replace(_without_results(ending, trouble), again=again)
 
 
-def bring_checkpoint(run: Run, guest: Guest, name: str, world: World) -> None:
-    """Fetch one checkpoint; from then on a new machine can go on from it. A failure costs nothing but the try.
-
-    A rented machine can be taken away or die; what one's own computer saves is at home already.
-    """
-    if run.attempt.offer.market is Market.OWNED:
-        return
-    folder = world.run_folder(run.id) / "checkpoints"
+def bring_checkpoint(run: Run, guest: Guest, told: Checkpoint, world: World) -> bool:
+    """Fetch one checkpoint; from then on a new machine can go on from it. False: it is worth another try."""
+    folder, name = world.run_folder(run.id) / "checkpoints", told.name
     try:
         haul = _haul(run, guest, CHECKPOINT_CAPS, world, under=f"checkpoints/{name}", into=folder / name)
     except (RemoteError, PullError) as error:
         text = f"{name} could not be fetched ({error}); the machine still has it"
         world.console.tell(Warned(run=run.id, at=world.now(), code="checkpoint", text=text))
-        return
+        return False
     if not haul.verified:
-        return
+        return False
+    if not _is_as_told(folder / name, told):
+        _forget(folder / name)
+        text = f"{name} is not what the machine announced; the one before it stays the last"
+        world.console.tell(Warned(run=run.id, at=world.now(), code="checkpoint", text=text))
+        return True
     world.ledger.note_checkpoint(run, name)
     _forget_old(folder, name)
     world.console.tell(
@@ -221,11 +222,22 @@ def bring_checkpoint(run: Run, guest: Guest, name: str, world: World) -> None:
             verified=True, what=name,
         )
     )  # fmt: skip
+    return True
+
+
+def _is_as_told(folder: Path, told: Checkpoint) -> bool:
+    """Whether it is whole by its own manifest, and that the one that the job told of when it had written it."""
+    manifest = folder / checkpoints.MANIFEST
+    return manifest.is_file() and sha256(manifest) == told.sha256 and checkpoints.is_whole(folder)
 
 
 def _forget_old(folder: Path, newest: str) -> None:
-    import shutil  # here for start-up time
-
     others = sorted((one for one in folder.iterdir() if one.name != newest), key=lambda one: one.stat().st_mtime)
     for old in others[: max(0, len(others) - KEPT_CHECKPOINTS + 1)]:
-        shutil.rmtree(old, ignore_errors=True)
+        _forget(old)
+
+
+def _forget(checkpoint: Path) -> None:
+    import shutil  # here for start-up time
+
+    shutil.rmtree(checkpoint, ignore_errors=True)

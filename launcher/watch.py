@@ -12,9 +12,9 @@ from launcher.granting import Granting
 from launcher.guest import GuestError, GuestGone
 from launcher.host_keys import stranger
 from launcher.interrupt import Interrupted
+from launcher.owed import Owed
 from launcher.pacing import Pacer
 from launcher.price import current_plan
-from launcher.pulling import bring_checkpoint
 from launcher.remote import HostKeyMismatch, RemoteError
 from launcher.run import Ending, Outcome, Run, State
 from launcher.sight import look
@@ -188,6 +188,7 @@ class _Watch:
         self.interrupted = False
         self.saving: Ending | None = None
         self.save_until = world.now()
+        self.owed = Owed(run, world)
         self._connect(0)
 
     def _connect(self, offset: int) -> None:
@@ -228,17 +229,15 @@ class _Watch:
             self.silent_seconds = 0.0
             self._take_all([progress.parse(line) for line in self.splitter.feed(chunk)])
             self._tell_progress()
+        self.owed.try_again(self.guest)
         if self._is_due("forecast", FORECAST_SECONDS) or self.pacer.is_news(self.tracker):
             self.pacer.turn(self.tracker, self.guest)
 
     def _take_all(self, events: list[progress.Event]) -> None:
-        """In order. Of several checkpoints the newest is worth its way home, and none once the results are there."""
+        """In order."""
         for event in events:
             self._take(event)
-        checkpoints = [event for event in events if isinstance(event, progress.Checkpoint)]
-        over = self.tracker.done is not None and self.tracker.done.outcome == "succeeded"
-        if checkpoints and not over:
-            bring_checkpoint(self.run, self.guest, checkpoints[-1].name, self.world)
+        self.owed.hear(events, self.tracker.done, self.guest)
 
     def _take(self, event: progress.Event) -> None:
         self.tracker.take(event, self.world.now())
@@ -388,6 +387,7 @@ class _Watch:
         self.world.ledger.save_attempt(self.run, attempt)
         if not ending.pull:
             raise Ended(ending)
+        self.owed.settle(self.guest)
         self.world.ledger.note_ending(self.run, ending)
         step_to(self.run, State.PULLING, self.world)
 

@@ -7,9 +7,9 @@ false is told. R0 is not in the issue's table: every way out is a receipt or an 
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -18,36 +18,29 @@ from launcher.ledger import Ledger
 from launcher.receipt import Receipt
 from launcher.run import Outcome
 from providers.base import EndReason
-from tests.fake_guest import Started, checkpoint_bytes, finished_files
+from tests.cloud.meter import peak
+from tests.fake_guest import finished_files
 from tests.fake_machine import Machine
 from tests.fake_world import FIRST_RUN
+from tests.soak.excuses import Ends, shut_seconds
 from tests.soak.schedule import BY_POINT, Kind
 from tests.soak.storm import Storm
+from tests.soak.work import Kept
 
 MOST_REAP_CALLS, MOST_REAP_SECONDS = 60, 600.0
 LEAST_TOLD_USD = Decimal("0.0001")
 """A receipt is rounded to this."""
-TEARDOWN_SECONDS = 60.0
-"""What every budget sets aside for a cloud that takes its time over an end (docs/estimate.md)."""
-EXCUSES = frozenset({
-    Kind.SPOILED_PULL, Kind.WRONG_KEY, Kind.HOST_VANISHED, Kind.STOP, Kind.SECOND_PROCESS, Kind.SUSPEND,
-    Kind.CLOCK_FORWARD, Kind.LEDGER_DELETED, Kind.LEDGER_ROLLED_BACK,
+LINE = frozenset({
+    Kind.SPOILED_PULL, Kind.WRONG_KEY, Kind.HOST_VANISHED, Kind.SECOND_PROCESS, Kind.SUSPEND, Kind.CLOCK_FORWARD,
+    Kind.LEDGER_DELETED, Kind.LEDGER_ROLLED_BACK, Kind.SSH_DOWN, Kind.SSH_HANG, Kind.HALF_OPEN, Kind.SSH_DROP,
+    Kind.SSH_LOST_AFTER, Kind.TORN_PULL, Kind.DISK_FULL_HERE, *BY_POINT, Kind.CLOCK_BACK, Kind.DISK_FULL_THERE,
+    Kind.HOST_FAILED, Kind.MOVED, Kind.WIPED, Kind.BAD_CHECKPOINT, Kind.FUNDS_GONE,
 })  # fmt: skip
-"""What may force an end without the results; then it must have been said."""
-LINE = (
-    EXCUSES - {Kind.STOP}
-    | {
-        Kind.SSH_DOWN,
-        Kind.SSH_HANG,
-        Kind.SSH_DROP,
-        Kind.SSH_LOST_AFTER,
-        Kind.TORN_PULL,
-        Kind.DISK_FULL_HERE,
-        *BY_POINT,
-    }
-    | {Kind.CLOCK_BACK, Kind.DISK_FULL_THERE, Kind.HOST_FAILED}
-)
-"""What may keep a checkpoint from coming home before a reclaim."""
+"""Where none of these fired, a reclaim may cost no more than one interval and one step. On all other days what was sure
+to come home is asked for (`work`)."""
+TWINS_SECONDS = 600.0
+"""So long two machines of one create call may be there, where the cloud knows no tokens and delivered it twice: until
+one of them lets us in (its boot deadline is 480 s), and the end of the other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +61,14 @@ class Judge:
     storm: Storm
     breaches: list[Breach] = field(default_factory=list)
     seen_ended: set[str] = field(default_factory=set)
+    ends: Ends = field(init=False)
+    kept: Kept = field(init=False)
     receipts: list[Receipt] = field(default_factory=list)
     has_reaped: bool = False
 
     def __post_init__(self) -> None:
+        self.ends, self.kept = Ends(self.storm), Kept(self.storm)
+        self.storm.on_checkpoint = self.kept.note
         self.storm.on_terminate = self.at_terminate
         self.storm.on_terminated = self.at_terminated
 
@@ -85,39 +82,14 @@ class Judge:
 
     def at_terminate(self) -> None:
         """A machine was just told to end: what it had worked out must be home, or there is a reason."""
-        storm = self.storm
-        for machine in storm.cloud.machines():
+        for machine in self.storm.of_the_run():
             asked = machine.reason is EndReason.ASKED or (machine.ends_at and machine.ends_for is EndReason.ASKED)
             if not asked or machine.id in self.seen_ended:
                 continue
             self.seen_ended.add(machine.id)
-            job = storm.site.started.get(machine.id)
-            self._unsaved(machine, job)
-            if job is None or job.work.outcome != "succeeded" or not _succeeded(storm, machine):
-                continue
-            missing = self._missing(machine)
-            if missing and not self._is_excused():
-                self.breach("R5", f"{machine.id} was ended and {missing[0]} is not home")
-
-    def _unsaved(self, machine: Machine, job: Started | None) -> None:
-        """A job that works is asked to save before its machine goes."""
-        storm = self.storm
-        if job is None or job.is_over(storm.clock()) or job.stop_at is not None or self._is_excused():
-            return
-        if not any(storm.fired[kind] for kind in LINE - set(BY_POINT)):
-            self.breach("R5", f"{machine.id} was ended while its job worked, and that was not asked to save")
-
-    def _is_excused(self) -> bool:
-        storm = self.storm
-        if storm.schedule.has(Kind.SPOILED_PULL) or any(storm.fired[kind] for kind in EXCUSES):
-            return True
-        left = Decimal(storm.schedule.budget_usd) - storm.truth_usd() - self._unseen_usd()
-        return left < Decimal("0.14") or storm.schedule.deadline_seconds is not None
-
-    def _unseen_usd(self) -> Decimal:
-        """What may have been billed beyond the truth while nobody looked: who comes back must reckon with it."""
-        rise = max(one.worst_usd_per_hour - one.usd_per_hour for one in self.storm.offers)
-        return rise * Decimal(self.storm.absent_seconds) / 3600
+            wrong = self.ends.judge(machine)
+            if wrong:
+                self.breach("R5", wrong)
 
     def _missing(self, machine: Machine) -> list[str]:
         folder = self.storm.folder / "runs" / FIRST_RUN
@@ -126,31 +98,15 @@ class Judge:
 
     def at_terminated(self) -> None:
         """The ledger is about to say that no machine of the run is there."""
-        alive = self.storm.cloud.alive(FIRST_RUN)
+        alive = self.storm.of_the_run(alive=True)
         if alive:
             self.breach("R7", f"said TERMINATED while {alive[0].id} runs")
 
     def at_death(self) -> None:
         """What was acknowledged must be there for the next process."""
-        name = self._acknowledged()
-        if name is None or self.storm.lost_ledger_at:
-            return
-        path = self.storm.folder / "home" / "runs" / FIRST_RUN / "checkpoints" / name / "manifest.json"
-        step = int(name.rpartition("-")[2])
-        if not _same(path, checkpoint_bytes(step)):
-            self.breach("R4", f"the acknowledged checkpoint {name} does not lie here whole")
-
-    def _acknowledged(self) -> str | None:
-        try:
-            books = Ledger(self.storm.ledger_path)
-        except sqlite3.Error:
-            return None
-        try:
-            return books.checkpoint(FIRST_RUN)
-        except KeyError:
-            return None
-        finally:
-            books.close()
+        lost = self.kept.lost()
+        if lost:
+            self.breach("R4", lost)
 
     def told(self, receipt: object) -> None:
         """A receipt: what it says must be so."""
@@ -160,7 +116,7 @@ class Judge:
         self._books(receipt)
         if receipt.outcome is not Outcome.SUCCEEDED and not receipt.results.verified:
             return
-        done = [one for one in self.storm.cloud.machines() if _succeeded(self.storm, one)]
+        done = [one for one in self.storm.of_the_run() if _succeeded(self.storm, one)]
         if receipt.outcome is Outcome.SUCCEEDED:
             if not done:
                 self.breach("R7", "said succeeded, and no job did")
@@ -171,7 +127,9 @@ class Judge:
         """What it says of money and of what is left must not be less than what is billed."""
         storm = self.storm
         least_usd = storm.truth_usd() - self._unseeable_usd() - LEAST_TOLD_USD
-        is_lost = storm.lost_ledger or storm.fired[Kind.CLOCK_BACK]  # a process that began since then knows no better
+        is_lost = (
+            storm.lost_ledger_at or storm.fired[Kind.CLOCK_BACK]
+        )  # a process that began since then knows no better
         if not is_lost and receipt.spent_usd < least_usd:
             self.breach("R7", f"said {receipt.spent_usd} was spent, billed are {storm.truth_usd():.4f}")
         left = [one.id for one in storm.cloud.volumes.values() if one.run_id == receipt.run]
@@ -180,7 +138,7 @@ class Judge:
 
     def _unseeable_usd(self) -> Decimal:
         """What machines cost that died before they ran: whoever comes back later may find no trace of one."""
-        died = (one for one in self.storm.cloud.machines() if one.dies_in_pending)
+        died = (one for one in self.storm.of_the_run() if one.dies_in_pending)
         return sum((one.billed_usd(self.storm.clock()) for one in died), Decimal(0))
 
     def crashed(self, error: BaseException) -> None:
@@ -203,14 +161,30 @@ class Judge:
             self.breach("R1", f"{machine.id} is still billed")
         if storm.cloud.volumes and self.has_reaped:
             self.breach("R1", f"{next(iter(storm.cloud.volumes))} is still there")
-        most = storm.cloud.most_at_once(FIRST_RUN)
-        if most > 1:
-            self.breach("R2", f"{most} machines at once")
+        for machine_id in storm.touched:
+            self.breach("R6", f"{machine_id} is somebody else's, and was told to end")
+        self._twins()
         self._money()
         self.at_death()
         self._work_lost()
+        for text in filter(None, (self.kept.unused(), self.kept.left_behind())):
+            self.breach("R4", text)
+        for text in filter(None, (self.ends.unsaid(), self.ends.lost_since())):
+            self.breach("R5", text)
         for machine_id in storm.site.unarmed_ids & set(storm.site.started):
             self.breach("R3", f"a job was started on {machine_id}, which does not end itself")
+
+    def _twins(self) -> None:
+        """Never two machines; but for the twins of a call that was delivered twice, for a while."""
+        storm = self.storm
+        mine = [(one.born_at, one.ended_at or storm.clock()) for one in storm.of_the_run()]
+        most = peak((begin.timestamp(), end.timestamp()) for begin, end in mine)
+        if most <= 1:
+            return
+        seconds = together_seconds(mine)
+        allowed = (TWINS_SECONDS + storm.absent_seconds + self._deaf_seconds()) * bool(storm.fired[Kind.DOUBLED])
+        if most > 1 + storm.fired[Kind.DOUBLED] or seconds > allowed:
+            self.breach("R2", f"{most} machines at once, for {seconds:.0f} s")
 
     def share(self) -> float:
         """Of the budget, what was billed."""
@@ -234,31 +208,27 @@ class Judge:
             known = set()
         finally:
             books.close()
-        machines = storm.cloud.machines()
+        machines = storm.of_the_run()
         return sum((one.billed_usd(storm.clock()) for one in machines if one.request.nonce not in known), Decimal(0))
 
     def unbound_usd(self) -> Decimal:
         """What cannot be bound where nothing but us ends a machine: time without us, or with a cloud that is deaf."""
         storm = self.storm
-        if storm.schedule.guarded and not storm.fired[Kind.UNARMED]:
+        if all(one.request.offer.guarded for one in storm.of_the_run()) and not storm.fired[Kind.UNARMED]:
             return Decimal(0)
-        worst = max(one.worst_usd_per_hour for one in storm.offers) + Decimal("0.05")
+        worst = max(one.worst_usd_per_hour for one in storm.all_offers()) + Decimal("0.05")
         return worst * Decimal(storm.absent_seconds + self._deaf_seconds()) / 3600
 
     def _deaf_seconds(self) -> float:
         """How long the cloud kept machines from ending: outages, ends that were asked for and took their time."""
-        outages = sum(
-            fault.seconds for fault in self.storm.schedule.faults
-            if fault.kind in (Kind.API_DOWN, Kind.CREDENTIALS_EXPIRED) and self.storm.fired[fault.kind]
-        )  # fmt: skip
-        return outages + self.storm.deaf_seconds
+        return shut_seconds(self.storm) + self.storm.deaf_seconds
 
     def _work_lost(self) -> None:
         """After a reclaim the next machine goes on where the last one was, but for one interval and one step."""
         storm = self.storm
         if any(storm.fired[kind] for kind in LINE):
             return
-        jobs = [(one, storm.site.started[one.id]) for one in storm.cloud.machines() if one.id in storm.site.started]
+        jobs = [(one, storm.site.started[one.id]) for one in storm.of_the_run() if one.id in storm.site.started]
         for (before, job), (_, following) in pairwise(jobs):
             done = job.steps_done(before.ended_at or storm.clock())
             if following.first_step < done - job.work.save_every - 1 - _underway(job.work.step_seconds):
@@ -268,6 +238,16 @@ class Judge:
 def _underway(step_seconds: float) -> int:
     """Steps that pass while a checkpoint comes home: one look of five seconds."""
     return round(10 / step_seconds)
+
+
+def together_seconds(lives: Sequence[tuple[datetime, datetime]]) -> float:
+    """How long more than one of them lived at the same time."""
+    edges = sorted({at for life in lives for at in life})
+    pairs = pairwise(edges)
+    return sum(
+        (end - begin).total_seconds() for begin, end in pairs
+        if sum(born <= begin and end <= died for born, died in lives) > 1
+    )  # fmt: skip
 
 
 def _succeeded(storm: Storm, machine: Machine) -> bool:
@@ -291,7 +271,7 @@ def _same(path: Path, data: bytes) -> bool:
 
 def machines_of(storm: Storm) -> Iterator[str]:
     """All machines of a day in words, for a person who looks into it."""
-    for one in storm.cloud.machines():
+    for one in storm.of_the_run():
         born, ended = one.born_at - storm.began, None if one.ended_at is None else one.ended_at - storm.began
         job = storm.site.started.get(one.id)
         steps = "" if job is None else f", steps {job.first_step}-{job.steps_done(one.ended_at or storm.clock())}"

@@ -107,6 +107,7 @@ class _Day:
 
     def _come_back(self, how: str, world: World) -> object:
         found = do(how, world, self.storm.run_id)
+        self.storm.told(found)
         return self._carried_on() if how == "reap" else found
 
     def _carried_on(self) -> object:
@@ -126,7 +127,9 @@ class _Day:
         world = self._world()
         try:
             self.judge.told(act(world))
-        except (Killed, LaunchError, ProviderError):
+        except LaunchError as error:
+            self.storm.errors.append(error)
+        except (Killed, ProviderError):
             pass
         except Exception as error:
             self.judge.crashed(error)
@@ -138,7 +141,7 @@ class _Day:
         """Faults are over: where somebody is left `reap` is run once; elsewhere the guards' time passes."""
         storm = self.storm
         storm.calm()
-        ends_itself = self.day.guarded and not storm.fired[Kind.UNARMED]
+        ends_itself = self.day.all_guarded and not storm.fired[Kind.UNARMED]
         if ends_itself and (storm.is_gone or not self.day.reaps):
             ends = [one.dead_at for one in storm.cloud.alive() if one.dead_at is not None]
             storm.clock.sleep(max(((end - storm.clock()).total_seconds() for end in ends), default=0) + 1)
@@ -162,6 +165,7 @@ class _Day:
 
     def _reap(self, world: World) -> object:
         found = do("reap", world, self.storm.run_id)
+        self.storm.told(found)
         self.reap_ended, self.reap_at = len(self.storm.cloud.calls), self.storm.clock().timestamp()
         self._carried_on()
         return found

@@ -21,6 +21,9 @@ class Kind(StrEnum):
     UNREACHABLE = "no connection"
     CONTRACT_BROKEN = "contract broken"
     UNAUTHORISED = "401 once"
+    BAD_ANSWER = "answer unreadable, done"
+    NO_FUNDS = "402"
+    DOUBLED = "create delivered twice"
     NO_CAPACITY = "no capacity"
     QUOTA = "quota"
     STALE_LIST = "stale list"
@@ -36,6 +39,9 @@ class Kind(StrEnum):
     # Something that happens at a time
     API_DOWN = "cloud down"
     CREDENTIALS_EXPIRED = "credentials expired"
+    THROTTLED_LONG = "429 for a while"
+    FUNDS_GONE = "balance at zero"
+    REBALANCE = "rebalance hint"
     RECLAIM = "reclaim without notice"
     RECLAIM_30 = "reclaim, 30 s of notice"
     RECLAIM_120 = "reclaim, 120 s of notice"
@@ -44,7 +50,10 @@ class Kind(StrEnum):
     PRICE = "price change"
     SSH_DOWN = "ssh down"
     SSH_HANG = "ssh hangs"
+    HALF_OPEN = "ssh half-open"
     WRONG_KEY = "wrong host key"
+    MOVED = "another address"
+    WIPED = "container restarted"
     CLOCK_FORWARD = "clock +1 d"
     CLOCK_BACK = "clock -1 d"
     SUSPEND = "suspended"
@@ -61,6 +70,8 @@ class Kind(StrEnum):
     NEVER_READY = "never ready"
     UNARMED = "guest timer not armed"
     DIES_PENDING = "dies in pending"
+    BAD_CHECKPOINT = "checkpoint spoiled there"
+    SKEWED = "machine's clock is off"
     # Our own process
     KILL = "SIGKILL"
     POWER_LOSS = "power loss"
@@ -71,29 +82,35 @@ class Kind(StrEnum):
 
 BY_CALL = (
     Kind.LOST_BEFORE, Kind.LOST_AFTER, Kind.THROTTLED, Kind.THROTTLED_WAIT, Kind.SERVER_ERROR, Kind.UNREACHABLE,
-    Kind.CONTRACT_BROKEN, Kind.UNAUTHORISED,
+    Kind.CONTRACT_BROKEN, Kind.UNAUTHORISED, Kind.BAD_ANSWER,
 )  # fmt: skip
 """At the nth call of any verb of a provider."""
 BY_TIME = (
     Kind.API_DOWN, Kind.CREDENTIALS_EXPIRED, Kind.RECLAIM, Kind.RECLAIM_30, Kind.RECLAIM_120, Kind.HOST_VANISHED,
     Kind.HOST_FAILED, Kind.PRICE, Kind.SSH_DOWN, Kind.SSH_HANG, Kind.WRONG_KEY, Kind.CLOCK_FORWARD, Kind.CLOCK_BACK,
     Kind.SUSPEND, Kind.DISK_FULL_HERE, Kind.DISK_FULL_THERE, Kind.SECOND_PROCESS, Kind.STOP, Kind.CTRL_C,
+    Kind.THROTTLED_LONG, Kind.FUNDS_GONE, Kind.REBALANCE, Kind.HALF_OPEN, Kind.MOVED, Kind.WIPED,
 )  # fmt: skip
 BY_POINT = (Kind.KILL, Kind.POWER_LOSS, Kind.GONE)
 """Where the process dies: at the nth write, call start, call end or sleep."""
 AT_A_DEATH = (Kind.LEDGER_DELETED, Kind.LEDGER_ROLLED_BACK)
-ONLY_TERMINATE, ONLY_CREATE, ONLY_LIST = (Kind.DEAF_TERMINATE,), (Kind.NO_CAPACITY, Kind.QUOTA), (
-    Kind.STALE_LIST, Kind.LIST_GAP,
-)  # fmt: skip
+ONLY_TERMINATE, ONLY_LIST = (Kind.DEAF_TERMINATE,), (Kind.STALE_LIST, Kind.LIST_GAP)
+ONLY_CREATE = (Kind.NO_CAPACITY, Kind.QUOTA, Kind.NO_FUNDS, Kind.DOUBLED)
 VERBS = ("create", "create", "create", "list", "list", "list", "get", "terminate", "terminate", "offers", "leftovers")
-MACHINE_KINDS = (Kind.UNARMED, Kind.DIES_PENDING, Kind.NEVER_READY)
+MACHINE_KINDS = (Kind.UNARMED, Kind.DIES_PENDING, Kind.NEVER_READY, Kind.BAD_CHECKPOINT, Kind.SKEWED)
 SOMETIMES = (Kind.LATE_LISTED, Kind.EARLY_NOT_FOUND, Kind.SLOW_TERMINATE, Kind.RATE_UNTOLD, Kind.VOLUME_LEFT)
+OF_A_CLOUD = (Kind.API_DOWN, Kind.CREDENTIALS_EXPIRED, Kind.THROTTLED_LONG)
+"""At a time, and at one cloud, or at all of them (an empty `Fault.cloud`)."""
 DAY_SECONDS = 86_400.0
+FIRST_CLOUD = "fake"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One thing that goes wrong: at the nth call of `verb`, the nth point, or `at_seconds`; so often, or so long."""
+    """One thing that goes wrong: at the nth call of `verb`, the nth point, or `at_seconds`; so often, or so long.
+
+    `cloud`: where, by name; "" at all of them, for what concerns a cloud as a whole, else at the first.
+    """
 
     kind: Kind
     verb: str = ""
@@ -102,19 +119,20 @@ class Fault:
     at_seconds: float = 0
     seconds: float = 0
     how: str = ""
+    cloud: str = ""
 
     def __str__(self) -> str:
         where = f"{self.verb} #{self.nth}" if self.verb else f"#{self.nth}" if self.kind in BY_POINT else ""
         when = f"at {self.at_seconds:.0f} s" if self.kind in BY_TIME else ""
         more = [f"x{self.times}" if self.times > 1 else "", f"{self.seconds:.0f} s" if self.seconds else "", self.how]
+        more.append(f"at {self.cloud}" if self.cloud else "")
         return " ".join(part for part in (self.kind, where, when, *more) if part)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
-    """One bad day, whole."""
+class Cloud:
+    """A provider's nature."""
 
-    seed: int
     guarded: bool = True
     idempotent: bool = True
     guard_delay_seconds: float = 30.0
@@ -124,6 +142,33 @@ class Schedule:
     noticed: bool = True
     """Whether a job there hears of a reclaim (`Traits.notice`)."""
     spot: bool = True
+    limited: bool = False
+    """One request a second, one launch in twelve (lambda.md, section 0); its adapter waits for its turn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherCloud(Cloud):
+    """One more provider of the day: its name, its region, and what it is dearer or cheaper by."""
+
+    name: str
+    region: str
+    factor: str = "1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule(Cloud):
+    """One bad day, whole. What it says of a cloud is said of the first; there may be others."""
+
+    seed: int
+    others: tuple[OtherCloud, ...] = ()
+    strangers: int = 0
+    """Machines of somebody else in the same account, under the same names."""
+    leftovers: int = 0
+    """Volumes of ours that lie about from earlier days."""
+    forgotten: int = 0
+    """Machines of ours that run since a day of which no ledger tells."""
+    canaries: bool = False
+    """Secrets are planted, and looked for at the end."""
     budget_usd: str = "0.60"
     deadline_seconds: float | None = None
     wait_capacity_seconds: float = 0
@@ -146,6 +191,16 @@ class Schedule:
         left = list(self.faults)
         left.remove(fault)
         return replace(self, faults=tuple(left))
+
+    @property
+    def clouds(self) -> dict[str, Cloud]:
+        """All of them, by name."""
+        return {FIRST_CLOUD: self, **{one.name: one for one in self.others}}
+
+    @property
+    def all_guarded(self) -> bool:
+        """Whether every machine of the day ends itself."""
+        return all(one.guarded for one in self.clouds.values())
 
     def has(self, *kinds: Kind) -> bool:
         """Whether one of these may happen."""
@@ -175,10 +230,16 @@ def drawn(seed: int) -> Schedule:
         step_seconds=dice.choice((4.0, 10.0, 25.0)),
         save_every=dice.randint(2, 10),
         outcome=dice.choices(("succeeded", "failed", "vanished"), (90, 5, 5))[0],
+        limited=dice.random() < 0.1,
+        others=_others(dice),
+        strangers=dice.choice((0, 0, 0, 2)),
+        leftovers=dice.choice((0, 0, 0, 0, 0, 1, 12)),
+        forgotten=dice.choice((0, 0, 0, 0, 0, 0, 1, 3)),
+        canaries=seed % CANARIES_EVERY == 0,
         gaps_seconds=tuple(_gap(dice) for _ in range(4)),
         returns=tuple(dice.choices(("attach", "reap", "settle", "stop"), (50, 30, 15, 5))[0] for _ in range(4)),
-        reaps=not guarded or dice.random() < 0.6,
     )
+    day = replace(day, reaps=not day.all_guarded or dice.random() < 0.6)
     count = dice.choices((0, 1, 2, 3, 4, 6, 9), (3, 20, 25, 20, 15, 10, 7))[0]
     kinds = dice.choices(list(WEIGHTS), list(WEIGHTS.values()), k=count)
     faults = [_fault(kind, day, dice) for kind in kinds]
@@ -192,6 +253,7 @@ WEIGHTS = {
     **dict.fromkeys(BY_TIME, 3),
     **dict.fromkeys((*ONLY_TERMINATE, *ONLY_CREATE, *ONLY_LIST, Kind.ODD_STATE), 3),
     **dict.fromkeys(MACHINE_KINDS, 2),
+    Kind.DOUBLED: 2,
     **dict.fromkeys(SOMETIMES, 4),
     **dict.fromkeys((Kind.SSH_DROP, Kind.SSH_LOST_AFTER, Kind.TORN_PULL, Kind.SPOILED_PULL), 3),
     Kind.KILL: 30, Kind.POWER_LOSS: 8, Kind.GONE: 4, Kind.LEDGER_DELETED: 4, Kind.LEDGER_ROLLED_BACK: 4,
@@ -199,11 +261,42 @@ WEIGHTS = {
 }  # fmt: skip
 
 
+def _others(dice: random.Random) -> tuple[OtherCloud, ...]:
+    """None, mostly; else one or two of the three natures that there are (EC2's, Lambda's, Runpod's)."""
+    count = dice.choices((0, 1, 2), (60, 25, 15))[0]
+    return tuple(replace(one, factor=dice.choice(("0.9", "1", "1.2"))) for one in dice.sample(NATURES, count))
+
+
+NATURES = (
+    OtherCloud(name="tokens", region="south-1", minimum_seconds=60),
+    OtherCloud(
+        name="slow", region="west-1", guarded=False, idempotent=False, granularity_seconds=60, minimum_seconds=60,
+        noticed=False, spot=False, limited=True,
+    ),
+    OtherCloud(name="pods", region="east-1", guarded=False, idempotent=False, settle_seconds=180, noticed=False),
+)  # fmt: skip
+CANARIES_EVERY = 8
+"""Planting and looking costs a few milliseconds: one schedule of so many."""
+
+
 def _gap(dice: random.Random) -> float:
     return dice.choices((0.0, 20.0, 90.0, 600.0, 5000.0, 3 * DAY_SECONDS), (30, 20, 20, 15, 10, 5))[0]
 
 
 def _fault(kind: Kind, day: Schedule, dice: random.Random) -> Fault:
+    """What is drawn about one thing that goes wrong; where, if there is a choice."""
+    fault, names = _at_a_cloud(kind, day, dice), tuple(day.clouds)
+    if kind in OF_A_CLOUD:
+        return replace(fault, cloud=dice.choice(("", *names[1:])))
+    if kind in SOMETIMES or (len(names) > 1 and fault.verb not in ("", "remote")):
+        fault = replace(fault, cloud=dice.choice(names))
+    if kind in SOMETIMES and kind is not Kind.SLOW_TERMINATE:
+        most = 0.9 * day.clouds[fault.cloud].settle_seconds
+        return replace(fault, seconds=round(dice.uniform(2, most)))
+    return fault
+
+
+def _at_a_cloud(kind: Kind, day: Schedule, dice: random.Random) -> Fault:
     times = dice.choice((1, 1, 1, 2, 3, 8))
     if kind in BY_CALL:
         verb = dice.choice(VERBS)
@@ -219,8 +312,7 @@ def _fault(kind: Kind, day: Schedule, dice: random.Random) -> Fault:
     if kind in BY_POINT:
         return Fault(kind=kind, nth=_point(dice))
     if kind in SOMETIMES:
-        most = day.settle_seconds if kind is not Kind.SLOW_TERMINATE else 45.0
-        return Fault(kind=kind, seconds=round(dice.uniform(2, most * 0.9)))
+        return Fault(kind=kind, seconds=round(dice.uniform(2, 40)))
     if kind in BY_TIME:
         at, seconds, how = round(dice.expovariate(1 / 200), 1), LENGTHS.get(kind, (0.0,)), HOW.get(kind, ("",))
         return Fault(kind=kind, at_seconds=at, seconds=dice.choice(seconds), how=dice.choice(how))
@@ -252,6 +344,9 @@ LENGTHS = {
     Kind.SUSPEND: (60.0, 1800.0, DAY_SECONDS, 3 * DAY_SECONDS),
     Kind.DISK_FULL_HERE: (5.0, 60.0, 600.0),
     Kind.CREDENTIALS_EXPIRED: (30.0, 300.0, 3 * DAY_SECONDS),
+    Kind.THROTTLED_LONG: (20.0, 120.0, 900.0),
+    Kind.HALF_OPEN: (10.0, 60.0, 300.0, 1200.0),
+    Kind.FUNDS_GONE: (300.0, 3600.0),
 }
 HOW = {
     Kind.SECOND_PROCESS: ("reap", "settle", "stop", "stop now", "attach"),

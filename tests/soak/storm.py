@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import tempfile
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -17,32 +17,49 @@ from pathlib import Path
 
 from launcher import flow, keys, recover
 from launcher.errors import LaunchError
+from launcher.guest import Guest
 from launcher.ledger import Ledger
-from launcher.remote import HostKeyMismatch, RemoteUnreachable
+from launcher.remote import HostKeyMismatch, Keys, RemoteUnreachable
 from launcher.run import Run, State
 from launcher.world import SteadyClock, World
-from pricing.offer import Billing, Market, Offer
+from pricing.offer import Market, Offer
 from providers.base import (
+    Access,
     Ambiguous,
     AuthFailed,
     ContractBroken,
     EndReason,
     NoCapacity,
+    NoFunds,
     ProviderError,
     QuotaExceeded,
+    Ssh,
     Throttled,
-    Traits,
     Unavailable,
     Unreachable,
 )
 from tests.fake_guest import Work
-from tests.fake_machine import Machine, fake_offer, fake_traits
+from tests.fake_machine import Machine
 from tests.fake_world import FIRST_RUN, WRITES, DyingLedger, Killed, Stage
+from tests.soak.clouds import StormProvider, offers_of, traits_of
 from tests.soak.disk import Disk
-from tests.soak.schedule import AT_A_DEATH, BY_CALL, BY_POINT, BY_TIME, MACHINE_KINDS, SOMETIMES, Fault, Kind, Schedule
+from tests.soak.line import Contact, HalfOpenFeed, Line
+from tests.soak.schedule import (
+    AT_A_DEATH,
+    BY_CALL,
+    BY_POINT,
+    BY_TIME,
+    FIRST_CLOUD,
+    MACHINE_KINDS,
+    ONLY_CREATE,
+    SOMETIMES,
+    Fault,
+    Kind,
+    Schedule,
+)
 
 ALL_WRITES = (
-    *WRITES, "note_budget", "note_spent", "ask_stop", "note_refusal", "note_prices", "note_event",
+    *WRITES, "reopen", "undo_reopening", "note_spent", "ask_stop", "note_refusal", "note_prices", "note_event",
 )  # fmt: skip
 MOST_POINTS = 40_000
 """A day that is not over after so many writes, calls and sleeps never ends."""
@@ -54,8 +71,10 @@ REPORT_EVERY = 16
 """A report is written in one schedule of so many; in the others what it needs is not there, which costs a warning."""
 CALL_SECONDS = 60.0
 """What a remote call waits for a line that is dead (`Remote.run`'s own patience)."""
+SKEW_SECONDS = 600.0
+"""What a machine's clock is ahead of the truth, or behind it (failures.md: ten minutes)."""
 ACTS = ("create", "terminate", "remove")
-BEFORE = tuple(kind for kind in BY_CALL if kind is not Kind.LOST_AFTER)
+BEFORE = tuple(kind for kind in BY_CALL if kind not in (Kind.LOST_AFTER, Kind.BAD_ANSWER))
 
 
 class Endless(BaseException):
@@ -66,19 +85,40 @@ class Storm(Stage):
     """A stage on which a schedule happens."""
 
     def __init__(self, folder: Path, schedule: Schedule) -> None:
-        super().__init__(folder, _offers(schedule), _traits(schedule))
+        super().__init__(folder, offers_of(FIRST_CLOUD, schedule), traits_of(schedule))
         self.schedule, self.run_id = schedule, FIRST_RUN
+        self.asked = threading.local()
+        """By thread: the name of the cloud that is asked just now."""
+        self.touched: list[str] = []
+        """Machines of strangers that we told to end."""
+        for name, nature in schedule.clouds.items():
+            made = StormProvider(self.cloud, name, nature, self._ask, self.touched.append)
+            made.doubled = self._is_doubled
+            self.others[name] = made
+        self.provider = self.others.pop(FIRST_CLOUD)
+        self.contacts: dict[str, list[Contact]] = defaultdict(list)
+        self.moves: Counter[str] = Counter()
+        self.wiped_at: dict[str, datetime] = {}
+        self.half_open_at: datetime | None = None
+        self.errors: list[LaunchError] = []
+        """What commands said at their end, where that was not good."""
+        self.reaped_ids: set[str] = set()
+        """Machines that `reap` said it ended."""
+        self.on_checkpoint: Callable[[str], None] = lambda name: None
+        self.said_now = False
+        """Whether a person said `stop --now`."""
         self.fired: Counter[Kind] = Counter()
         self.pending = sorted((one for one in schedule.faults if one.kind in BY_TIME), key=lambda one: one.at_seconds)
         self.until: dict[Kind, datetime] = {}
-        self.verbs: Counter[str] = Counter()
+        self.where: dict[Kind, str] = {}
+        self.verbs: Counter[tuple[str, str]] = Counter()
         self.began, self.offset = self.clock(), timedelta()
-        self.is_over = self.is_nested = self.is_gone = False
+        self.is_over = self.is_nested = self.is_gone = self.power_went = False
         self.world: World | None = None
         self.disk = Disk(folder)
         self.ledger_path = folder / "home" / "ledger.sqlite"
         self.absent_seconds = self.deaf_seconds = 0.0
-        self.lost_ledger = False
+        self.lost_ledger_at: datetime | None = None
         self.listens = True
         """Whether the command that runs takes Ctrl-C as a wish to save and end."""
         self.on_terminate: Callable[[], None] = lambda: None
@@ -87,6 +127,9 @@ class Storm(Stage):
         self.deaths = {one.nth: one for one in schedule.faults if one.kind in BY_POINT}
         self.copies = {one.nth: one for one in schedule.faults if one.kind is Kind.LEDGER_ROLLED_BACK}
         self.cloud.before_call, self.cloud.after_call = self._before, self._after
+        self.cloud.access = self._access
+        self.site.remote = self._remote  # type: ignore[method-assign]  # every contact is noted
+        self.site.feed = self._feed  # type: ignore[method-assign]  # a line may be half-open
         self.site.work = Work(
             steps=schedule.steps, step_seconds=schedule.step_seconds, save_every=schedule.save_every,
             outcome=schedule.outcome,
@@ -96,8 +139,8 @@ class Storm(Stage):
         self._set_lies()
 
     def _set_lies(self) -> None:
-        lies = self.provider.lies
         for fault in self.schedule.faults:
+            lies = self.others.get(fault.cloud, self.provider).lies
             match fault.kind:
                 case Kind.LATE_LISTED:
                     lies.visible_after_seconds = fault.seconds
@@ -125,6 +168,7 @@ class Storm(Stage):
         """Every write is a place to die."""
         books = StormLedger(path, self.point, ALL_WRITES)
         books.on_terminated = self._said_terminated
+        books.on_checkpoint = self.on_checkpoint
         self.disk.opened(books)
         return books
 
@@ -153,8 +197,11 @@ class Storm(Stage):
         return None
 
     def _point_of_a_thread(self) -> None:
-        """A market is asked beside the main thread: that one notices at its next point that it is dead."""
-        if self.is_over or self.is_nested:
+        """A market is asked beside the main thread: that one notices at its next point that it is dead.
+
+        Of several clouds, which are asked at once, nobody knows which call is the first: those are no places to die.
+        """
+        if self.is_over or self.is_nested or self.others:
             return
         self.count += 1
         death = self.deaths.get(self.count)
@@ -172,13 +219,16 @@ class Storm(Stage):
     def _die(self, fault: Fault) -> None:
         self.fired[fault.kind] += 1
         self.dead, self.is_gone = True, fault.kind is Kind.GONE
+        for contacts in self.contacts.values():
+            contacts.append(Contact(self.clock(), "", "we died"))
         self._free_disk()
+        self.power_went = fault.kind is Kind.POWER_LOSS
+        self.disk.freeze(is_power_lost=self.power_went)
         raise Killed
 
     def after_death(self) -> None:
         """What a dead process, or a laptop without power, leaves on the disk."""
-        if self.fired[Kind.POWER_LOSS]:
-            self.disk.lose_power(self.ledger_path)
+        self.disk.thaw(self.ledger_path, is_power_lost=self.power_went)
         for fault in self.schedule.faults:
             if fault.kind in AT_A_DEATH and not self.fired[fault.kind]:
                 self._lose_ledger(fault)
@@ -200,7 +250,7 @@ class Storm(Stage):
         if fault.kind is Kind.LEDGER_ROLLED_BACK:
             shutil.copy(older, self.ledger_path)
         self.fired[fault.kind] += 1
-        self.lost_ledger = True
+        self.lost_ledger_at = self.lost_ledger_at or self.clock()
 
     def calm(self) -> None:
         """All faults are over; a host that vanished stays so."""
@@ -208,15 +258,36 @@ class Storm(Stage):
         self.is_over, self.dead = True, False
         self.pending, self.until = [], {}
         self._free_disk()
-        lies = self.provider.lies
-        lies.visible_after_seconds = lies.early_not_found_seconds = lies.slow_terminate_seconds = 0
-        lies.list_gaps = lies.stale_lists = lies.deaf_terminates = lies.odd_states = 0
+        for provider in (self.provider, *self.others.values()):
+            lies = provider.lies
+            lies.visible_after_seconds = lies.early_not_found_seconds = lies.slow_terminate_seconds = 0
+            lies.list_gaps = lies.stale_lists = lies.deaf_terminates = lies.odd_states = 0
         self.site.lost_pulls, self.site.spoiled = 0, ""
 
     def _count_pulls(self) -> None:
         asked = sum(fault.times for fault in self.schedule.faults if fault.kind is Kind.TORN_PULL)
         self.fired[Kind.TORN_PULL] += asked - self.site.lost_pulls
         self.fired[Kind.SPOILED_PULL] += any(self.site.spoiled in paths for paths in self.site.sent_paths)
+
+    # The line to the machines
+
+    def _access(self, machine: Machine) -> Access:
+        port = 22 + self.moves[machine.id]
+        return Ssh(host=f"{machine.id}.invalid", port=port, user="fake", guard_dir="/var/lib/launch")
+
+    def _remote(self, access: Access, _keys: Keys) -> Line:
+        assert isinstance(access, Ssh)
+        machine_id, port = access.host.removesuffix(".invalid"), access.port
+        return Line(self.site, machine_id, self._note_contact, lambda: port == 22 + self.moves[machine_id])
+
+    def _note_contact(self, machine_id: str, verb: str, trouble: str) -> None:
+        full = "disk full here" if Kind.DISK_FULL_HERE in self.until else ""
+        self.contacts[machine_id].append(Contact(self.clock(), verb, trouble or full))
+
+    def _feed(self, guest: Guest, offset: int) -> HalfOpenFeed:
+        feed = HalfOpenFeed(guest, self.site, self.site.vanished, offset)
+        feed.since = lambda: self.half_open_at if Kind.HALF_OPEN in self.until else None
+        return feed
 
     # What happens at a time
 
@@ -251,6 +322,9 @@ class Storm(Stage):
                 self.clock.sleep(fault.seconds)
             case _:
                 self.until[fault.kind] = self.clock() + timedelta(seconds=fault.seconds)
+                self.where[fault.kind] = fault.cloud
+                if fault.kind is Kind.HALF_OPEN:
+                    self.half_open_at = self.clock()
                 if fault.kind is Kind.DISK_FULL_HERE:
                     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
                     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
@@ -262,7 +336,7 @@ class Storm(Stage):
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
     def _to_machine(self, fault: Fault) -> bool:
-        alive = self.cloud.alive()
+        alive = self.of_the_run(alive=True)
         if not alive:
             return False
         machine, now = alive[-1], self.clock()
@@ -276,6 +350,18 @@ class Storm(Stage):
                 self.site.unreachable.add(machine.id)
             case Kind.HOST_FAILED:
                 machine.end(now, EndReason.FAILED)
+            case Kind.FUNDS_GONE:
+                machine.end(now, EndReason.FAILED)
+                self.until[fault.kind] = now + timedelta(seconds=fault.seconds)
+                self.where[fault.kind] = machine.provider
+            case Kind.MOVED:
+                self.moves[machine.id] += 1
+            case Kind.WIPED:
+                self.site.wiped.add(machine.id)
+                self.wiped_at.setdefault(machine.id, now)
+            case Kind.REBALANCE:
+                if self.hears_notice(machine) and job is not None and job.notice_at is None:
+                    job.notice_at, job.notice_action = now, "rebalance"
             case Kind.PRICE:
                 usd, worst = machine.request.offer.usd_per_hour, machine.request.offer.worst_usd_per_hour
                 prices = {"low": usd / 2, "high": (usd + worst) / 2, "worst": worst}
@@ -288,9 +374,37 @@ class Storm(Stage):
                 notice = timedelta(seconds=_NOTICE_SECONDS[fault.kind])
                 machine.end_later(now + notice, EndReason.PREEMPTED)
                 machine.settle(now)
-                if notice and self.schedule.noticed and job is not None:
-                    job.notice_at = job.stop_at = now
+                if notice and self.hears_notice(machine) and job is not None:
+                    job.notice_at, job.stop_at, job.notice_action = now, now, "terminate"
         return True
+
+    @property
+    def rotten_from_birth(self) -> set[str]:
+        """Machines of whose checkpoints none is what it announced."""
+        return self.site.rotten_ids
+
+    @property
+    def fired_rolled_back(self) -> bool:
+        """Whether the ledger came back from a copy: it knows the run then, and the checkpoints lie there."""
+        return bool(self.fired[Kind.LEDGER_ROLLED_BACK]) and not self.fired[Kind.LEDGER_DELETED]
+
+    def all_offers(self) -> tuple[Offer, ...]:
+        """Of all clouds of the day."""
+        return tuple(offer for one in (self.provider, *self.others.values()) for offer in one.catalogue)
+
+    def told(self, found: object) -> None:
+        """What a command came to: `reap` says what it ended."""
+        if isinstance(found, recover.Reaped):
+            self.reaped_ids |= {machine.id for machine in found.ended}
+
+    def hears_notice(self, machine: Machine) -> bool:
+        """Whether a job there is told what its cloud is about to do."""
+        return self.schedule.clouds[machine.provider].noticed
+
+    def of_the_run(self, *, alive: bool = False) -> list[Machine]:
+        """The run's own machines, in the order of their birth."""
+        mine = [one for one in self.cloud.machines() if one.owner == "me" and one.request.run_id == self.run_id]
+        return [one for one in mine if not alive or one.ended_at is None]
 
     def _person(self, fault: Fault) -> bool:
         if self.world is None:
@@ -304,6 +418,7 @@ class Storm(Stage):
             if fault.kind is Kind.STOP:
                 with suppress(KeyError, sqlite3.Error):
                     self.world.ledger.ask_stop(self.run_id, fault.how)
+                    self.said_now = self.said_now or fault.how == "now"
             else:
                 self._second(fault.how)
         finally:
@@ -323,10 +438,11 @@ class Storm(Stage):
     def _second(self, how: str) -> None:
         """Another command of the same person, from its beginning to its end, while the first one is in a call."""
         clock = self.now
+        self.said_now = self.said_now or how == "stop now"
         with suppress(LaunchError, sqlite3.Error, KeyError, ProviderError, OSError):
             world = super().laptop()
             with closing(world.ledger):
-                do(how, world, self.run_id)
+                self.told(do(how, world, self.run_id))
         self.now = clock
 
     # What is said to a call
@@ -335,32 +451,50 @@ class Storm(Stage):
         self.point(f"before {verb}")
         if self.is_over:
             return
-        nth = self.verbs[verb]
-        self.verbs[verb] += 1
+        name = "" if verb == "remote" else self.asked.name
+        nth = self.verbs[name, verb]
+        self.verbs[name, verb] += 1
         if verb == "remote":
             self._refuse_login(nth)
             return
-        for fault in self._due(verb, nth):
-            self._lie(fault)
-        if Kind.API_DOWN in self.until:
-            self._answer(verb, Unreachable("no connection", code="unreachable"))
-        if Kind.CREDENTIALS_EXPIRED in self.until:
-            self._answer(verb, AuthFailed("the key has expired", code="ExpiredToken"))
-        for fault in self._due(verb, nth):
-            if fault.kind in BEFORE or fault.kind in (Kind.NO_CAPACITY, Kind.QUOTA):
+        due = self._due(verb, nth, name)
+        for fault in due:
+            self._lie(fault, name)
+        for kind, error in _SHUT:
+            if self._is_shut(kind, name):
+                self._answer(verb, error())
+        if verb == "create" and self._is_shut(Kind.FUNDS_GONE, name):
+            self._answer(verb, NoFunds("the balance is at zero", code="402"))
+        for fault in due:
+            if fault.kind in BEFORE or (fault.kind in ONLY_CREATE and fault.kind is not Kind.DOUBLED):
                 self.fired[fault.kind] += 1
                 self._answer(verb, _error(fault, verb))
+
+    def _is_shut(self, kind: Kind, name: str) -> bool:
+        return kind in self.until and self.where.get(kind, "") in ("", name)
+
+    def _ask(self, name: str) -> None:
+        self.asked.name = name
+
+    def _is_doubled(self) -> bool:
+        """Whether the create call that is being served now is delivered twice."""
+        name = self.asked.name
+        due = [] if self.is_over else self._due("create", self.verbs[name, "create"] - 1, name)
+        return any(fault.kind is Kind.DOUBLED for fault in due)
 
     def _answer(self, verb: str, error: ProviderError) -> None:
         if verb == "terminate":
             self.deaf_seconds += 1
         raise error
 
-    def _due(self, verb: str, nth: int) -> list[Fault]:
-        return [one for one in self.schedule.faults if one.verb == verb and one.nth <= nth < one.nth + one.times]
+    def _due(self, verb: str, nth: int, name: str) -> list[Fault]:
+        return [
+            one for one in self.schedule.faults
+            if one.verb == verb and one.nth <= nth < one.nth + one.times and one.cloud in ("", name)
+        ]  # fmt: skip
 
-    def _lie(self, fault: Fault) -> None:
-        lies = self.provider.lies
+    def _lie(self, fault: Fault, name: str) -> None:
+        lies = self.others.get(name, self.provider).lies
         knob = _LIES.get(fault.kind)
         if knob is not None:
             setattr(lies, knob, 1)
@@ -369,12 +503,12 @@ class Storm(Stage):
     def _refuse_login(self, nth: int) -> None:
         if Kind.WRONG_KEY in self.until:
             raise HostKeyMismatch("another key")
-        if Kind.SSH_HANG in self.until:
+        if Kind.SSH_HANG in self.until or Kind.HALF_OPEN in self.until:
             self.clock.sleep(CALL_SECONDS)
             raise RemoteUnreachable("nothing came for 60 s")
         if Kind.SSH_DOWN in self.until:
             raise RemoteUnreachable("no route to host")
-        for fault in self._due("remote", nth):
+        for fault in self._due("remote", nth, ""):
             if fault.kind is Kind.SSH_DROP:
                 self.fired[fault.kind] += 1
                 raise RemoteUnreachable("connection reset")
@@ -387,7 +521,11 @@ class Storm(Stage):
         self.point(f"after {verb}")
         if self.is_over:
             return
-        for fault in self._due(verb, self.verbs[verb] - 1):
+        name = "" if verb == "remote" else self.asked.name
+        for fault in self._due(verb, self.verbs[name, verb] - 1, name):
+            if fault.kind is Kind.BAD_ANSWER:
+                self.fired[fault.kind] += 1
+                raise ContractBroken("half of a JSON document", code="shape")
             if fault.kind is Kind.LOST_AFTER:
                 self.fired[fault.kind] += 1
                 raise Ambiguous("its answer got lost", code="timeout") if verb in ACTS else Unavailable("got lost")
@@ -396,10 +534,12 @@ class Storm(Stage):
                 raise RemoteUnreachable("connection reset")
 
     def _born(self) -> None:
-        number = len(self.cloud.truth) - 1
-        machine: Machine = list(self.cloud.truth.values())[-1]
+        mine = self.of_the_run()
+        number, machine = len(mine) - 1, mine[-1]
+        twins = [one for one in mine if one.request.nonce == machine.request.nonce]
+        self.fired[Kind.DOUBLED] += len(twins) > 1 and machine.born_at == self.clock()
         for fault in self.schedule.faults:
-            if fault.kind in SOMETIMES:
+            if fault.kind in SOMETIMES and fault.cloud in ("", machine.provider):
                 self.fired[fault.kind] += 1
             if fault.kind in MACHINE_KINDS and fault.nth == number and machine.born_at == self.clock():
                 self._spoil(machine, fault)
@@ -409,7 +549,11 @@ class Storm(Stage):
             machine.dies_in_pending = EndReason.NO_CAPACITY
         elif fault.kind is Kind.NEVER_READY:
             self.site.unreachable.add(machine.id)
-        elif self.schedule.guarded:
+        elif fault.kind is Kind.BAD_CHECKPOINT:
+            self.site.rotten_ids.add(machine.id)
+        elif fault.kind is Kind.SKEWED:
+            self.site.skews[machine.id] = SKEW_SECONDS * (1 if fault.times % 2 else -1)
+        elif self.schedule.clouds[machine.provider].guarded:
             machine.guard_seconds = None
             self.site.unarmed_ids.add(machine.id)
         self.fired[fault.kind] += 1
@@ -428,12 +572,10 @@ class Storm(Stage):
         return run
 
     def truth_usd(self) -> Decimal:
-        """What the cloud bills, by itself: machines, disks, addresses, and what left its network."""
-        egress = sum(
-            (machine.request.offer.fees.egress_usd_per_gib * self.site.sent_by[machine.id] for machine in
-             self.cloud.machines()), Decimal(0),
-        )  # fmt: skip
-        return self.cloud.billed_usd() + egress / 2**30
+        """What the clouds bill for the run, by themselves: machines, disks, addresses, and what left their networks."""
+        mine, now = self.of_the_run(), self.clock()
+        sent = (one.request.offer.fees.egress_usd_per_gib * self.site.sent_by[one.id] for one in mine)
+        return sum((one.billed_usd(now) for one in mine), Decimal(0)) + sum(sent, Decimal(0)) / 2**30
 
 
 class StormLedger(DyingLedger):
@@ -442,6 +584,7 @@ class StormLedger(DyingLedger):
     def __init__(self, path: Path, point: Callable[[str], None], writes: tuple[str, ...]) -> None:
         super().__init__(path, point, writes)
         self.on_terminated: Callable[[], None] = lambda: None
+        self.on_checkpoint: Callable[[str], None] = lambda name: None
         inner = self.advance
 
         def advance(run: Run, state: State, now: datetime) -> None:
@@ -449,6 +592,13 @@ class StormLedger(DyingLedger):
                 self.on_terminated()
             inner(run, state, now)
 
+        noted = self.note_checkpoint
+
+        def note_checkpoint(run: Run, name: str) -> None:
+            noted(run, name)
+            self.on_checkpoint(name)
+
+        self.note_checkpoint = note_checkpoint  # type: ignore[method-assign]  # as below
         self.advance = advance  # type: ignore[method-assign]  # the wrapped one of `DyingLedger` is an attribute, too
 
 
@@ -467,7 +617,16 @@ def do(how: str, world: World, run_id: str) -> object:
 
 
 _NOTICE_SECONDS = {Kind.RECLAIM: 0.0, Kind.RECLAIM_30: 30.0, Kind.RECLAIM_120: 120.0}
-_TO_A_MACHINE = (*_NOTICE_SECONDS, Kind.HOST_VANISHED, Kind.HOST_FAILED, Kind.PRICE, Kind.DISK_FULL_THERE)
+_TO_A_MACHINE = (
+    *_NOTICE_SECONDS, Kind.HOST_VANISHED, Kind.HOST_FAILED, Kind.PRICE, Kind.DISK_FULL_THERE, Kind.FUNDS_GONE,
+    Kind.MOVED, Kind.WIPED, Kind.REBALANCE,
+)  # fmt: skip
+_SHUT: tuple[tuple[Kind, Callable[[], ProviderError]], ...] = (
+    (Kind.API_DOWN, lambda: Unreachable("no connection", code="unreachable")),
+    (Kind.CREDENTIALS_EXPIRED, lambda: AuthFailed("the key has expired", code="ExpiredToken")),
+    (Kind.THROTTLED_LONG, lambda: Throttled("too many requests", code="429")),
+)
+"""What a cloud answers to everything for a while."""
 _LIES = {
     Kind.STALE_LIST: "stale_lists", Kind.LIST_GAP: "list_gaps", Kind.DEAF_TERMINATE: "deaf_terminates",
     Kind.ODD_STATE: "odd_states",
@@ -486,30 +645,13 @@ def _error(fault: Fault, verb: str) -> ProviderError:
             return AuthFailed("no such key", code="401")
         case Kind.NO_CAPACITY:
             return NoCapacity("none left", code="InsufficientInstanceCapacity")
+        case Kind.NO_FUNDS:
+            return NoFunds("the balance is too low", code="402")
         case Kind.QUOTA:
             return QuotaExceeded("0 of 4 allowed", code="VcpuLimitExceeded")
         case _:
             words = "no usable answer"
             return Ambiguous(words, code="500") if verb in ACTS else Unavailable(words, code="500")
-
-
-def _offers(day: Schedule) -> tuple[Offer, ...]:
-    billing = Billing(granularity_seconds=day.granularity_seconds, minimum_seconds=day.minimum_seconds)
-    markets = (Market.SPOT, Market.SPOT, Market.ON_DEMAND) if day.spot else (Market.ON_DEMAND,) * 3
-    rows = zip(("f1.small", "f1.small", "f1.large"), ("0.50", "0.55", "0.80"), ("a", "b", "a"), markets, strict=True)
-    return tuple(
-        replace(fake_offer(name, usd=usd, zone=f"north-1{zone}", market=market), billing=billing, guarded=day.guarded)
-        for name, usd, zone, market in rows
-    )
-
-
-def _traits(day: Schedule) -> Traits:
-    billing = Billing(granularity_seconds=day.granularity_seconds, minimum_seconds=day.minimum_seconds)
-    return replace(
-        fake_traits(guarded=day.guarded, idempotent_create=day.idempotent), billing=billing,
-        guard_delay_seconds=day.guard_delay_seconds, settle_seconds=day.settle_seconds,
-        notice="imds" if day.noticed else "",
-    )  # fmt: skip
 
 
 @cache

@@ -1,0 +1,207 @@
+"""R5: an end that we asked for, before the work was home, needs a reason that held for that machine at that moment.
+
+What it had worked out: its results, once the job is over; else the newest checkpoint that it told of. A reason is a
+fact about this machine now (its line, its disk, the file itself, this laptop's books or clock), a person's own word, or
+that the money or the time was truly at its end. And what was lost must have been said.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from launcher.events import Happened, Settled, Warned
+from launcher.run import Outcome
+from tests.fake_guest import Started, checkpoint_bytes, finished_files, first_files
+from tests.fake_machine import Machine
+from tests.fake_world import FIRST_RUN
+from tests.soak.line import failing
+from tests.soak.schedule import OF_A_CLOUD, Kind
+from tests.soak.storm import Storm
+
+TRIES = 6
+"""Of a pull, in half a minute: so many the short patience is (`launcher.pulling`, RETRY_SECONDS, and the first)."""
+SILENT = timedelta(seconds=900)
+"""So long a line that is down is waited for at least (docs: a silent machine)."""
+PULL_SECONDS, TEARDOWN_SECONDS, LOOK_SECONDS = 51.0, 60.0, 60.0
+"""What is set aside for a pull and for an end (docs/estimate.md), and the longest wait between two reckonings."""
+EGRESS_USD = Decimal("0.03") * Decimal("0.09") * 8
+"""Set aside for what leaves the network: eight times a result of 0.03 GiB (docs/estimate.md)."""
+WRONG_SECONDS = 60.0
+"""A laptop's clock that is off by more than this counts as wrong."""
+LOSS_CODES = frozenset({
+    "checkpoint", "pull", "saving", "silent", "teardown", "late-machine", "unknown-machine", "bug", "ship", "market",
+    "died-booting", "never-ready", "machine-ended", "not-pulled", "preempted", "lost", "failed", "not-as-rented",
+    "unwatched", "fenced", "slow-host",
+})  # fmt: skip
+"""Warnings that say that a machine went before its time, or that something of it did not come home."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forced:
+    """An end with a reason, and what it cost."""
+
+    machine_id: str
+    at: datetime
+    missing: tuple[str, ...]
+    why: str
+
+
+class Ends:
+    """All ends of a day that we asked for."""
+
+    def __init__(self, storm: Storm) -> None:
+        self.storm = storm
+        self.forced: list[Forced] = []
+        self.safe: list[tuple[Machine, datetime]] = []
+        """Those of which everything was home when they were told to end."""
+
+    def judge(self, machine: Machine) -> str:
+        """The machine was just told to end: what is wrong with that, or ""."""
+        job = self.storm.site.started.get(machine.id)
+        if job is None:
+            return ""
+        missing, works = missing_of(self.storm, machine, job, self._until(machine)), self._works_unasked(machine, job)
+        if not missing and not works:
+            self.safe.append((machine, self._until(machine)))
+            return ""
+        why = self._why(machine, missing, is_over=_outcome(job, self._until(machine)) == "succeeded")
+        if why:
+            self.forced.append(Forced(machine_id=machine.id, at=self.storm.clock(), missing=missing, why=why))
+            return ""
+        if missing:
+            return f"{machine.id} was ended and {missing[0]} is not home"
+        return f"{machine.id} was ended while its job worked, and that was not asked to save"
+
+    def lost_since(self) -> str:
+        """What was home when its machine was ended, and is not any more, or ""."""
+        for machine, at in self.safe:
+            missing = missing_of(self.storm, machine, self.storm.site.started[machine.id], at)
+            if missing:
+                return f"{machine.id} was ended when {missing[0]} was home, and it is not any more"
+        return ""
+
+    def unsaid(self) -> str:
+        """A loss that nobody was told of, or ""."""
+        storm = self.storm
+        for one in self.forced if not storm.is_gone else ():
+            told = (event for event in storm.heard.events if event.at >= one.at - SILENT)
+            if not (any(map(_tells_loss, told)) or storm.errors or one.machine_id in storm.reaped_ids):
+                return f"{one.machine_id} was ended without {', '.join(one.missing)} ({one.why}), and nobody was told"
+        return ""
+
+    def _until(self, machine: Machine) -> datetime:
+        return min(self.storm.clock(), self.storm.wiped_at.get(machine.id, self.storm.clock()))
+
+    def _works_unasked(self, machine: Machine, job: Started) -> bool:
+        now = self._until(machine)
+        return not job.is_over(now) and job.stop_at is None and job.steps_done(now) > job.first_step
+
+    def _why(self, machine: Machine, missing: tuple[str, ...], *, is_over: bool) -> str:
+        """The reason that held, or ""."""
+        storm = self.storm
+        reasons = (
+            ("its container was restarted", machine.id in storm.wiped_at),
+            ("that file comes spoiled", bool(missing) and set(missing) == {storm.site.spoiled}),
+            ("a person said --now", storm.said_now),
+            ("its line is down", self._is_cut_off(machine, is_over=is_over)),
+            ("this disk is full", Kind.DISK_FULL_HERE in storm.until),
+            ("the ledger was lost", storm.lost_ledger_at is not None and machine.born_at <= storm.lost_ledger_at),
+            ("this clock is wrong", abs((storm.now() - storm.clock()).total_seconds()) > WRONG_SECONDS),
+            ("no money is left", self._left_usd() <= self._last_usd(machine)),
+            ("the deadline is there", self._deadline_seconds() <= self._last_seconds(machine)),
+        )
+        return next((text for text, holds in reasons if holds), "")
+
+    def _is_cut_off(self, machine: Machine, *, is_over: bool) -> bool:
+        contacts = self.storm.contacts[machine.id]
+        row = failing(contacts)
+        if row and (row[-1].trouble == "HostKeyMismatch" or self.storm.clock() - row[0].at >= SILENT):
+            return True
+        sends = failing([one for one in contacts if one.verb == "send"])
+        return not is_over and max(len(row), len(sends)) >= TRIES
+
+    def _left_usd(self) -> Decimal:
+        """By the clouds' own bill, and as somebody must reckon who did not see the rates for a while."""
+        storm, now = self.storm, self.storm.clock()
+        rise = max(one.worst_usd_per_hour - one.usd_per_hour for one in storm.all_offers())
+        unseen = storm.absent_seconds + shut_seconds(storm)
+        if storm.fired[Kind.RATE_UNTOLD]:
+            unseen += sum(((one.ended_at or now) - one.born_at).total_seconds() for one in storm.of_the_run())
+        return Decimal(storm.schedule.budget_usd) - storm.truth_usd() - rise * Decimal(unseen) / 3600
+
+    def _last_usd(self, machine: Machine) -> Decimal:
+        offer = machine.request.offer
+        hourly = offer.worst_usd_per_hour + offer.fees.usd_per_hour(machine.request.disk_gib)
+        seconds = self._last_seconds(machine) + max(offer.billing.granularity_seconds, offer.billing.minimum_seconds)
+        return hourly * Decimal(seconds) / 3600 + EGRESS_USD
+
+    def _last_seconds(self, machine: Machine) -> float:
+        guard_seconds = self.storm.schedule.clouds[machine.provider].guard_delay_seconds
+        return guard_seconds + TEARDOWN_SECONDS + PULL_SECONDS + LOOK_SECONDS
+
+    def _deadline_seconds(self) -> float:
+        most = self.storm.schedule.deadline_seconds
+        return float("inf") if most is None else most - self.storm.seconds()
+
+
+def shut_seconds(storm: Storm) -> float:
+    """How long clouds could not be asked, at most."""
+    return sum(one.seconds for one in storm.schedule.faults if one.kind in OF_A_CLOUD and storm.fired[one.kind])
+
+
+def missing_of(storm: Storm, machine: Machine, job: Started, now: datetime) -> tuple[str, ...]:
+    """What it had worked out by then, and we do not have, whole."""
+    outcome = _outcome(job, now)
+    missing = [f"checkpoint step-{step}" for step in newest_step(storm, machine, job, now) if outcome != "succeeded"]
+    if outcome:
+        missing += _not_home(storm, finished_files(job) if _has_results(job, now) else first_files(job))
+    return tuple(missing)
+
+
+def newest_step(storm: Storm, machine: Machine, job: Started, now: datetime) -> list[int]:
+    """The newest checkpoint that it told of and that is not here; none where all are, or none is sound."""
+    if machine.id in storm.rotten_from_birth:
+        return []
+    steps = [int(str(event["step"])) for _, event in job.lines(now) if event["event"] == "checkpoint"]
+    return [] if not steps or is_home(storm, max(steps)) else [max(steps)]
+
+
+def is_home(storm: Storm, step: int) -> bool:
+    """Whether a checkpoint of that step, or of a later one, lies here whole."""
+    folder = storm.folder / "home" / "runs" / FIRST_RUN / "checkpoints"
+    found = [int(path.name[5:]) for path in folder.glob("step-*") if path.name[5:].isdigit()]
+    return any(there >= step and _same(folder / f"step-{there}" / "manifest.json", there) for there in found)
+
+
+def _same(path: Path, step: int) -> bool:
+    try:
+        return path.read_bytes() == checkpoint_bytes(step)
+    except OSError:
+        return False
+
+
+def _not_home(storm: Storm, files: dict[str, bytes]) -> list[str]:
+    folder = storm.folder / "runs" / FIRST_RUN
+    return [path for path, data in files.items() if not _has(folder / path, data)]
+
+
+def _has(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except OSError:
+        return False
+
+
+def _outcome(job: Started, now: datetime) -> str:
+    return next((str(event["outcome"]) for _, event in job.lines(now) if event["event"] == "done"), "")
+
+
+def _has_results(job: Started, now: datetime) -> bool:
+    return any(event["event"] == "result" for _, event in job.lines(now))
+
+
+def _tells_loss(event: Happened) -> bool:
+    if isinstance(event, Settled):
+        return event.receipt.outcome is not Outcome.SUCCEEDED or not event.receipt.results.verified
+    return isinstance(event, Warned) and event.code in LOSS_CODES
