@@ -57,8 +57,8 @@ soak-sim: $(STAMP)  ## 100,000 bad days on virtual time, and SIGKILL at every po
 	@$(SOAK) --kills
 	@$(SOAK) --pairs --stride 7
 
-soak-teeth: $(STAMP)  ## whether that notices the bugs that are planted on purpose
-	@$(SOAK).teeth
+soak-teeth: $(STAMP)  ## whether that notices bugs: those that are planted on purpose, and mutants that a tool draws
+	@$(SOAK).teeth --all $(TEETH)
 
 UV = $(CURDIR)/$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11
 TORCHES = $$(grep -oE '^(torch|triton|setuptools|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)' torch.lock | sed 's/^/--no-emit-package /')

@@ -1,24 +1,40 @@
 """`python -m tests.soak.teeth [NAME...]`: whether the simulation notices the bugs that are kept in `planted/`.
 
+    python -m tests.soak.teeth                          # all planted bugs
+    python -m tests.soak.teeth --all [--fresh]          # and mutants, drawn by a tool (`mutants.py`)
+    python -m tests.soak.teeth --all --page docs/soak-teeth.md
+
 Each patch is applied to a copy of the source in a temporary folder, where schedules are played until a promise is
 broken, at most as many as in `make test`. A bug that none of them notices is a hole in the harness.
 """
 
-import shutil
+import argparse
 import subprocess
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from tests.source import REPOSITORY, ROOMS
+from tests.soak import mutants
+from tests.soak.copies import IN_THE_SUITE, hunted, sound, spoilable
+from tests.soak.table import commit
+from tests.source import REPOSITORY
 
 PLANTED = Path(__file__).parent / "planted"
-IN_THE_SUITE = 1_000
-"""Schedules that `make test` plays."""
-TESTS = ("__init__.py", "fake_guest.py", "fake_machine.py", "fake_provider.py", "fake_world.py", "soak")
+AT_A_TIME = 2
+PAGE = """# Whether the simulation has teeth
+
+A harness that finds nothing proves little. This one is fed bugs: {planted} that are planted by hand, one a patch in
+`tests/soak/planted/`, and mutants that [cosmic-ray](https://github.com/sixty-north/cosmic-ray) makes of the modules on
+which money depends ([decision 0020](decisions/0020-mutants-are-drawn-by-a-tool.md)). A planted bug counts as caught
+where one of the first {schedules:,} schedules of `make test` breaks a promise. A mutant is killed where such a schedule
+breaks one, or else by the unit tests of its module; what survives both is listed with the reason why it changes
+nothing, or it is a hole.
+
+{text}
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +46,7 @@ class Bite:
     words: str
 
     def __str__(self) -> str:
-        return f"| {self.name:<32} | {'caught' if self.caught else 'NOT CAUGHT':<10} | {self.words} |"
+        return f"| {self.name} | {'caught' if self.caught else '**not caught**'} | {self.words} |"
 
 
 def planted() -> list[str]:
@@ -38,57 +54,58 @@ def planted() -> list[str]:
     return sorted(path.stem for path in PLANTED.glob("*.patch"))
 
 
-def copied(into: Path) -> Path:
-    """The product and the simulation, as they are in the working tree."""
-    leave = shutil.ignore_patterns("__pycache__", "planted")
-    for room in ROOMS:
-        shutil.copytree(REPOSITORY / room, into / room, ignore=leave)
-    (into / "tests").mkdir()
-    for name in TESTS:
-        source = REPOSITORY / "tests" / name
-        if source.is_dir():
-            shutil.copytree(source, into / "tests" / name, ignore=leave)
-        else:
-            shutil.copy(source, into / "tests" / name)
-    return into
-
-
 def applied(name: str, tree: Path) -> None:
     """Plant the bug. Raises `CalledProcessError` where the source has moved on: then the patch is to be made anew."""
-    patch = PLANTED / f"{name}.patch"
-    command = ["patch", "-p1", "--no-backup-if-mismatch", "--silent", "-i", str(patch)]
-    subprocess.run(command, cwd=tree, check=True, capture_output=True)
+    subprocess.run(_patch(name), cwd=tree, check=True, capture_output=True)
 
 
 def fits(name: str) -> bool:
     """Whether the source is still as the patch knows it."""
-    command = ["patch", "-p1", "--dry-run", "--silent", "-i", str(PLANTED / f"{name}.patch")]
-    return subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True).returncode == 0
+    done = subprocess.run([*_patch(name), "--dry-run"], cwd=REPOSITORY, check=False, capture_output=True)
+    return done.returncode == 0
 
 
-def bitten(name: str, first: int = 0) -> Bite:
-    """Play until a promise is broken."""
-    with tempfile.TemporaryDirectory(prefix="soak-planted-") as folder:
-        tree = copied(Path(folder) / "tree")
+def _patch(name: str) -> list[str]:
+    return ["patch", "-p1", "--no-backup-if-mismatch", "--silent", "-i", str(PLANTED / f"{name}.patch")]
+
+
+def bitten(name: str, whole: Path, schedules: int = IN_THE_SUITE) -> Bite:
+    """Plant it in a copy of `whole`, and play until a promise is broken."""
+    with spoilable(whole) as tree:
         applied(name, tree)
-        words = f"--until-breach --schedules {IN_THE_SUITE} --first {first}".split()
-        command = [sys.executable, "-m", "tests.soak", *words]
-        done = subprocess.run(command, cwd=tree, check=False, capture_output=True, text=True)
-    lines = done.stdout.strip().splitlines() or done.stderr.strip().splitlines()[-1:]
-    return Bite(name=name, caught=done.returncode == 1 and bool(done.stdout), words=lines[-1] if lines else "")
+        found = hunted(tree, schedules=schedules)
+    return Bite(name=name, caught=found.noticed, words=found.words)
 
 
 def main() -> int:
-    """0 where all are caught."""
-    names = [name for name in sys.argv[1:] if not name.startswith("--")] or planted()
-    with ThreadPoolExecutor(2) as pool:
+    """0 where all are caught, and all mutants killed or explained."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak.teeth", description=__doc__)
+    parser.add_argument("names", nargs="*", help="planted bugs; all where none is named")
+    parser.add_argument("--all", action="store_true", help="mutants, too")
+    parser.add_argument("--fresh", action="store_true", help="other mutants, by today's date")
+    parser.add_argument("--page", type=Path, help="write the tables there")
+    said = parser.parse_args()
+    seed = mutants.seed_of_today() if said.fresh else mutants.SEED
+    lines = [f"`make soak-teeth`, {datetime.now(UTC):%Y-%m-%d}, commit {commit()}, seed {seed}.", ""]
+    with sound() as whole, ThreadPoolExecutor(AT_A_TIME) as pool:
         bites = []
-        for bite in pool.map(partial(bitten), names):
+        for bite in pool.map(partial(bitten, whole=whole), said.names or planted()):
             print(bite, flush=True)
             bites.append(bite)
-    missed = [bite.name for bite in bites if not bite.caught]
-    print(f"{len(bites) - len(missed)} of {len(bites)} planted bugs caught within {IN_THE_SUITE} schedules")
-    return 1 if missed else 0
+        lines += _table(bites)
+        verdicts = mutants.judged_all(whole, seed, pool) if said.all else []
+    lines += mutants.table(verdicts) if said.all else []
+    print(*lines, sep="\n")
+    if said.page:
+        said.page.write_text(PAGE.format(planted=len(bites), schedules=IN_THE_SUITE, text="\n".join(lines)))
+    holes = [bite.name for bite in bites if not bite.caught] + [one for one in verdicts if one.fate is mutants.SURVIVED]
+    return 1 if holes else 0
+
+
+def _table(bites: list[Bite]) -> list[str]:
+    caught = sum(bite.caught for bite in bites)
+    head = [f"{caught} of {len(bites)} planted bugs caught within {IN_THE_SUITE:,} schedules.", ""]
+    return [*head, "| planted bug | | what noticed it |", "| --- | --- | --- |", *map(str, bites), ""]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Two thousand bad days break no promise, every fault fires, the same day is the same twice, and a bug is noticed.
+"""Two thousand bad days break no promise, every fault fires, and the same day is the same twice.
 
 A day that fails is told by its seed: `python -m tests.soak --seed N` plays it again, shrunk.
 """
@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from tests.soak import pairs
+from tests.soak.copies import IN_THE_SUITE
 from tests.soak.judge import Breach
 from tests.soak.play import Played, play
 from tests.soak.schedule import BY_CALL, BY_TIME, MACHINE_KINDS, ONLY_CREATE, SOMETIMES, Fault, Kind, Schedule, drawn
 from tests.soak.shrink import shrunk
 from tests.soak.table import Tally, tally
-from tests.soak.teeth import IN_THE_SUITE, fits, planted
 
 PARTS = 8
 QUIET = Schedule(seed=-2, steps=8, save_every=3)
@@ -96,8 +96,3 @@ def test_a_failing_day_is_shrunk_to_the_faults_that_matter() -> None:
         return replace(played, breaches=broken)
 
     assert shrunk(replace(QUIET, faults=(others[0], needed, others[1])), plays).faults == (needed,)
-
-
-@pytest.mark.parametrize("name", planted())
-def test_a_planted_bug_still_fits_the_source(name: str) -> None:
-    assert fits(name)
