@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jobs.progress import Checkpoint
 from jobs.whole_files import sha256
-from launcher import books, checkpoints, fence
+from launcher import books, checkpoints, fence, way_in
 from launcher.boot import connect, guest_of
 from launcher.events import Pulled, Warned
 from launcher.guest import Guest, GuestError, GuestGone
@@ -58,6 +58,8 @@ def pull_results(run: Run, world: World) -> None:
             if not is_paid and not _may_wait(run, trouble, tried_seconds, wait_seconds, world):
                 raise Ended(_without_results(ending, trouble.text))
             _tell_waiting(run, trouble, wait_seconds, world)
+            if trouble.may_pass:
+                way_in.reopen(run, world)
             wait(wait_seconds, world)
             seen = look(run, world, world.provider(run.attempt.offer.provider).traits.look_seconds)
             if seen is not None and seen.state in OVER:

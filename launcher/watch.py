@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from jobs import progress
-from launcher import books, fence
+from launcher import books, fence, way_in
 from launcher.boot import connect, guest_of
 from launcher.events import Progressed, Warned
 from launcher.granting import Granting
@@ -178,14 +178,12 @@ class _Watch:
     def __init__(self, run: Run, world: World) -> None:
         self.run, self.world = run, world
         self.plan = current_plan(run, world)
-        self.tracker = Tracker()
+        self.tracker, self.splitter = Tracker(), progress.Splitter()
         self.pacer = Pacer(run, world, self.plan)
         self.granting = Granting(run, world)
-        self.splitter = progress.Splitter()
         self.silent_seconds, self.ticked_at, self.provider_answers = 0.0, world.now(), True
-        self.doubt = ""
+        self.doubt, self.interrupted = "", False
         self.due: dict[str, datetime] = {}
-        self.interrupted = False
         self.saving: Ending | None = None
         self.save_until = world.now()
         self.owed = Owed(run, world)
@@ -256,6 +254,8 @@ class _Watch:
             self._check_rate(instance)
             self._note_doubt(instance)
             self._follow(instance)
+        if feed.trouble and self._is_due("way in", way_in.EVERY_SECONDS):
+            way_in.reopen(self.run, self.world)
         if self._is_due("lease", LEASE_SECONDS):
             self._renew_lease()
             self.granting.turn(self.guest)

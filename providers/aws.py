@@ -177,6 +177,10 @@ class Aws(Silent):
         tag = {"Key": CARRIED_TAG, "Value": carried.value()}
         self._calls.act("ec2", "create_tags", instance.region, Resources=[instance.id], Tags=[tag])
 
+    def let_in(self, instance: Instance) -> str:
+        """The security group follows this computer to its new address."""
+        return self._places.let_in(instance.region)
+
     def leftovers(self) -> tuple[Leftover, ...]:
         """Volumes, network interfaces, key pairs and security groups with our tag that no machine holds."""
         regions = tuple(sorted({*self._regions(), *self._records.regions()}))

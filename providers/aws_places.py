@@ -91,12 +91,24 @@ class Places:
         """The id of the owner's security group in that VPC: the caller's address may reach the SSH port, no more."""
         cidr = self.caller_cidr()
         group = self._group(region, vpc) or self._made_group(region, vpc)
+        self._open_to(region, group, cidr)
+        return str(group["GroupId"])
+
+    def let_in(self, region: str) -> str:
+        """The same for what stands there already, when our address has changed: the new one, "" where it has not."""
+        cidr = self.caller_cidr()
+        changed = [self._open_to(region, group, cidr) for group in self._groups(region)]
+        return cidr if any(changed) else ""
+
+    def _open_to(self, region: str, group: Answer, cidr: str) -> bool:
+        """To that address alone; whether anything had to change."""
         stale = [one for one in group["IpPermissions"] if not self._is_wanted(one, cidr)]
         if stale:
             self._act(region, "revoke_security_group_ingress", group["GroupId"], [_rule_of(one) for one in stale])
         if len(stale) == len(group["IpPermissions"]):
             self._allow(region, group["GroupId"], cidr)
-        return str(group["GroupId"])
+            return True
+        return bool(stale)
 
     def caller_cidr(self) -> str:
         """From where we come, as the internet sees it: one address. Raises `NotSetUp` when nobody tells."""
@@ -154,9 +166,12 @@ class Places:
         return max(found, key=lambda one: str(one["CreationDate"]), default=None)
 
     def _group(self, region: str, vpc: str) -> Answer | None:
-        wanted = [_is("vpc-id", vpc), _is("group-name", self._group_name), _is("tag:launch:owner", self._owner)]
-        found = list(self._calls.items("describe_security_groups", region, "SecurityGroups", Filters=wanted))
+        found = self._groups(region, _is("vpc-id", vpc))
         return found[0] if found else None
+
+    def _groups(self, region: str, *more: dict[str, Any]) -> list[Answer]:
+        wanted = [*more, _is("group-name", self._group_name), _is("tag:launch:owner", self._owner)]
+        return list(self._calls.items("describe_security_groups", region, "SecurityGroups", Filters=wanted))
 
     def _made_group(self, region: str, vpc: str) -> Answer:
         tags = [{"Key": "Name", "Value": self._group_name}, {"Key": "launch:owner", "Value": self._owner}]

@@ -285,6 +285,9 @@ class Provider(Protocol):
     def still_there(self, instance: Instance) -> bool | None:
         """A second, independent look at a machine that `get` and `list` do not show; None: there is no second door."""
 
+    def let_in(self, instance: Instance) -> str:
+        """Open its SSH port to where we are now, and to nobody else; our new address, "" where nothing changed."""
+
     def billed_usd(self, instance: Instance) -> Decimal | None:
         """What the provider's own books say that a machine has cost, by now; None where they do not say (yet)."""
 

@@ -29,6 +29,11 @@ class Silent:
         del instance
         return None
 
+    def let_in(self, instance: Instance) -> str:
+        """Nothing of ours stands in front of it."""
+        del instance
+        return ""
+
     def billed_usd(self, instance: Instance) -> Decimal | None:
         """It does not say."""
         del instance

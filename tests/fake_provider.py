@@ -199,6 +199,7 @@ class FakeProvider:
         self.funds: Callable[[], Funds | None] = lambda: None
         self.console: Callable[[Instance], tuple[str, ...]] = lambda instance: ()
         self.still_there: Callable[[Instance], bool | None] = lambda instance: None
+        self.let_in: Callable[[Instance], str] = lambda instance: ""
         self.billed_usd: Callable[[Instance], Decimal | None] = lambda instance: None
         self.trial: Callable[[], Offer | None] = lambda: None
         self.note_trial: Callable[[Instance, tuple[str, ...]], Finding] = lambda instance, lines: self.findings[0]

@@ -127,6 +127,18 @@ def test_one_security_group_serves_all_machines_and_forgets_an_old_address(moto:
     assert "203.0.113.9/32" in revoked.values()
 
 
+def test_a_laptop_that_moves_is_let_in_where_it_is_and_the_old_address_is_shut(moto: MotoCloud, tmp_path: Path) -> None:
+    instance = aws_on(moto, tmp_path, caller_cidr="203.0.113.9/32").create(request(aws_offer()))
+    moved = aws_on(moto, tmp_path)
+    assert moved.let_in(instance) == "198.51.100.7/32"
+    actions = [one["Action"] for one in moto.app.calls]
+    (revoked,) = [one for one in moto.app.calls if one["Action"] == "RevokeSecurityGroupIngress"]
+    assert "203.0.113.9/32" in revoked.values()
+    assert actions.count("AuthorizeSecurityGroupIngress") == 2
+    assert moved.let_in(instance) == "", "a second look changes nothing"
+    assert [one["Action"] for one in moto.app.calls].count("AuthorizeSecurityGroupIngress") == 2
+
+
 def test_an_address_that_nobody_tells_opens_nothing_and_makes_nothing(moto: MotoCloud, tmp_path: Path) -> None:
     provider = aws_on(moto, tmp_path, checkip_url=f"{moto.url}/nowhere")
     with pytest.raises(NotSetUp) as caught:
