@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
-from launcher import durable, market, piped
+from launcher import durable, market, piped, timer
 from launcher.bucket import BucketError
 from launcher.display import age
 from launcher.world import World
@@ -24,6 +24,8 @@ OLDEST_SSH = (7, 0)
 LEAST_FREE_GIB = 1.0
 VERSION_SECONDS = 5.0
 OLD_PRICE = timedelta(days=30)
+TIMER_LATE_SECONDS = 3600.0
+"""A timer runs every ten minutes, where the computer is awake."""
 
 
 def findings(names: Sequence[str], world: World, *, named: bool) -> tuple[Found, ...]:
@@ -31,7 +33,7 @@ def findings(names: Sequence[str], world: World, *, named: bool) -> tuple[Found,
     with ThreadPoolExecutor(max(1, len(names))) as pool:
         by_provider = dict(zip(names, pool.map(lambda name: _checked(name, world), names), strict=True))
     told = [(name, one) for name, found in by_provider.items() for one in (*found, *_prices(name, found, world))]
-    here = (_ssh(world), _state(world), *_store(world), *_open_runs(world))
+    here = (_ssh(world), _state(world), _timer(world), *_store(world), *_open_runs(world))
     return (*((HERE, one) for one in here), *_judged(told, world, named))
 
 
@@ -105,6 +107,21 @@ def _store(world: World) -> list[Finding]:
     if told:
         return [Finding(level=Level.WARNING, subject="durable store", text=told, fix="use keys that do not expire")]
     return [Finding(level=Level.OK, subject="durable store", text=f"{bucket.name}: written, read back, removed")]
+
+
+def _timer(world: World) -> Finding:
+    """Whether somebody looks after our machines while no command of ours runs."""
+    ran_at = timer.last_ran(world)
+    if not timer.installed(world) and ran_at is None:
+        return Finding(level=Level.OK, subject="timer", text="none here (launch reap --install-timer)")
+    age_seconds = float("inf") if ran_at is None else (world.now() - ran_at).total_seconds()
+    if age_seconds > TIMER_LATE_SECONDS:
+        text = "launch reap is to run every ten minutes, and " + ("never ran" if ran_at is None else "does not")
+        text += "" if ran_at is None else f": last {age(world.now() - ran_at)} ago"
+        return Finding(level=Level.WARNING, subject="timer", text=text, fix="launch reap --install-timer")
+    assert ran_at is not None
+    text = f"launch reap ran {age(world.now() - ran_at)} ago, and does every ten minutes"
+    return Finding(level=Level.OK, subject="timer", text=text)
 
 
 def _open_runs(world: World) -> list[Finding]:

@@ -12,14 +12,13 @@ from launcher.carrying import carried, settled
 from launcher.errors import Exit, LaunchError
 from launcher.judging_commands import judge, review, score
 from launcher.options import Session, pass_session
+from launcher.reap_command import reap
 from launcher.resume_command import resume
 from launcher.run_commands import attach, history, logs, ps, pull, receipt, report, show, ssh, stop
 
 if TYPE_CHECKING:  # for start-up time
     from launcher.request import Request
     from providers.base import Finding
-
-ELSEWHERE = ("cron", "systemd", "github")
 
 # All else is imported inside the functions, for start-up time: `launch --help` needs none of it, and `ps`, `show` and
 # `receipt` must not load what only a cloud needs.
@@ -44,15 +43,17 @@ def _request(session: Session, said: dict[str, Any]) -> "Request":
 
 def _priced(session: Session, request: "Request") -> int:
     """Show the plan, and stop there."""
-    from launcher import estimate_page, estimate_wire, job_data, tables
+    from launcher import estimate_page, estimate_wire, exposure, job_data, tables
     from launcher.beside import beside
     from launcher.events import PlanMade
     from launcher.price import price
 
     world = settled(session.world())
     priced = price(request, world, from_snapshot=True)
-    session.notes(priced.notes)
     now, width, plan = session.now(), session.width(), priced.plan
+    usd = request.budget_usd or plan.choices[0].estimate.usd.high_usd
+    told = exposure.note(world.ledger.exposure(world.config.exposure_cap_usd, world.now()), usd)
+    session.notes((*priced.notes, *([told] if told else [])))
     data = job_data.line(priced.data.report)
     page = tables.plan_table(plan, priced.title, now, width, data=data, verbose=session.verbose)
     around = beside(priced, world)
@@ -151,48 +152,6 @@ def offers(session: Session, /, **said: Any) -> int:
     session.notes(notes)
     page = tables.offers_table(found, session.now(), session.width())
     session.say(page, lambda: wire.offers(found, world.now()))
-    return 0
-
-
-@click.command(epilog="\b\nExamples:\n  launch reap\n  launch reap --elsewhere systemd\n")
-@options.speaking
-@click.option("--provider", "providers", multiple=True, metavar="NAME", help="Only at this provider (repeatable).")
-@click.option("--overdue", is_flag=True, help="Only what is past its deadline, where nothing else ends it; for timers.")
-@click.option(
-    "--elsewhere",
-    type=click.Choice(ELSEWHERE),
-    help="Print a ready-made timer or workflow that runs it on another machine.",
-)
-@pass_session
-def reap(session: Session, providers: tuple[str, ...], overdue: bool, elsewhere: str | None) -> int:
-    """End machines of ours that should not run, at every provider; take back those whose job runs inside its budget.
-
-    Works from what the clouds list, so it needs no ledger. Exit 7 when a machine is still there. Where nothing but this
-    computer ends a machine (Lambda), a timer on another one can: --elsewhere prints it.
-    """
-    from launcher import reaping, recover
-
-    world = session.world()
-    if elsewhere is not None:
-        return _print_guard(session, elsewhere)
-    names = options.checked_providers(providers, world)
-    if overdue:
-        options.must_know_owner(world)
-    found = recover.reap_overdue(world, names) if overdue else recover.reap(world, names)
-    session.say(reaping.text(found), lambda: reaping.document(found, world.now()))
-    failure = reaping.failure(found)
-    if failure is not None:
-        raise failure
-    return 0
-
-
-def _print_guard(session: Session, kind: str) -> int:
-    from launcher import elsewhere, wire
-    from launcher.world import owner_id
-
-    world = session.world()
-    page = elsewhere.guard(kind, owner_id(world.environ, world.home))
-    session.say(page.rstrip(), lambda: {**wire.head("guard", world.now(), ""), "kind": kind, "text": page})
     return 0
 
 

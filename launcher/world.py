@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -69,6 +69,8 @@ class World:
     """Starts a background process of ours that carries the run of that id on."""
     browse: Callable[[Path], bool]
     """Shows a page in the person's browser; whether there is one."""
+    run_program: Callable[[Sequence[str]], tuple[int, str]] = lambda words: (127, f"{words[0]} is not here")
+    """Runs a program of this computer, e.g. its timer's: its exit code, and what it said."""
     bucket: Callable[[], Bucket] | None = None
     """The durable store; None: this user has none."""
     taken_over: Container[str] = ()
@@ -80,6 +82,8 @@ class World:
 
 
 OWNER = re.compile(r"[0-9a-f]{32}")
+PROGRAM_SECONDS = 20.0
+"""What a program of this computer may take that sets a timer."""
 SLICE_SECONDS = 0.2
 """The longest that a Ctrl-C waits to be seen while we sleep."""
 
@@ -108,6 +112,7 @@ def real_world(environ: Mapping[str, str], console: Console) -> World:
         here=place.here(state),
         spawn=lambda run_id: _spawn(run_id, state, environ),
         browse=lambda page: _browse(page, environ),
+        run_program=lambda words: _run_program(words, environ),
         bucket=_bucket(environ, config),
     )
 
@@ -216,6 +221,21 @@ def _spawn(run_id: str, state: Path, environ: Mapping[str, str]) -> None:
             env=dict(environ),
             start_new_session=True,
         )
+
+
+def _run_program(words: Sequence[str], environ: Mapping[str, str]) -> tuple[int, str]:
+    try:
+        done = subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=dict(environ),
+            timeout=PROGRAM_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return 127, str(error)
+    return done.returncode, (done.stderr or done.stdout).decode("utf-8", "replace")
 
 
 def _browse(page: Path, environ: Mapping[str, str]) -> bool:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from launcher.commands import ELSEWHERE
 from launcher.elsewhere import GUARDS, guard
+from launcher.reap_command import ELSEWHERE
 
 OWNER = "0123456789abcdef0123456789abcdef"
 ROOT = Path(__file__).parents[2]
