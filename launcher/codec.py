@@ -1,5 +1,6 @@
 """Our frozen values to JSON text for the ledger, and back, checked."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,14 @@ def dump(value: object) -> str:
     """A dataclass as JSON text."""
     kind: Any = type(value)
     return _adapter(kind).dump_json(value).decode()
+
+
+def dump_beside(value: object, known: Mapping[str, str]) -> str:
+    """As `dump`, where the JSON of some of its fields is known already; they come first."""
+    kind: Any = type(value)
+    rest = _adapter(kind).dump_json(value, exclude=set(known)).decode()
+    head = ",".join(f'"{name}":{text}' for name, text in known.items())
+    return f"{{{head},{rest[1:]}" if rest != "{}" else f"{{{head}}}"
 
 
 def load(kind: type[Value], text: str) -> Value:

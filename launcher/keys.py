@@ -21,7 +21,7 @@ def make(folder: Path) -> Keys:
     A folder that already holds a whole set is left as it is, so that an attached run goes on with its own keys; hand in
     another folder for each attempt to have fresh ones. Raises `LaunchError` where there is no `ssh-keygen`.
     """
-    if all((folder / name).is_file() for name in _FILES):
+    if folder.is_dir() and {*_FILES} <= {file.name for file in os.scandir(folder) if file.is_file()}:
         return Keys(folder=folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=".keys-", dir=folder.parent))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from launcher import older
 from launcher.attempt_records import AttemptRecords
-from launcher.codec import dump, load
+from launcher.codec import dump, dump_beside, load
 from launcher.errors import Exit, LaunchError
 from launcher.exposure import Exposure, Reservation, exposure, must_fit
 from launcher.records import RECORDS, RunRecord, pick, record
@@ -76,6 +76,8 @@ class Ledger:
         """Forecast against outcome, machine by machine."""
         self.resumptions = Resumptions(self._db)
         """The earlier parts of runs that were resumed."""
+        self._choices: dict[tuple[str, int], tuple[Choice, str]] = {}
+        """What each attempt has rented, as JSON: most of an attempt, and never another."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -248,7 +250,7 @@ class Ledger:
         self._db.execute(
             "UPDATE attempts SET value=?, instance=?, instance_id=?, gone_at=? WHERE run=? AND number=?",
             (
-                dump(attempt),
+                self._attempt_text(run, attempt),
                 None if instance is None else dump(instance),
                 None if instance is None else instance.id,
                 _text(attempt.gone_at),
@@ -256,6 +258,12 @@ class Ledger:
                 attempt.number,
             ),
         )
+
+    def _attempt_text(self, run: Run, attempt: Attempt) -> str:
+        known = self._choices.get((run.id, attempt.number))
+        if known is None or known[0] is not attempt.choice:
+            known = self._choices[run.id, attempt.number] = (attempt.choice, dump(attempt.choice))
+        return dump_beside(attempt, {"choice": known[1]})
 
     # The market
 
