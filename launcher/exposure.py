@@ -161,7 +161,8 @@ def _hint(found: Exposure, asked: Reservation) -> str:
     room = found.room_usd or Decimal(0)
     raise_it = "or raise `exposure_cap_usd` in config.yaml"
     if room > 0 and asked.command:
-        return f"{asked.command} --budget {asked.spent_usd + room:.2f} ...     # fits beside it; {raise_it}"
+        total = (asked.spent_usd + room).quantize(CENT_USD, rounding=ROUND_DOWN)
+        return f"{asked.command} --budget {total} ...     # fits beside it; {raise_it}"
     ends = next((one for one in found.parts if one.is_run and one.usd), None)
     if ends is None or ends.is_maybe or not found.parts:
         return f"launch reap     # ends what should not run; {raise_it}"

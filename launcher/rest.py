@@ -6,7 +6,7 @@ from decimal import ROUND_UP, Decimal
 from launcher.books import spent_usd
 from launcher.checkpoints import NAME
 from launcher.price import current_plan, left_share
-from launcher.run import Attempt, Run
+from launcher.run import Attempt, Outcome, Part, Run
 from launcher.world import World
 from pricing.estimate import estimate
 from pricing.kinds import Kind, Kinds
@@ -40,7 +40,7 @@ def needed_usd(run: Run, world: World) -> Decimal | None:
     By the offers and prices of the run's own plan, and by the speed that its machines had, where that was lower than
     planned.
     """
-    plan = current_plan(run, world)
+    plan, run = current_plan(run, world), resumed(run, world)
     left = workload_left(run, world, plan)
     work = replace(left, epochs=left.epochs * slowness(run, plan) * SLACK)
     terms = replace(plan.terms, budget_usd=Decimal(0), least_odds=GOOD_ODDS, deadline_seconds=None, now=world.now())
@@ -52,6 +52,17 @@ def needed_usd(run: Run, world: World) -> Decimal | None:
         return None
     total = spent_usd(run, world.now()) + more
     return (total / ROUND_USD).to_integral_value(rounding=ROUND_UP) * ROUND_USD
+
+
+def resumed(run: Run, world: World) -> Run:
+    """The run as it stands once it goes on: what it came to so far is a part of it."""
+    ending = run.ending
+    part = Part(
+        resumed_at=world.now(), budget_usd=run.budget_usd, spent_usd=spent_usd(run, world.now()),
+        attempts=len(run.attempts), outcome=Outcome.LOST if ending is None else ending.outcome,
+        why="" if ending is None else ending.why,
+    )  # fmt: skip
+    return replace(run, parts=(*run.parts, part))
 
 
 def slowness(run: Run, plan: Plan) -> float:

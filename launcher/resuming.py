@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from pathlib import Path
 
 from jobs.whole_files import sha256
@@ -13,17 +13,19 @@ from launcher.consent import consent
 from launcher.display import money
 from launcher.errors import Exit, LaunchError
 from launcher.events import PlanMade, Warned
-from launcher.exposure import Reservation, note
+from launcher.exposure import CENT_USD, Reservation, note
 from launcher.flow import JOB_FILE, carry_held, detach, held
 from launcher.price import ask_market, current_plan, kept, secrets_of, terms
 from launcher.receipt import Receipt
 from launcher.refusals import nothing_fits
 from launcher.request import IfSlow, Request
 from launcher.resumptions import Reopening
-from launcher.run import Outcome, Part, Run, State
+from launcher.run import Outcome, Run, State
 from launcher.strays import take_in
 from launcher.teardown import tear_down
+from launcher.unknown import TAKEN_UP
 from launcher.world import World
+from pricing.budget import SMALLEST_USD
 from pricing.plan import Plan, make_plan, smallest_budget_usd
 
 
@@ -66,6 +68,7 @@ def resume(run_id: str, asked: Request, world: World, *, if_slow: IfSlow | None 
         plan, request = consent(going.plan, going.request, world, what=what)
         run = _reopened(replace(going, plan=plan, request=request), world)
         if not request.detach:
+            run.beats[TAKEN_UP] = world.now()
             return carry_held(run, world)
     detach(run, world)
     return None
@@ -104,12 +107,12 @@ def going_on(run: Run, asked: Request, world: World, *, if_slow: IfSlow | None =
     notes = [*_checkpoint_note(run, world), *_job_notes(run, world), *_ending_notes(run)]
     request = _merged(codec.load(Request, world.ledger.request(run.id)), asked, if_slow)
     secrets_of(request, world)
-    spent = spent_usd(run, world.now())
-    run.parts += (_part(run, spent, world),)
-    plan = _plan(run, request, asked.budget_usd - spent, world)
+    spent = spent_usd(run, world.now()).quantize(SMALLEST_USD)  # as the receipt has it
+    ahead = rest.resumed(run, world)
+    plan = _plan(ahead, request, asked.budget_usd - spent, world)
     going = GoingOn(
-        run=run, request=request, plan=plan, spent_usd=spent, budget_usd=asked.budget_usd,
-        title=_title(run, plan, world), notes=(*notes, *_exposure_notes(asked.budget_usd - spent, world)),
+        run=ahead, request=request, plan=plan, spent_usd=spent, budget_usd=asked.budget_usd,
+        title=_title(ahead, plan, world), notes=(*notes, *_exposure_notes(asked.budget_usd - spent, world)),
     )  # fmt: skip
     return replace(going, notes=(*going.notes, *_tight_note(going, world)))
 
@@ -197,15 +200,6 @@ def _merged(before: Request, asked: Request, if_slow: IfSlow | None) -> Request:
     )
 
 
-def _part(run: Run, spent: Decimal, world: World) -> Part:
-    """What is over, as the ledger will have it once the run goes on."""
-    ending = run.ending
-    return Part(
-        resumed_at=world.now(), budget_usd=run.budget_usd, spent_usd=spent, attempts=len(run.attempts),
-        outcome=Outcome.LOST if ending is None else ending.outcome, why="" if ending is None else ending.why,
-    )  # fmt: skip
-
-
 def _plan(run: Run, request: Request, more_usd: Decimal, world: World) -> Plan:
     """The cheapest ways to finish what is left. Raises `LaunchError` where there is none."""
     found = ask_market(request, world)
@@ -217,7 +211,7 @@ def _plan(run: Run, request: Request, more_usd: Decimal, world: World) -> Plan:
     if least is None:
         raise nothing_fits(plan, found, request, world)
     spent = spent_usd(run, world.now())
-    total = max(spent + least, rest.needed_usd(run, world) or Decimal(0))
+    total = max((spent + least).quantize(CENT_USD, rounding=ROUND_UP), rest.needed_usd(run, world) or Decimal(0))
     raise LaunchError(
         f"{money(more_usd)} more does not finish {run.id} on any machine on offer: {money(spent)} of its budget of "
         f"{money(spent + more_usd)} were spent before",

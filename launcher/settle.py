@@ -22,6 +22,7 @@ from launcher.run import Attempt, Ending, Outcome, Part, Run
 from launcher.strays import end_late
 from launcher.teardown import sweep
 from launcher.world import World
+from pricing.budget import SMALLEST_USD
 from pricing.estimate import PHASES
 
 if TYPE_CHECKING:  # numpy: the scoring is imported when it is needed
@@ -101,7 +102,7 @@ def _not_resumed(run: Run, ending: Ending, world: World) -> LaunchError:
 
 def _receipt(run: Run, had: list[Attempt], ending: Ending, left: tuple[str, ...], world: World) -> Receipt:
     now, last = world.now(), had[-1]
-    spent, phases = spent_usd(run, now).quantize(Decimal("0.0001")), _phases(had, now)
+    spent, phases = spent_usd(run, now).quantize(SMALLEST_USD), _phases(had, now)
     found = _scored(run, scoring.paid_for(spent, phases, f"{last.offer.provider} {last.offer.instance_type}"), world)
     settings = scoring.settings_of(world.run_folder(run.id))
     failed_gate = wanting(settings, found) if ending.outcome is Outcome.SUCCEEDED else ()
@@ -149,8 +150,14 @@ def _parts(run: Run, ending: Ending, now: datetime) -> tuple[ReceiptPart, ...]:
     """What each budget of a resumed run came to; none of a run that had one budget only."""
     if not run.parts:
         return ()
-    last = Part(resumed_at=now, budget_usd=run.budget_usd, spent_usd=spent_usd(run, now), attempts=len(run.attempts),
-                outcome=ending.outcome, why=ending.why)  # fmt: skip
+    last = Part(
+        resumed_at=now,
+        budget_usd=run.budget_usd,
+        spent_usd=spent_usd(run, now).quantize(SMALLEST_USD),
+        attempts=len(run.attempts),
+        outcome=ending.outcome,
+        why=ending.why,
+    )
     found, spent, first = [], Decimal(0), 0
     for part in (*run.parts, last):
         had = [one for one in run.attempts[first : part.attempts] if not one.never_was]
