@@ -7,14 +7,15 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from pricing.offer import Billing, Market, Offer
-from providers.base import EndReason, Instance, InstanceRequest, Leftover, NotFound, OfferQuery, Traits
+from providers.base import Boot, EndReason, Instance, InstanceRequest, Leftover, NotFound, OfferQuery, Traits
 from tests.fake_machine import Machine, fake_offer, fake_traits
 from tests.fake_provider import FakeCloud, FakeProvider
-from tests.soak.schedule import FIRST_CLOUD, Cloud, OtherCloud
+from tests.fake_world import FIRST_RUN
+from tests.soak.schedule import FIRST_CLOUD, Cloud, OtherCloud, Schedule
 
 REQUEST_SECONDS, LAUNCH_SECONDS = 1.0, 12.0
 """Between two requests, and between two launches, of a cloud that counts them (lambda.md, section 0)."""
-STRANGER = "somebody else"
+STRANGER, OLD_RUN = "somebody else", "calm-heron-0000"
 
 
 class StormProvider(FakeProvider):
@@ -121,8 +122,40 @@ def traits_of(nature: Cloud) -> Traits:
     )  # fmt: skip
 
 
-def stranger_of(machine: Machine, number: int, now: datetime) -> Machine:
-    """Somebody else's machine in the same account, under the names of ours."""
-    return replace(
-        machine, id=f"other-{number}", owner=STRANGER, born_at=now, guard_seconds=None, rates=machine.rates[:]
-    )
+def settle_down(cloud: FakeCloud, provider: FakeProvider, day: Schedule) -> None:
+    """What is there already: strangers' machines under our run's names, forgotten ones of ours, volumes of ours."""
+    for number in range(day.strangers):
+        request = request_of(provider, cloud.clock(), run_id=FIRST_RUN, nonce="f" * 24)
+        _found(cloud, provider, f"other-{number}", request, STRANGER)
+    for number in range(day.forgotten):
+        _found(cloud, provider, f"old-{number}", request_of(provider, cloud.clock()), provider.owner)
+    for number in range(day.leftovers):
+        left = Leftover(
+            provider=provider.name, kind="volume", id=f"vol-old-{number}", region=provider.catalogue[0].region,
+            run_id=OLD_RUN, billed=True,
+        )  # fmt: skip
+        cloud.volumes[left.id] = left
+
+
+def _found(cloud: FakeCloud, provider: FakeProvider, machine_id: str, request: InstanceRequest, owner: str) -> None:
+    guard_seconds = provider.traits.guard_delay_seconds if provider.traits.guarded and owner != STRANGER else None
+    cloud.truth[machine_id] = Machine(
+        id=machine_id, provider=provider.name, owner=owner, request=request, born_at=cloud.clock(),
+        lease_seconds=request.boot.lease_seconds, guard_seconds=guard_seconds, pending_seconds=5, linger_seconds=10,
+        forgotten_seconds=3600, rates=[(cloud.clock(), request.offer.usd_per_hour)],
+    )  # fmt: skip
+
+
+def request_of(
+    provider: FakeProvider, now: datetime, *, run_id: str = OLD_RUN, nonce: str = "0" * 24
+) -> InstanceRequest:
+    """A create call for its first offer, of a machine that lives for two hours."""
+    lease_seconds = 7200
+    boot = Boot(
+        deadman="", lease_seconds=lease_seconds, authorized_key="ssh-ed25519 AAAA", host_key_private="-",
+        host_key_public="ssh-ed25519 AAAA",
+    )  # fmt: skip
+    return InstanceRequest(
+        offer=provider.catalogue[0], run_id=run_id, attempt=1, nonce=nonce,
+        deadline=now + timedelta(seconds=lease_seconds), disk_gib=60, boot=boot,
+    )  # fmt: skip

@@ -22,7 +22,9 @@ from tests.cloud.meter import peak
 from tests.fake_guest import finished_files
 from tests.fake_machine import Machine
 from tests.fake_world import FIRST_RUN
+from tests.soak.clouds import STRANGER
 from tests.soak.excuses import Ends, shut_seconds
+from tests.soak.leaks import PLANTED, SECRETS, leaks
 from tests.soak.schedule import BY_POINT, Kind
 from tests.soak.storm import Storm
 from tests.soak.work import Kept
@@ -69,6 +71,8 @@ class Judge:
     def __post_init__(self) -> None:
         self.ends, self.kept = Ends(self.storm), Kept(self.storm)
         self.storm.on_checkpoint = self.kept.note
+        if self.storm.schedule.canaries:
+            self.storm.environ, self.storm.secrets = PLANTED, SECRETS
         self.storm.on_terminate = self.at_terminate
         self.storm.on_terminated = self.at_terminated
 
@@ -158,11 +162,14 @@ class Judge:
         """Everything is quiet."""
         storm = self.storm
         for machine in storm.cloud.alive():
-            self.breach("R1", f"{machine.id} is still billed")
+            if machine.owner != STRANGER:
+                self.breach("R1", f"{machine.id} is still billed")
         if storm.cloud.volumes and self.has_reaped:
             self.breach("R1", f"{next(iter(storm.cloud.volumes))} is still there")
         for machine_id in storm.touched:
             self.breach("R6", f"{machine_id} is somebody else's, and was told to end")
+        for found in leaks(storm) if storm.schedule.canaries else ():
+            self.breach("R8", found)
         self._twins()
         self._money()
         self.at_death()

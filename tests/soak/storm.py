@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -41,7 +41,7 @@ from providers.base import (
 from tests.fake_guest import Work
 from tests.fake_machine import Machine
 from tests.fake_world import FIRST_RUN, WRITES, DyingLedger, Killed, Stage
-from tests.soak.clouds import StormProvider, offers_of, traits_of
+from tests.soak.clouds import StormProvider, offers_of, settle_down, traits_of
 from tests.soak.disk import Disk
 from tests.soak.line import Contact, HalfOpenFeed, Line
 from tests.soak.schedule import (
@@ -100,6 +100,10 @@ class Storm(Stage):
         self.moves: Counter[str] = Counter()
         self.wiped_at: dict[str, datetime] = {}
         self.half_open_at: datetime | None = None
+        self.environ: Mapping[str, str] = {}
+        """The person's environment."""
+        self.secrets: tuple[str, ...] = ()
+        """What of it goes to the job."""
         self.errors: list[LaunchError] = []
         """What commands said at their end, where that was not good."""
         self.reaped_ids: set[str] = set()
@@ -162,7 +166,7 @@ class Storm(Stage):
     def laptop(self) -> World:
         """A fresh process; its clock never goes back, and begins with what this laptop shows."""
         self.now = SteadyClock(lambda: self.clock() + self.offset, lambda: self.clock().timestamp())
-        return super().laptop()
+        return replace(super().laptop(), environ=self.environ)
 
     def ledger(self, path: Path) -> Ledger:
         """Every write is a place to die."""
@@ -535,6 +539,8 @@ class Storm(Stage):
 
     def _born(self) -> None:
         mine = self.of_the_run()
+        if not mine:
+            return
         number, machine = len(mine) - 1, mine[-1]
         twins = [one for one in mine if one.request.nonce == machine.request.nonce]
         self.fired[Kind.DOUBLED] += len(twins) > 1 and machine.born_at == self.clock()
@@ -563,8 +569,9 @@ class Storm(Stage):
         day = self.schedule
         run = self.open_run(
             world, budget=day.budget_usd, deadline_seconds=day.deadline_seconds,
-            wait_capacity_seconds=day.wait_capacity_seconds,
+            wait_capacity_seconds=day.wait_capacity_seconds, secrets=self.secrets,
         )  # fmt: skip
+        settle_down(self.cloud, self.provider, day)
         shutil.copytree(keys_folder(), world.run_folder(run.id) / "keys")
         if day.seed % REPORT_EVERY:
             (world.run_folder(run.id) / "settings.json").unlink()
