@@ -80,7 +80,9 @@ class InStore:
 
     def _read_index(self) -> Index:
         size = self._stored.bytes
-        trailer = TRAILER.fullmatch(self._span(max(0, size - TRAILER_BYTES), TRAILER_BYTES))
+        if size <= TRAILER_BYTES:
+            raise GuestError("the object in the store is too short to be ours")
+        trailer = TRAILER.fullmatch(self._span(size - TRAILER_BYTES, TRAILER_BYTES))
         length = int(trailer[1]) if trailer else 0
         if trailer is None or not 0 < length <= min(MOST_INDEX_BYTES, size - TRAILER_BYTES):
             raise GuestError("the object in the store has no end of ours")

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -243,7 +243,7 @@ def test_only_the_last_two_checkpoints_stay_while_the_job_works(stage: Stage, st
 def test_addresses_that_run_out_are_renewed_while_we_live(stage: Stage, store: FakeBucket) -> None:
     stage.site.work = replace(LONG, steps=200)
     store.expires = stage.clock() + timedelta(minutes=30)
-    seen = set()
+    seen: set[datetime] = set()
 
     def longer(_: str) -> None:
         store.expires = stage.clock() + timedelta(minutes=30)
