@@ -74,6 +74,9 @@ class Aws:
         """Outside the tokens, so that a client that tries again with a new one gets its twin, as in reality."""
         if fault.applied:
             self._answer(call)
+        if fault.when == "signal":
+            fault.strike()
+            return _cut(environ["werkzeug.socket"])
         if fault.when == "hang":
             self._hang(environ["werkzeug.socket"], fault.seconds)
         if fault.when in {"hang", "reset"}:

@@ -118,6 +118,13 @@ class Cloud:
         self.knobs(cloud="lambda", requests_every_seconds=0, launches_every_seconds=0)
         self.knobs(cloud="runpod", requests_a_minute=10_000)
 
+    @property
+    def process(self) -> int:
+        """The id of its process. Raises `CloudError` for one that was not started from here."""
+        if self._process is None:
+            raise CloudError("this cloud was not started from here")
+        return self._process
+
     def call(self, verb: str, **asked: object) -> Any:
         """One verb of the control API; README.md lists them. Raises `CloudError` with the cloud's sentence."""
         data = json.dumps(asked).encode()
@@ -185,9 +192,7 @@ class Cloud:
 
     def kill(self) -> None:
         """Kill -9 of the cloud itself, where it is a process that this one started."""
-        if self._process is None:
-            raise CloudError("this cloud was not started from here")
-        os.kill(self._process, signal.SIGKILL)
+        os.kill(self.process, signal.SIGKILL)
 
     def reset(self) -> None:
         """End all machines and forget everything: prices, faults, knobs, bills."""

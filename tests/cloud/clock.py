@@ -30,6 +30,10 @@ class SimClock:
         """How many real seconds so many sim seconds take."""
         return sim_seconds / self.scale
 
+    def told(self) -> tuple[str, float, float]:
+        """All that another process on this computer needs to have the same time: origin, its monotonic time, scale."""
+        return self._origin.isoformat(), self._started, self.scale
+
     def real_now(self) -> float:
         """The real monotonic time that belongs to `now`, for those who must scale it themselves."""
         return time.monotonic()
@@ -54,6 +58,10 @@ class HandClock:
     def now(self) -> datetime:
         """The sim instant now, aware, in UTC."""
         return self.at(self._seconds)
+
+    def told(self) -> tuple[str, float, float]:
+        """Nobody else can have this time."""
+        raise ValueError("time passes here only by hand")
 
     def move_to(self, seconds: float) -> None:
         """Time passes, forward only."""

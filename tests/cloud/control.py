@@ -26,12 +26,15 @@ class Control:
         self._world, self._aws, self._others = world, aws, others
         self._verbs: dict[str, Callable[[Asked], object]] = {
             "state": self._state,
+            "clock": self._clock,
+            "left": self._left,
             "meter": self._meter,
             "events": lambda asked: self._events(asked, 0.0),
             "wait": lambda asked: self._events(asked, float(asked.get("seconds", 1))),
             "fault": self._fault,
             "calls": self._calls,
             "violations": lambda asked: [one for cloud in others.values() for one in cloud.violations],
+            "unplant": lambda asked: world.faults.clear(asked.get("when")),
             "faults": lambda asked: [asdict(one) for one in world.faults.all()],
             "capacity": self._capacity,
             "price": self._price,
@@ -76,6 +79,19 @@ class Control:
         now = world.clock.seconds()
         last = len(world.events)
         return {"now": now, "scale": world.clock.scale, "last_event": last, "machines": machines}
+
+    def _clock(self, asked: Asked) -> object:
+        """Sim time is `origin` plus `scale` times what the computer's monotonic clock has gone on since `started`."""
+        return dict(zip(("origin", "started", "scale"), self._world.clock.told(), strict=True))
+
+    def _left(self, asked: Asked) -> object:
+        """What lies about beside machines."""
+        with self._world.lock:
+            return self._aws.life.left() + [f"lambda key {name}" for name in self._lambda_keys()]
+
+    def _lambda_keys(self) -> list[str]:
+        landlord: Any = self._world.landlords["lambda"]
+        return [key["name"] for key in landlord.keys.values()]
 
     def _shown(self, machine: Machine) -> dict[str, object]:
         costs = bill(machine.metered, self._world.clock.seconds())

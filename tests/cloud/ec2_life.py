@@ -8,7 +8,7 @@ from tests.cloud import moto_ec2, stubs
 from tests.cloud.boxes import Gpu
 from tests.cloud.imds import reclaim_facts
 from tests.cloud.machine import Machine
-from tests.cloud.scenario import GPU_LINES, Knobs, Scenario
+from tests.cloud.scenario import GPU_LINES, REGIONS, Knobs, Scenario
 from tests.cloud.world import SSH_PORT, World
 
 
@@ -109,6 +109,10 @@ class Ec2Life:
         else:
             text = "its shutdown only stops it, and it is billed on: no more of that is simulated"
             self._world.say("stopped", machine.id, text)
+
+    def left(self) -> list[str]:
+        """Volumes, groups and keys that lie about, but for those that every account has."""
+        return [one for region in REGIONS for one in moto_ec2.left(region)]
 
     def forget(self) -> None:
         """See `world.Landlord`."""

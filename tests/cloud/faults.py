@@ -1,11 +1,16 @@
 """Faults that a test plants at the outermost edge of the cloud's API; each counts how often it fired."""
 
+import contextlib
+import os
+import signal
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-When = Literal["before", "after", "hang", "reset", "html", "empty", "badjson", "throttle"]
+When = Literal["before", "after", "hang", "reset", "html", "empty", "badjson", "throttle", "signal"]
+
+SSH = "ssh."
 
 
 @dataclass(kw_only=True)
@@ -16,6 +21,12 @@ class Fault:
     `seconds` real seconds, then the line is cut. `reset`: the line is cut at once. `html`: a proxy's error page with
     200. `empty`: 200 and no body. `badjson`: half a document. `throttle`: refused for asking too often. `applied` says
     whether hang, reset, html and empty come after the call was carried out.
+
+    `signal`: the process (a negative number: the group) of that id gets that signal, before the call is carried out or
+    after it (`applied`), and no answer. Of SSH there are "ssh.command", "ssh.answer" and "ssh.bytes": a command begins,
+    has ended and is not told yet, a piece of output is on its way. They know only `signal`; "*" does not mean them.
+
+    `skip`: so many such calls pass first.
 
     AWS's operations have their own names, those of the other clouds begin with the cloud's: "lambda.launch".
     """
@@ -29,6 +40,9 @@ class Fault:
     applied: bool = False
     seconds: float = 120.0
     region: str = ""
+    skip: int = 0
+    process: int = 0
+    signal: int = signal.SIGKILL
     fired: int = 0
 
     def __post_init__(self) -> None:
@@ -39,7 +53,13 @@ class Fault:
 
     def meets(self, operation: str, region: str) -> bool:
         """Whether this call is one that it befalls."""
-        return self.fired < self.times and self.operation in {"*", operation} and self.region in {"", region}
+        means = self.operation == operation or (self.operation == "*" and not operation.startswith(SSH))
+        return self.fired < self.times and means and self.region in {"", region}
+
+    def strike(self) -> None:
+        """Send the signal; a process that is gone already feels nothing."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process, self.signal)
 
 
 class Faults:
@@ -57,17 +77,22 @@ class Faults:
     def take(self, operation: str, region: str) -> Fault | None:
         """The fault that befalls this call, already counted as fired."""
         with self._lock:
-            found = next((one for one in self._planted if one.meets(operation, region)), None)
-            if found is not None:
-                found.fired += 1
-            return found
+            for one in self._planted:
+                if not one.meets(operation, region):
+                    continue
+                if one.skip > 0:
+                    one.skip -= 1
+                    continue
+                one.fired += 1
+                return one
+            return None
 
     def all(self) -> Iterable[Fault]:
         """Every fault ever planted since the last `clear`."""
         with self._lock:
             return tuple(self._planted)
 
-    def clear(self) -> None:
-        """Forget all of them."""
+    def clear(self, when: str | None = None) -> None:
+        """Forget all of them, or all of one kind."""
         with self._lock:
-            self._planted.clear()
+            self._planted = [one for one in self._planted if when is not None and one.when != when]

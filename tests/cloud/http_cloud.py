@@ -165,6 +165,8 @@ class HttpCloud:
         elif fault.when == "badjson":
             await _send(send, 200, [(b"content-type", b"application/json")], answer.body[: len(answer.body) // 2])
         else:
+            if fault.when == "signal":
+                fault.strike()
             if fault.when == "hang":
                 await _until_gone(receive, fault.seconds)
             await _cut(send)

@@ -49,6 +49,17 @@ def bury(region: str, id: str) -> None:
     backend(region).terminate_instances([id])
 
 
+def left(region: str) -> list[str]:
+    """What is there beside machines and what every account has, in words."""
+    here = backend(region)
+    groups = [one for some in here.groups.values() for one in some.values() if one.name != "default"]
+    return [
+        *(f"security group {one.id} in {region}" for one in groups),
+        *(f"key pair {name} in {region}" for name in here.key_pairs),
+        *(f"volume {one.id} in {region}" for one in here.volumes.values()),
+    ]
+
+
 def tags(region: str, id: str) -> dict[str, str]:
     """Its tags now."""
     return {tag["key"]: tag["value"] for tag in instance(region, id).get_tags()}

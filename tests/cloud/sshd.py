@@ -43,6 +43,8 @@ class Door:
     """Told of each piece of output, in bytes."""
     told: Callable[[str], None]
     """Told of logins."""
+    befall: Callable[[str], None]
+    """Told of what is about to happen: a command, the answer to one, a piece of output."""
 
 
 class Sshd:
@@ -84,10 +86,12 @@ class Sshd:
 
     async def _serve(self, process: Any) -> None:
         argv = ["/bin/sh", "-c", self.box.own(process.command)] if process.command else ["/bin/sh", "-i"]
+        self.door.befall("ssh.command")
         try:
             code = await (self._terminal if process.term_type else self._pipes)(process, argv)
         except (OSError, asyncssh.Error):
             return  # the line was cut; the process in the box lives on, as with every sshd
+        self.door.befall("ssh.answer")
         if code is not None and code < 0:
             process.exit_with_signal(signal.Signals(-code).name.removeprefix("SIG"))
         elif code is not None:
@@ -151,6 +155,7 @@ class Sshd:
         reader, transport = await read_pipe(pipe)
         try:
             while data := await _read(reader):
+                self.door.befall("ssh.bytes")
                 writer.write(data)
                 await writer.drain()
                 self.door.sent(len(data))

@@ -207,6 +207,7 @@ class World:
             admits=admits,
             sent=lambda count: self._sent(machine, count),
             told=lambda user: self.say("login", machine.id, user),
+            befall=self._befall_ssh,
         )
         sshd = Sshd(box, door)
         try:
@@ -257,6 +258,12 @@ class World:
 
     def _sent(self, machine: Machine, count: int) -> None:
         machine.metered.egress_bytes += count
+
+    def _befall_ssh(self, moment: str) -> None:
+        fault = self.faults.take(moment, "")
+        if fault is not None:
+            self.say("fault", "", f"{fault.when} {moment}")
+            fault.strike()
 
     def _tell_script(self, machine: Machine, name: str, code: int | None) -> None:
         if code is not None and machine.alive:

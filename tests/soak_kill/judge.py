@@ -1,0 +1,221 @@
+"""Judges a life by the test cloud's meter, by files, and by the process table; never by the program's own books.
+
+R1 nothing is billed after one `reap`; R2 one machine at a time; R3 the bill within the budget; R5 a job that was done
+came home; R6 the last `reap` has nothing to complain of; R7 no receipt says what is not so. "books", "process", "left",
+"exit": the ledger opens and is whole; nothing of ours runs on; no key, group or volume lies about; every end is one of
+the contract's exit codes, and none is our own bug.
+"""
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from launcher.errors import Exit
+from launcher.ledger import Ledger
+from launcher.records import RunRecord
+from launcher.run import State
+from tests.cloud.client import Machine
+from tests.soak_kill.drawn import SCALE
+from tests.soak_kill.life import Player
+
+CODES = {int(one) for one in Exit} - {70}
+START_SECONDS = 1.5
+"""Real seconds between a command's start and its first look at the cloud, on a busy computer."""
+TOLD_USD = Decimal("0.0005")
+"""How much less than the meter a receipt may tell: both round."""
+STOPS = ("stop",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Breach:
+    """A promise that was broken."""
+
+    rule: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a life came to."""
+
+    breaches: tuple[Breach, ...]
+    share: float
+    """Of the budget, what was billed."""
+    outcome: str
+    machines: int
+
+
+def judged(player: Player) -> Verdict:
+    """Everything is over; look at all of it."""
+    record = _record(player)
+    machines = player.cloud.machines()
+    billed = player.cloud.meter().total_usd
+    found = [
+        *_money(player, machines, billed),
+        *_ends(player),
+        *_books(player, record),
+        *_receipts(player, record, machines, billed),
+        *_results(player, record, machines),
+        *_leftovers(player),
+    ]
+    outcome = "none" if record is None else str(record.outcome)
+    share = float(billed / Decimal(player.life.budget_usd))
+    return Verdict(breaches=tuple(found), share=share, outcome=outcome, machines=len(machines))
+
+
+def _record(player: Player) -> RunRecord | None:
+    file = player.laptop.home / "ledger.sqlite"
+    if not file.exists():
+        return None
+    ledger = Ledger(file)
+    try:
+        runs = ledger.runs()
+        return runs[0] if runs else None
+    finally:
+        ledger.close()
+
+
+def _money(player: Player, machines: tuple[Machine, ...], billed: Decimal) -> Iterator[Breach]:
+    reading = player.cloud.meter()
+    for machine in reading.alive:
+        yield Breach(rule="R1", text=f"{machine} is still billed")
+    for machine in player.billed_after_reap or ():
+        yield Breach(rule="R1", text=f"{machine} is still billed after one reap")
+    if reading.peak > 1:
+        yield Breach(rule="R2", text=f"{reading.peak} machines at once")
+    allowed = Decimal(player.life.budget_usd)
+    if not player.life.guarded and machines:
+        rate = max(_rate(one) for one in machines)
+        left = player.left_seconds + START_SECONDS * len(player.typed)
+        allowed += rate * Decimal(str(round(left * SCALE, 3))) / 3600
+    if billed > allowed:
+        yield Breach(rule="R3", text=f"billed {billed:.4f} of {allowed:.4f} (budget {player.life.budget_usd})")
+
+
+def _rate(machine: Machine) -> Decimal:
+    seconds = Decimal(machine.bill["seconds"])
+    return Decimal(machine.bill["compute_usd"]) / seconds * 3600 + Decimal("0.05") if seconds else Decimal(0)
+
+
+def _ends(player: Player) -> Iterator[Breach]:
+    for one in player.typed:
+        if one.code >= 0 and one.code not in CODES:
+            yield Breach(rule="exit", text=f"{' '.join(one.words[:2])} ended with {one.code}: {one.err[-600:]}")
+        if "Traceback (most recent call last)" in one.err:
+            yield Breach(rule="exit", text=f"{' '.join(one.words[:2])} showed a traceback: {one.err[-600:]}")
+    last = [one for one in player.typed if one.words[0] == "reap"][-1:]
+    if player.life.returns and last and last[0].code != 0:
+        yield Breach(rule="R6", text=f"the last reap ended with {last[0].code}: {last[0].err[-600:]}")
+
+
+def _books(player: Player, record: RunRecord | None) -> Iterator[Breach]:
+    for text in dict.fromkeys(player.sick_books):
+        yield Breach(rule="books", text=text)
+    if record is None or not player.life.returns:
+        return
+    if (record.state, record.open_intents) != (State.TERMINATED, 0):
+        yield Breach(rule="books", text=f"{record.state}, {record.open_intents} open intents after the last reap")
+
+
+def _receipts(
+    player: Player, record: RunRecord | None, machines: tuple[Machine, ...], billed: Decimal
+) -> Iterator[Breach]:
+    if record is None or record.receipt_json is None:
+        return
+    told = json.loads(record.receipt_json)
+    yield from _same_on_disk(record, told)
+    if told["terminated"]["confirmed"]:
+        at = datetime.fromisoformat(told["terminated"]["at"]) if told["terminated"]["at"] else None
+        ends = [_ended(player, one) for one in machines]
+        if any(end is None for end in ends):
+            yield Breach(rule="R7", text="a receipt says terminated, and a machine runs")
+        elif at is not None and any(end and end > at + timedelta(seconds=1) for end in ends):
+            yield Breach(rule="R7", text=f"a receipt says terminated at {at}, and it was {ends}")
+    if Decimal(told["spent_usd"]) + TOLD_USD < billed:
+        yield Breach(rule="R7", text=f"a receipt says {told['spent_usd']} spent, and {billed:.6f} were billed")
+
+
+def _same_on_disk(record: RunRecord, told: Any) -> Iterator[Breach]:
+    file = record.out_dir / "receipt.json"
+    if file.exists() and json.loads(file.read_text()) != told:
+        yield Breach(rule="R7", text="receipt.json is not the ledger's receipt")
+
+
+def _ended(player: Player, machine: Machine) -> datetime | None:
+    if machine.ended is None:
+        return None
+    origin = datetime.fromisoformat(player.cloud.call("clock")["origin"])
+    return origin + timedelta(seconds=machine.ended)
+
+
+def _results(player: Player, record: RunRecord | None, machines: tuple[Machine, ...]) -> Iterator[Breach]:
+    if record is None:
+        return
+    nothing = {"outcome": "", "results": {"verified": False}}
+    told: Any = json.loads(record.receipt_json) if record.receipt_json else nothing
+    adapter = record.out_dir / "adapter" / "adapter_model.safetensors"
+    if told["results"]["verified"]:
+        yield from _unsound(record.out_dir)
+    if told["outcome"] == "succeeded":
+        if not told["results"]["verified"]:
+            yield Breach(rule="R7", text="a receipt says succeeded, and its results are not verified")
+        if not adapter.is_file() or adapter.read_bytes() != weights(player.life.job):
+            yield Breach(rule="R7", text="a receipt says succeeded, and the adapter is not what the job makes")
+        if not any(_is_done(one) for one in machines):
+            yield Breach(rule="R7", text="a receipt says succeeded, and no job did")
+    elif any(_is_done(one) for one in machines) and _must_come_home(player) and told["outcome"]:
+        yield Breach(rule="R5", text=f"a job was done, and the receipt says {told['outcome']}: {told.get('why')}")
+
+
+def _must_come_home(player: Player) -> bool:
+    """Nobody asked to stop, nobody was away for long, and somebody came back."""
+    stopped = any(one.words[0] in STOPS for one in player.typed)
+    return player.life.returns and not stopped and player.left_seconds * SCALE < 60
+
+
+def _unsound(folder: Path) -> Iterator[Breach]:
+    try:
+        rows = json.loads((folder / "manifest.json").read_text())["files"]
+    except (OSError, ValueError, KeyError) as error:
+        yield Breach(rule="R7", text=f"a receipt says verified, and the manifest: {error}")
+        return
+    for row in rows:
+        file = folder / row["path"]
+        if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != row["sha256"]:
+            yield Breach(rule="R7", text=f"a receipt says verified, and {row['path']} is not what the manifest says")
+
+
+def weights(job: dict[str, object]) -> bytes:
+    """What the quick job trains in so many steps, however often it was taken up again."""
+    seed = hashlib.sha256(b"quick").digest()
+    for _ in range(int(str(job["steps"]))):
+        seed = hashlib.sha256(seed).digest()
+    size = 4096
+    data = (seed * (size // len(seed) + 1))[:size]
+    header = {"lora": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def _is_done(machine: Machine) -> bool:
+    """Whether the job there said that it is done, and well."""
+    for file in machine.root.glob("**/progress.jsonl"):
+        for line in file.read_text(errors="replace").splitlines():
+            if '"done"' in line and '"succeeded"' in line:
+                return True
+    return False
+
+
+def _leftovers(player: Player) -> Iterator[Breach]:
+    for line in player.left_over():
+        yield Breach(rule="process", text=f"runs on: {line[:300]}")
+    if player.life.returns:
+        for one in player.cloud.call("left") or []:
+            yield Breach(rule="left", text=f"lies about: {one}")
