@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types imports docs cloud bench accuracy dedup soak-sim soak-teeth lock record shoot clean install
+.PHONY: help demo test check lint types imports docs cloud bench accuracy dedup soak-sim soak-teeth soak-kill lock record shoot clean install
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,9 @@ soak-sim: $(STAMP)  ## 100,000 bad days on virtual time, and SIGKILL at every po
 soak-teeth: $(STAMP)  ## whether that notices bugs: those that are planted on purpose, and mutants that a tool draws
 	@$(SOAK).teeth --all $(TEETH)
 
+soak-kill: $(STAMP)  ## SIGKILL of the real program against the test clouds, 3,000 times; goes on where it was broken off
+	@$(BIN)/python -m tests.soak_kill
+
 UV = $(CURDIR)/$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11
 TORCHES = $$(grep -oE '^(torch|triton|setuptools|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)' torch.lock | sed 's/^/--no-emit-package /')
 # The list of a tracker, or of the harness, holds only what comes on top of the job's own packages.
@@ -80,4 +83,4 @@ shoot: $(STAMP)  ## the pictures of the report that docs/report.md shows, taken 
 	$(BIN)/python -m docs.shoot
 
 clean:  ## everything that these targets made
-	rm -rf .venv .demo .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv .demo .bench .soak-kill .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
@@ -80,10 +81,14 @@ def _part(kept: Kept, first: int, kills: int, lanes: int) -> None:
         for child in children:
             os.waitpid(child, 0)
     except KeyboardInterrupt:
+        for number in (signal.SIGTERM, signal.SIGINT):  # it has been said once
+            signal.signal(number, signal.SIG_IGN)
         for child in children:
-            os.kill(child, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGTERM)
         for child in children:
-            os.waitpid(child, 0)
+            with suppress(ChildProcessError):
+                os.waitpid(child, 0)
 
 
 def _in_child(kept: Kept, seed: "Synchronized[int]", count: "Synchronized[int]", kills: int) -> None:
