@@ -11,6 +11,7 @@ from launcher import checkpoints, codec, rest
 from launcher.books import spent_usd
 from launcher.consent import consent
 from launcher.display import money
+from launcher.durable import IN_STORE, must_work
 from launcher.errors import Exit, LaunchError
 from launcher.events import PlanMade, Warned
 from launcher.exposure import CENT_USD, Reservation, note
@@ -104,7 +105,7 @@ def going_on(run: Run, asked: Request, world: World, *, if_slow: IfSlow | None =
     """The rest of the run, priced anew: what can be known without spending anything or changing the run."""
     _must_be_resumable(run, asked, world)
     assert asked.budget_usd is not None
-    notes = [*_checkpoint_note(run, world), *_job_notes(run, world), *_ending_notes(run)]
+    notes = [*must_work(world), *_checkpoint_note(run, world), *_job_notes(run, world), *_ending_notes(run)]
     request = _merged(codec.load(Request, world.ledger.request(run.id)), asked, if_slow)
     secrets_of(request, world)
     spent = spent_usd(run, world.now()).quantize(SMALLEST_USD)  # as the receipt has it
@@ -123,6 +124,8 @@ def _must_be_resumable(run: Run, asked: Request, world: World) -> None:
         message, hint = f"{run.id} has not ended", f"launch attach {run.id}"
     elif run.ending is not None and run.ending.outcome is Outcome.SUCCEEDED:
         message, hint = f"{run.id} succeeded; there is nothing to go on with", f"launch show {run.id}"
+    elif run.ending is not None and run.ending.code == IN_STORE:
+        message, hint = f"{run.id} finished; its results are in the durable store", f"launch pull {run.id}"
     elif not (world.run_folder(run.id) / "bundle.sha256").exists():
         message, hint = f"{run.id} had no job that could go on", "launch ps"
     elif asked.budget_usd is None or asked.budget_usd <= spent:

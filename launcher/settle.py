@@ -178,9 +178,9 @@ def _parts(run: Run, ending: Ending, now: datetime) -> tuple[ReceiptPart, ...]:
 def _resume_usd(run: Run, ending: Ending, world: World) -> Decimal | None:
     """A budget to go on with, where the run can: it has a checkpoint, and money or a machine was what it lacked."""
     failed_by_itself = ending.outcome is Outcome.FAILED and not ending.code
-    if ending.outcome is Outcome.SUCCEEDED or failed_by_itself or run.budget_usd is None:
+    if ending.outcome is Outcome.SUCCEEDED or ending.code == durable.IN_STORE or failed_by_itself:
         return None
-    if world.ledger.checkpoint(run.id) is None:
+    if run.budget_usd is None or world.ledger.checkpoint(run.id) is None:
         return None
     try:
         return rest.needed_usd(run, world)

@@ -128,7 +128,7 @@ class Ends:
         unseen = storm.absent_seconds + shut_seconds(storm)
         if storm.fired[Kind.RATE_UNTOLD]:
             unseen += sum(((one.ended_at or now) - one.born_at).total_seconds() for one in storm.of_the_run())
-        return Decimal(storm.schedule.budget_usd) - storm.truth_usd() - rise * Decimal(unseen) / 3600
+        return storm.budget_usd - storm.truth_usd() - rise * Decimal(unseen) / 3600
 
     def _last_usd(self, machine: Machine) -> Decimal:
         offer = machine.request.offer

@@ -195,13 +195,13 @@ class Judge:
 
     def share(self) -> float:
         """Of the budget, what was billed."""
-        return float(self.storm.truth_usd() / Decimal(self.storm.schedule.budget_usd))
+        return float(self.storm.truth_usd() / self.storm.budget_usd)
 
     def _money(self) -> None:
-        storm, day = self.storm, self.storm.schedule
-        allowed = Decimal(day.budget_usd) + self.unbound_usd() + self._forgotten_usd()
+        storm = self.storm
+        allowed = storm.budget_usd + self.unbound_usd() + self._forgotten_usd()
         if storm.truth_usd() > allowed:
-            self.breach("R3", f"billed {storm.truth_usd():.4f} of {allowed:.4f} (budget {day.budget_usd})")
+            self.breach("R3", f"billed {storm.truth_usd():.4f} of {allowed:.4f} (budget {storm.budget_usd})")
 
     def _forgotten_usd(self) -> Decimal:
         """What machines cost of which a ledger that was lost can know nothing: they had ended when it was missed."""

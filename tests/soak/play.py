@@ -13,6 +13,7 @@ from pathlib import Path
 
 from launcher import flow
 from launcher.errors import LaunchError
+from launcher.events import Warned
 from launcher.world import World
 from providers.base import ProviderError
 from tests.fake_world import Killed
@@ -90,9 +91,14 @@ class _Day:
 
     def _live(self) -> None:
         self._process(lambda world: flow.carry(self.storm.open_first(world), world, is_new=True))
+        left = self.day.resumes
         for life in range(MOST_LIVES):
             if not self.storm.dead:
-                return
+                if not left or Kind.DISK_FULL_HERE in self.storm.until:
+                    return
+                left -= 1
+                self._process(self._resume)
+                continue
             self.storm.after_death()
             self.judge.at_death()
             if self.storm.is_gone:
@@ -109,6 +115,18 @@ class _Day:
         found = do(how, world, self.storm.run_id)
         self.storm.told(found)
         return self._carried_on() if how == "reap" else found
+
+    def _resume(self, world: World) -> object:
+        """What a person allows is what counts from the moment at which they do."""
+        before = self.storm.budget_usd
+        self.storm.budget_usd = before * 3 / 2
+        heard = len(self.storm.heard.events)
+        try:
+            return do(f"resume {self.storm.budget_usd}", world, self.storm.run_id)
+        finally:
+            new = self.storm.heard.events[heard:]
+            if not any(isinstance(one, Warned) and one.code == "new-budget" for one in new):
+                self.storm.budget_usd = before
 
     def _carried_on(self) -> object:
         """What `reap` took back is carried by processes of its own."""

@@ -182,6 +182,8 @@ class Schedule(Cloud):
     """How long after each death somebody comes back."""
     returns: tuple[str, ...] = ()
     """What is typed then."""
+    resumes: int = 0
+    """How often a person gives a run that ended early half as much again, from its last checkpoint."""
     reaps: bool = True
     """At the end: whether somebody runs `reap`, or only time passes (guarded clouds alone)."""
     faults: tuple[Fault, ...] = ()
@@ -245,7 +247,7 @@ def drawn(seed: int) -> Schedule:
     faults = [_fault(kind, day, dice) for kind in kinds]
     if any(one.kind in AT_A_DEATH for one in faults) and not any(one.kind in BY_POINT for one in faults):
         faults.append(_fault(Kind.KILL, day, dice))
-    return replace(day, faults=tuple(faults))
+    return replace(day, faults=tuple(faults), resumes=dice.choice((0, 0, 1, 2)))
 
 
 WEIGHTS = {

@@ -15,11 +15,12 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
-from launcher import flow, keys, recover
+from launcher import flow, keys, recover, resuming
 from launcher.errors import LaunchError
 from launcher.guest import Guest
 from launcher.ledger import Ledger
 from launcher.remote import HostKeyMismatch, Keys, RemoteUnreachable
+from launcher.request import Request
 from launcher.run import Run, State
 from launcher.world import SteadyClock, World
 from pricing.offer import Market, Offer
@@ -59,7 +60,7 @@ from tests.soak.schedule import (
 )
 
 ALL_WRITES = (
-    *WRITES, "reopen", "undo_reopening", "note_spent", "ask_stop", "note_refusal", "note_prices", "note_event",
+    *WRITES, "note_spent", "ask_stop", "note_refusal", "note_prices", "note_event",
 )  # fmt: skip
 MOST_POINTS = 40_000
 """A day that is not over after so many writes, calls and sleeps never ends."""
@@ -87,6 +88,8 @@ class Storm(Stage):
     def __init__(self, folder: Path, schedule: Schedule) -> None:
         super().__init__(folder, offers_of(FIRST_CLOUD, schedule), traits_of(schedule))
         self.schedule, self.run_id = schedule, FIRST_RUN
+        self.budget_usd = Decimal(schedule.budget_usd)
+        """All that a person allowed by now: a resumption allows more."""
         self.asked = threading.local()
         """By thread: the name of the cloud that is asked just now."""
         self.touched: list[str] = []
@@ -618,6 +621,8 @@ def do(how: str, world: World, run_id: str) -> object:
         return None
     if not any(one.id == run_id for one in world.ledger.runs()):
         return None
+    if how.startswith("resume "):
+        return resuming.resume(run_id, Request(budget_usd=Decimal(how.partition(" ")[2]), yes=True), world)
     if how.startswith("stop"):
         return recover.stop(run_id, world, now=how == "stop now")
     return flow.attach(run_id, world)
