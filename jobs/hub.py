@@ -72,8 +72,8 @@ class Hub:
 
     @property
     def host(self) -> str:
-        """For people."""
-        return urlsplit(self.endpoint).netloc
+        """For people, and for names of files: without a login that the address may hold."""
+        return urlsplit(self.endpoint).netloc.rpartition("@")[2]
 
     def file(self, name: str, revision: str, path: str, *, most_bytes: int, seconds: float) -> bytes:
         """The contents of one file of a model. Raises `HubError`, and `WorkloadError` for an endpoint that is none."""
@@ -164,7 +164,8 @@ class Kept:
         """Where such a file is kept."""
         if self.folder is None:
             return None
-        return self.folder / f"{quote(f'{self.hub.endpoint} {name} {revision}', safe='')}{suffix}"
+        where = urlsplit(self.hub.endpoint)._replace(netloc=self.hub.host).geturl()
+        return self.folder / f"{quote(f'{where} {name} {revision}', safe='')}{suffix}"
 
     def keep(self, path: Path | None, content: bytes) -> None:
         """Write it whole, or not at all."""

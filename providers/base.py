@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pricing.offer import BY_THE_SECOND, Billing, Market, Offer
+from providers.addresses import without_logins
 from providers.carried import Carried
 from providers.funds import Funds
 
@@ -329,15 +330,12 @@ class ProviderError(Exception):
     """Base of all that a provider raises. `code` is the raw code of the cloud, for logs and `-v`; `fix` what to do."""
 
     def __init__(self, text: str, *, code: str = "", fix: str = "") -> None:
-        super().__init__(text)
-        self.text, self.code, self.fix = text, code, fix
+        self.text, self.code, self.fix = without_logins(text), code, fix
+        super().__init__(self.text)
 
 
 class NoCapacity(ProviderError):
-    """The place has no such machine now: try the next choice, leave the pool alone for some minutes.
-
-    `or_else`: the cloud's words may mean something else as well; if all places say them, that is what they mean.
-    """
+    """The place has no such machine now: try the next. `or_else`: what its words mean where all places say them."""
 
     def __init__(self, text: str, *, code: str = "", fix: str = "", or_else: ProviderError | None = None) -> None:
         super().__init__(text, code=code, fix=fix)

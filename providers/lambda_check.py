@@ -1,6 +1,7 @@
 """What `doctor` asks Lambda before money is spent: the key, the clock, today's interface, and what guards a machine."""
 
 from providers import reading
+from providers.addresses import without_logins
 from providers.base import Finding, Level, NoCredentials, OfferQuery, ProviderError, Surroundings, Traits
 from providers.findings import DRIFT_FIX, clock, interface, wrong
 from providers.lambda_calls import Calls
@@ -28,8 +29,9 @@ def findings(calls: Calls, around: Surroundings, traits: Traits, has_key_deadman
     found = list(offers(types, OfferQuery(), traits, around.now(), ()))
     drift = [f"a machine's status {one!r}" for one in strange] + [str(one) for one in found if isinstance(one, Odd)]
     priced = sum(not isinstance(one, Odd) for one in found)
+    address = without_logins(calls.base_url)
     return (
-        Finding(level=Level.OK, subject="credentials", text=f"the key {_name(key)} is accepted at {calls.base_url}"),
+        Finding(level=Level.OK, subject="credentials", text=f"the key {_name(key)} is accepted at {address}"),
         clock(calls.server_date, around.now(), "Lambda", CLOCK_FIX),
         interface(drift, "API v1"),
         Finding(level=Level.OK, subject="prices", text=f"{priced} offers with a price, from the API, seen now"),

@@ -1,6 +1,6 @@
 """Planted secrets: the job gets what it was promised, and no sink holds a trace of it, or of the cloud's own keys."""
 
-import gzip
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.canaries import CANARIES, holding, holding_below
 from tests.launches.laptop import Laptop
 
 pytestmark = pytest.mark.cloud
 
-TOKEN = "hf_" + "CanaryOfTheHubAbcdefghijklmnopqrs"
-AWS_KEY = "CanaryOfTheCloud/K7MDENG/bPxRfiCYzzzzzzz"
-CANARIES = (TOKEN, AWS_KEY)
+TOKEN = CANARIES["hub-token"]
+AWS_KEY = CANARIES["aws-secret"]
 LOOK_SECONDS = 0.01
 
 
@@ -42,21 +42,6 @@ def _all_arguments() -> Iterator[set[bytes]]:
         thread.join()
 
 
-def _holding(text: str | bytes) -> list[str]:
-    data = text.encode() if isinstance(text, str) else text
-    return [canary[:12] for canary in CANARIES if canary.encode() in data]
-
-
-def _files_with_a_canary(folder: Path) -> list[str]:
-    found = []
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            data = path.read_bytes()
-            data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-            found += [f"{path}: {name}" for name in _holding(data)]
-    return found
-
-
 def test_a_secret_reaches_the_job_and_nothing_else(laptop: Laptop) -> None:
     laptop.quick(tell="HF_TOKEN")
     with _all_arguments() as arguments:
@@ -67,11 +52,72 @@ def test_a_secret_reaches_the_job_and_nothing_else(laptop: Laptop) -> None:
     assert "HF_TOKEN is [redacted]" in log, "the job had it, and its log does not"
     assert any(b"tests.launches.drive" in one for one in arguments), "the looks saw nothing"
     assert any(b"guest.pyz" in one for one in arguments)
-    assert [one for one in arguments if _holding(one)] == []
-    assert _holding(said.out + said.err) == []
-    assert _holding(machine.user_data) == []
-    assert _files_with_a_canary(laptop.folder) == []
-    assert _files_with_a_canary(machine.root) == []
+    assert [one for one in arguments if holding(one)] == []
+    assert holding(said.out + said.err) == ()
+    assert holding(machine.user_data) == ()
+    assert holding_below(laptop.folder) == ()
+    assert holding_below(machine.root) == ()
+
+
+def _planted(laptop: Laptop) -> tuple[dict[str, str], set[Path]]:
+    """A secret wherever a person has some: variables, files that tools keep in the home folder, a stray .env."""
+    files = {
+        ".aws/credentials": f"[work]\naws_access_key_id = A\naws_secret_access_key = {CANARIES['aws-secret']}\n",
+        ".lambda_cloud/lambda_keys": f"api_key = {CANARIES['lambda-key']}\n",
+        ".runpod/config.toml": f'apikey = "{CANARIES["runpod-key"]}"\n',
+        ".cache/huggingface/token": CANARIES["hub-token"],
+        "work/job/.env": f"OPENAI_API_KEY={CANARIES['judge-key']}\n",
+        "work/job/.git/config": f"url = https://me:{CANARIES['url-password']}@git.example\n",
+    }
+    for name, text in files.items():
+        path = laptop.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    login = f"me:{CANARIES['url-password']}@127.0.0.1:9"
+    environ = {
+        "HF_TOKEN": CANARIES["hub-token"],
+        "PASSPHRASE": CANARIES["job-secret"],
+        "AWS_SECRET_ACCESS_KEY": CANARIES["aws-secret"],
+        "AWS_SESSION_TOKEN": CANARIES["aws-session"],
+        "LAMBDA_API_KEY": CANARIES["lambda-key"],
+        "LAMBDA_API_BASE_URL": f"http://{login}/api/v1",
+        "RUNPOD_API_KEY": CANARIES["runpod-key"],
+        "RUNPOD_API_BASE_URL": f"http://{login}",
+        "OPENAI_API_KEY": CANARIES["judge-key"],
+        "HTTPS_PROXY": f"http://{login}",
+    }
+    return environ, {laptop.folder / name for name in files}
+
+
+def test_no_planted_secret_is_in_any_sink_of_a_run_or_of_a_look_at_it(laptop: Laptop) -> None:
+    laptop.quick(tell="HF_TOKEN")
+    environ, sources = _planted(laptop)
+    secrets = ("--secret", "HF_TOKEN", "--secret", "PASSPHRASE")
+    with _all_arguments() as arguments:
+        said = laptop.launched("--provider", "aws", *secrets, **environ)
+        assert said.code == 0, said.err
+        looks = [
+            laptop.run(*words, **environ)
+            for words in (
+                ("offers", "-v"),
+                ("doctor", "--json"),
+                ("show", "--json"),
+                ("logs",),
+                ("report", "--json"),
+            )
+        ]
+    looks.append(laptop.run("estimate", "--job", str(laptop.job), **environ | {"HF_ENDPOINT": environ["HTTPS_PROXY"]}))
+    assert any("127.0.0.1:9" in one.out + one.err for one in looks), "no address with a login was ever told"
+    assert [one for one in arguments if holding(one)] == []
+    for one in (said, *looks):
+        assert holding(one.out + one.err) == ()
+    machine = laptop.machine()
+    assert holding(machine.user_data) == ()
+    assert holding(json.dumps(laptop.cloud.call("state"))) == (), "names, tags, and what the cloud was asked"
+    assert holding_below(machine.root) == ()
+    found = holding_below(laptop.folder)
+    assert {one for one in found if not any(one.startswith(f"{source}:") for source in sources)} == set()
+    assert len(found) >= len(sources), "what was planted is found where it was planted"
 
 
 def test_the_keys_of_a_run_are_gone_with_its_machine(laptop: Laptop) -> None:
@@ -87,5 +133,5 @@ def test_a_secret_in_the_data_is_refused_before_anything_is_rented(laptop: Lapto
     said = laptop.launched("--secret", "HF_TOKEN", HF_TOKEN=TOKEN)
     assert said.code == 2, said.err
     assert "train.jsonl" in said.last["message"]
-    assert _holding(said.out + said.err) == []
+    assert holding(said.out + said.err) == ()
     assert laptop.cloud.machines() == ()
