@@ -1,7 +1,7 @@
 """Holds a run for a command: what Ctrl-C means while it does, and which exit code comes of it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -24,13 +24,38 @@ def carried(world: "World", work: "Callable[[], Receipt | None]", run_id: str = 
 @contextmanager
 def interruptible(world: "World", run_id: str = "") -> "Iterator[None]":
     """The same, for a block. Raises `LaunchError` where a person will not wait."""
-    from launcher.interrupt import LetGo  # here for start-up time
+    from launcher.interrupt import Ended, HungUp, LetGo  # here for start-up time
 
     try:
         with world.interrupt.listening():
             yield
+    except HungUp:
+        hand_over(world)
+        raise _let_go(world, run_id) from None
+    except Ended:
+        _note(world, "let-go", "this process was ended from outside (SIGTERM), and nobody watches")
+        raise _let_go(world, run_id) from None
     except LetGo:
         raise _let_go(world, run_id) from None
+
+
+def hand_over(world: "World") -> None:
+    """The terminal is gone, and the run is not: a process without one carries it on, as with `--detach`."""
+    run_id = world.interrupt.carries
+    if run_id:
+        world.spawn(run_id)
+        _note(world, "detached", "the terminal was closed")
+
+
+def _note(world: "World", code: str, why: str) -> None:
+    """In the books, and on the terminal where there is one."""
+    from launcher.events import Warned  # here for start-up time
+
+    run_id = world.interrupt.carries
+    if run_id:
+        text = f"{why}; {run_id} goes on in the background" if code == "detached" else f"{why}: launch attach {run_id}"
+        with suppress(OSError):
+            world.console.tell(Warned(run=run_id, at=world.now(), code=code, text=text))
 
 
 def settled(world: "World") -> "World":

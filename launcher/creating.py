@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from jobs import package
-from launcher import books, keys
+from launcher import books, keys, on_disk
 from launcher.codec import dump
 from launcher.events import IntentWritten, OfferRefused, Warned
 from launcher.intents import adopt, close_absent, find_machine
@@ -58,13 +58,12 @@ def create(run: Run, choice: Choice, plan: Plan, world: World) -> ProviderError 
 def create_for(run: Run, choice: Choice, lease: int, world: World) -> ProviderError | None:
     """The same, with a machine that lives for `lease` seconds."""
     attempt = _write_intent(run, choice, lease, world)
-    request = instance_request(run, attempt, world)
     try:
-        instance = _call(run, request, world)
+        instance = _call(run, world)
     except NOTHING_DONE as error:
         return _refused(run, attempt, error, world)
     except (Ambiguous, Unavailable, ContractBroken) as error:
-        return _after_no_clear_answer(run, request, error, world)
+        return _after_no_clear_answer(run, instance_request(run, attempt, world), error, world)
     except ProviderError as error:
         return _refused(run, attempt, error, world)
     adopt(run, attempt, instance, world)
@@ -84,7 +83,10 @@ def _write_intent(run: Run, choice: Choice, lease: int, world: World) -> Attempt
         account=world.provider(choice.offer.provider).account(),
         whole_training=_whole_training(run, choice, world),
     )
-    world.ledger.open_attempt(run, attempt, _sha256(instance_request(run, attempt, world)))
+    request = instance_request(run, attempt, world)
+    if attempt.number == 1:  # its keys, made just now: without them nobody would get in
+        on_disk.sync(world.run_folder(run.id) / "keys", world.home)
+    world.ledger.open_attempt(run, attempt, _sha256(request))
     world.console.tell(
         IntentWritten(
             run=run.id,
@@ -135,17 +137,26 @@ def _sha256(request: InstanceRequest) -> str:
     return hashlib.sha256(dump(public).encode()).hexdigest()
 
 
-def _call(run: Run, request: InstanceRequest, world: World) -> Instance:
-    """`create`, repeated only where nothing was done."""
+def _call(run: Run, world: World) -> Instance:
+    """`create`, repeated only where nothing was done: with a lease that ends when the first one would have ended."""
     for seconds in AGAIN_SECONDS:
         try:
-            return _ask(run, request, world)
+            return _ask(run, instance_request(run, run.attempt, world), world)
         except NOTHING_DONE as error:
             told_seconds = error.wait_seconds if isinstance(error, Throttled) else 0.0
             if told_seconds > LONGEST_PAUSE_SECONDS:
                 raise
             _wait(run, max(float(seconds), told_seconds), world)
-    return _ask(run, request, world)
+            if not _shorten_lease(run.attempt, world):
+                raise
+    return _ask(run, instance_request(run, run.attempt, world), world)
+
+
+def _shorten_lease(attempt: Attempt, world: World) -> bool:
+    """By what was waited, since it counts from the machine's birth; False: nothing is left of it."""
+    left_seconds = int((attempt.deadline - world.now()).total_seconds())
+    attempt.lease_seconds = min(attempt.lease_seconds, left_seconds)
+    return attempt.lease_seconds > 0
 
 
 def _wait(run: Run, seconds: float, world: World) -> None:

@@ -59,10 +59,12 @@ def carrying(run_id: str, world: World) -> Iterator[None]:
         must_be_free(run_id, world)
     folder, now = world.run_folder(run_id), world.now()
     place.give(folder, world.here, now, now)
+    world.interrupt.carries = run_id
     try:
         yield
     finally:
         place.take_down(folder, world.here)
+    world.interrupt.carries = ""  # not where it was let go: somebody else may carry it on
 
 
 def beat(run: Run, world: World) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jobs import package, spec
 from jobs.whole_files import sha256
-from launcher import books, codec, data_papers, durable, fence, job_data
+from launcher import books, codec, data_papers, durable, fence, job_data, on_disk
 from launcher.books import spent_usd
 from launcher.boot import boot, ship
 from launcher.consent import consent
@@ -163,6 +163,7 @@ def open_run(request: Request, priced: Priced, world: World) -> Run:
         state=State.PLANNED,
     )
     _pack(run, request, priced, world)
+    on_disk.sync(world.run_folder(run.id), world.home)  # what the ledger names below is there, whatever happens
     plan = kept(priced.plan)
     asked = Reservation(usd=run.budget_usd, cap_usd=world.config.exposure_cap_usd, now=now)
     world.ledger.open_run(run, request=codec.dump(request), plan=codec.dump(plan), reservation=asked)

@@ -15,11 +15,21 @@ class LetGo(KeyboardInterrupt):
     """The person wants the terminal back now, whatever runs: nothing more is done by this process."""
 
 
+class HungUp(LetGo):
+    """The terminal is gone (SIGHUP): what this process carries goes on in the background."""
+
+
+class Ended(LetGo):
+    """Somebody, or the system that shuts down, ends this process (SIGTERM): there is time for one line."""
+
+
 class Interrupt:
     """Counts the Ctrl-Cs of one run. Not listening, it never interrupts anything."""
 
     def __init__(self) -> None:
         self.asked = False
+        self.carries = ""
+        """The run that this process carries, or carried when it was let go."""
         self._answered = False
         self._lets_go = False
 
@@ -44,13 +54,27 @@ class Interrupt:
             yield
             return
         self._lets_go = lets_go
-        before = signal.signal(signal.SIGINT, self._on_signal)
+        ours = {signal.SIGINT: self._on_signal, signal.SIGTERM: _on_end, signal.SIGHUP: _on_hang_up}
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup: it is to go on by itself
+            del ours[signal.SIGHUP]
+        before = {number: signal.signal(number, act) for number, act in ours.items()}
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, act in before.items():
+                signal.signal(number, act)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self.asked or self._lets_go:
             raise LetGo
         self.asked = True
+
+
+def _on_end(number: int, _frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once is enough; the next one must not break what is written down now
+    raise Ended
+
+
+def _on_hang_up(number: int, _frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    raise HungUp

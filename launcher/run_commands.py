@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from launcher import options
-from launcher.carrying import carried, ended
+from launcher.carrying import carried, ended, hand_over
 from launcher.errors import Exit, LaunchError
 from launcher.options import Session, pass_session
 
@@ -119,7 +119,7 @@ def attach(session: Session, reference: str | None, take_over: bool) -> int:
     A run that another computer carries stays there (exit 2), unless it is taken over: that one is told, and lets go.
     """
     from launcher import flow
-    from launcher.interrupt import LetGo
+    from launcher.interrupt import HungUp, LetGo
     from launcher.lock import is_carried
 
     world = session.world()
@@ -129,6 +129,9 @@ def attach(session: Session, reference: str | None, take_over: bool) -> int:
             if is_carried(world.run_folder(record.id)):
                 return _told_by_another(session, record.id)
             return ended(flow.attach(record.id, _taking(record.id, world) if take_over else world))
+    except HungUp:
+        hand_over(world)
+        return 0
     except LetGo:
         session.notes(
             [f"let go; {record.id} goes on, unwatched (launch attach {record.id}, or launch stop {record.id})"]

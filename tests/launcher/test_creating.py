@@ -348,3 +348,18 @@ def test_a_machine_is_proven_gone_before_another_provider_is_asked(stage: Stage)
     assert first.ended_at is not None
     assert first.ended_at < second.born_at
     stage.all_quiet()
+
+
+def test_a_create_that_waited_out_a_throttle_ends_its_machine_when_the_first_one_would_have(stage: Stage) -> None:
+    """The lease counts from the machine's birth; who vanishes right after must not pass the deadline by the wait."""
+    stage.provider.lies.throttled = 4
+    born: list[str] = []
+    stage.cloud.after_call = lambda verb: born.append(verb) if verb == "create" else None
+    receipt = stage.launch(deadline_seconds=7200.0)
+    machine = stage.cloud.machines()[0]
+    attempt = stage.laptop().ledger.load(receipt.run).attempt
+    waited = (machine.born_at - attempt.started_at).total_seconds()
+    assert waited >= 15
+    lease = machine.request.boot.lease_seconds
+    assert machine.born_at + timedelta(seconds=lease) <= attempt.started_at + timedelta(seconds=7200)
+    assert machine.request.deadline >= machine.born_at + timedelta(seconds=lease)
