@@ -73,6 +73,8 @@ class Life:
         return self.cloud == "aws"
 
 
+LEAST_USD = "0.34"
+"""A little more than the least with which a machine can be had (0.32: reserves and a boot at the worst rate)."""
 CARDS = {"aws": "a10g", "lambda": "a10", "runpod": "l4"}
 NEXT = (("attach",),) * 5 + (("reap",),) * 5 + (("stop",),) * 2 + (("stop", "--now"), ("offers", "--gpu", "a10g"), ())
 MOST: dict[str, dict[Point, int]] = {
@@ -98,7 +100,7 @@ def drawn(seed: int) -> Life:
     cloud: Cloud = dice.choices(("aws", "lambda", "runpod"), (5, 3, 3))[0]
     market = dice.choice((("--spot",), ("--on-demand",), ())) if cloud == "aws" else ("--accept-unguarded",)
     returns = cloud != "aws" or dice.random() > 0.05
-    budget = dice.choice(("0.40", "0.60", "1", "5")) if returns else "0.30"
+    budget = dice.choice((LEAST_USD, "0.40", "0.60", "1", "5")) if returns else LEAST_USD
     detach = ("--detach",) if dice.random() < 0.2 else ()
     words = ("--budget", budget, "--gpu", CARDS[cloud], "--yes", "--json", "--provider", cloud, *market, *detach)
     return Life(
@@ -130,7 +132,8 @@ def _steps(dice: random.Random, detach: bool) -> list[Step]:
 
 
 def _next(dice: random.Random, words: tuple[str, ...]) -> Step:
-    pause = 0.0 if dice.random() < 0.7 else dice.uniform(0, 1) if dice.random() < 0.8 else dice.uniform(1, 8)
+    low, high = dice.choices(((0, 0), (0, 1), (1, 8), (8, 45)), (70, 20, 7, 3))[0]
+    pause = dice.uniform(low, high)
     cold = bool(words) and dice.random() < 0.08
     moment = _moment(dice, words[0] if words else "")
     json = ("--json",) if words else ()
