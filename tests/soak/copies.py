@@ -1,5 +1,6 @@
 """Copies of the product and its tests in a temporary folder, to be spoiled there and judged by the simulation."""
 
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ IN_THE_SUITE = 1_000
 """Schedules that `make test` plays."""
 MOST_WALL_SECONDS = 3600.0
 """A process that neither plays nor uses the processor is given up after this (assumed)."""
+SEED = re.compile(r"seed (\d+): ")
 NICE = ("nice", "-n10")
 CONTROL_SCHEDULES = 25
 """How many the copy plays before it is spoiled: what falls over by itself notices nothing."""
@@ -63,9 +65,22 @@ def spoilable(tree: Path) -> Iterator[Path]:
         yield shutil.copytree(tree, Path(folder) / "tree")
 
 
-def hunted(tree: Path, *, schedules: int = IN_THE_SUITE) -> Hunt:
-    """Play schedules in that copy until something is noticed."""
-    command = [*NICE, sys.executable, "-m", "tests.soak.hunt", "--schedules", str(schedules)]
+def hunted(tree: Path, whole: Path | None = None, *, schedules: int = IN_THE_SUITE) -> Hunt:
+    """Play schedules in that copy until something is noticed that does not happen in the `whole` one, too."""
+    first = 0
+    while True:
+        found = _played(tree, range(first, schedules))
+        seed = SEED.match(found.words)
+        if whole is None or seed is None or not found.noticed:
+            return found
+        first = int(seed[1]) + 1
+        if not _played(whole, range(first - 1, first)).noticed:
+            return found
+
+
+def _played(tree: Path, seeds: range) -> Hunt:
+    words = f"--first {seeds.start} --schedules {len(seeds)}".split()
+    command = [*NICE, sys.executable, "-m", "tests.soak.hunt", *words]
     try:
         done = subprocess.run(command, cwd=tree, check=False, capture_output=True, text=True, timeout=MOST_WALL_SECONDS)
     except subprocess.TimeoutExpired:

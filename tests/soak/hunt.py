@@ -44,9 +44,9 @@ def hunted(seeds: range) -> int:
         except Exception:
             words = f"crash: {traceback.format_exc().splitlines()[-1]}"
         if words:
-            print(f"after {seed - seeds.start + 1}: {words[:160]}")
+            print(f"seed {seed}: {words[:160]}")
             return NOTICED
-    print(f"nothing in {len(seeds)} schedules")
+    print(f"nothing up to seed {seeds.stop - 1}")
     return NOTHING
 
 

@@ -73,7 +73,7 @@ def bitten(name: str, whole: Path, schedules: int = IN_THE_SUITE) -> Bite:
     """Plant it in a copy of `whole`, and play until a promise is broken."""
     with spoilable(whole) as tree:
         applied(name, tree)
-        found = hunted(tree, schedules=schedules)
+        found = hunted(tree, whole, schedules=schedules)
     return Bite(name=name, caught=found.noticed, words=found.words)
 
 
