@@ -1,5 +1,6 @@
 """The instance metadata service of one box (IMDSv2 only): who am I, and am I being reclaimed."""
 
+import contextlib
 import json
 import secrets
 import threading
@@ -52,10 +53,11 @@ def _answers(facts: Facts, tokens: set[str]) -> type[BaseHTTPRequestHandler]:
             return self._say(404, "Not Found") if text is None else self._say(200, text)
 
         def _say(self, status: int, text: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(text.encode())))
-            self.end_headers()
-            self.wfile.write(text.encode())
+            with contextlib.suppress(ConnectionError):  # a machine's power goes while it asks
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(text.encode())))
+                self.end_headers()
+                self.wfile.write(text.encode())
 
         def log_message(self, format: str, *args: object) -> None:
             """Be quiet: the world logs what matters."""

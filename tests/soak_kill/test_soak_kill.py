@@ -46,6 +46,7 @@ def test_deaths_of_the_real_program_break_no_promise(tmp_path: Path) -> None:
     assert done.kills >= IN_THE_SUITE
     assert done.breaches == 0
     assert any(one.outcome == "succeeded" for one in done.lives)
+    assert {"RUNNING", "TERMINATING"} <= {kill["phase"] for one in done.lives for kill in one.kills}
 
 
 def test_a_life_is_the_same_twice() -> None:
