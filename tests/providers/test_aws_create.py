@@ -91,6 +91,12 @@ def test_metadata_needs_a_token_and_does_not_leave_the_machine(aws: Aws, moto: M
     assert call["MetadataOptions.HttpPutResponseHopLimit"] == "1"
 
 
+def test_a_machine_has_no_role_in_the_account(aws: Aws, moto: MotoCloud) -> None:
+    aws.create(request(aws_offer()))
+    assert [key for key in sent(moto) if key.startswith("IamInstanceProfile")] == []
+    assert "iam:PassRole" not in aws.policy()
+
+
 def test_the_disk_is_encrypted_gp3_goes_with_the_machine_and_holds_the_image(aws: Aws, moto: MotoCloud) -> None:
     aws.create(request(aws_offer(), disk_gib=1))
     call = sent(moto)
