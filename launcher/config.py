@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # for start-up time: only with such a key
 
 LATER = ("notify",)
 """Keys that have a meaning in the contract and none in this version: refused, because ignoring them would mislead."""
-STORE = ("bucket", "prefix", "endpoint_url", "region", "profile", "keep")
+STORE = ("bucket", "prefix", "endpoint_url", "region", "profile", "keep", "wait_seconds")
 """What may stand under `durable_store`."""
 HARDWARE = ("name", "price_usd", "watts")
 """What may stand under `hardware`."""
@@ -25,7 +25,8 @@ class DurableStore:
     """A bucket for checkpoints and results, which outlive machine and laptop there. Credentials are not said here.
 
     `prefix` ends in "/" where there is one; `endpoint_url` names another service than the protocol's own; `keep`:
-    results stay in the bucket also once they are home.
+    results stay in the bucket also once they are home. `wait_seconds`: how long a machine whose results are durable
+    waits for somebody before it ends itself: a line that fell down is up again, a laptop is restarted (assumed).
     """
 
     bucket: str
@@ -34,6 +35,7 @@ class DurableStore:
     region: str = ""
     profile: str = ""
     keep: bool = False
+    wait_seconds: int = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,7 +243,11 @@ class _Reader:
         keep = told.get("keep", False)
         if not isinstance(keep, bool):
             raise self._bad(told, "keep", f"`keep` must be true or false, not {keep!r}", "write `keep: true`")
-        words = {name: self._word(told, name) for name in STORE if name in told and name != "keep"}
+        wait = told.get("wait_seconds", DurableStore.wait_seconds)
+        if isinstance(wait, bool) or not isinstance(wait, int) or not 0 <= wait <= 86_400:
+            what = f"`wait_seconds` must be a whole number from 0 to 86400, not {wait!r}"
+            raise self._bad(told, "wait_seconds", what, "write `wait_seconds: 120`")
+        words = {name: self._word(told, name) for name in STORE[:5] if name in told}
         if not words.get("bucket"):
             raise self._bad(top, key, f"`{key}` needs a bucket", "write `bucket: NAME` below it")
         address = words.get("endpoint_url", "")
@@ -249,7 +255,7 @@ class _Reader:
             what = f"`endpoint_url` must be an address, not {address!r}"
             raise self._bad(told, "endpoint_url", what, "write `endpoint_url: https://...`")
         prefix = words.pop("prefix", "").strip("/")
-        return {key: DurableStore(**words, prefix=f"{prefix}/" if prefix else "", keep=keep)}
+        return {key: DurableStore(**words, prefix=f"{prefix}/" if prefix else "", keep=keep, wait_seconds=wait)}
 
     def _word(self, told: Mapping[str, object], name: str) -> str:
         value = told[name]

@@ -211,7 +211,8 @@ def pull_later(run: Run, world: World) -> Index | None:
         try:
             found = _look(run, attempt, known, world)
             index = None if found.results is None else _fetch_results(run, attempt, found.results, known, world)
-            _fetch_newest(run, attempt, found.checkpoints, known, world)
+            if index is None or index.done is None or index.done.outcome != "succeeded":
+                _fetch_newest(run, attempt, found.checkpoints, known, world)
             if index is not None:
                 return index
         except (BucketError, RemoteError, PullError) as error:
@@ -249,11 +250,12 @@ def clean(run: Run, world: World) -> tuple[str, ...]:
     if world.bucket is None:
         return (f"objects below runs/{run.id}/ in {known.store or 'the durable store'}, which is not set up any more",)
     is_home = _is_home(run, known)
+    goes_on = known.unfetched and (run.ending is None or run.ending.outcome is not Outcome.SUCCEEDED)
     try:
-        left = _cleaned(run.id, world.bucket(), results=not is_home or _keeps(world), checkpoints=known.unfetched)
+        left = _cleaned(run.id, world.bucket(), results=not is_home or _keeps(world), checkpoints=goes_on)
     except BucketError as error:
         return (f"objects below runs/{run.id}/ in {known.store} ({error}): launch reap removes them",)
-    known.is_clean = (is_home and not known.unfetched) or not left
+    known.is_clean = (is_home and not goes_on) or not left
     known.save()
     return () if known.is_clean else tuple(f"{one} in {known.store}: launch pull {run.id}" for one in left)
 

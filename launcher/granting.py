@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from jobs import progress
 from launcher import books, deposits
 from launcher.bucket import Begun, Bucket, BucketError
+from launcher.config import DurableStore
 from launcher.deposits import Deposit, Deposits
 from launcher.events import Warned
 from launcher.guest import Guest
@@ -28,10 +29,8 @@ MARGIN_SECONDS = 3600
 """Addresses outlive the lease by so much: it may be extended while nobody can reach the machine."""
 LEAST_SECONDS = 300
 """Addresses that end sooner are of no use."""
-WAIT_SECONDS = 120.0
-"""How long a machine whose results are durable waits for somebody before it ends itself: a line that fell down is up
-again, or a laptop that was just restarted asks for it (assumed)."""
 LEAST_EVERY_SECONDS = 60.0
+NO_STORE = DurableStore(bucket="")
 AGAIN_SECONDS = 600.0
 """Before a store that was away is tried again: each try may hold up who watches for some seconds."""
 KEPT = 2
@@ -87,7 +86,7 @@ def _document(run: Run, bucket: Bucket, world: World) -> bytes:
             "every_seconds": _every_seconds(run),
             "upload_seconds": upload_seconds(result_gib),
             "end": attempt.offer.guarded,
-            "wait_seconds": WAIT_SECONDS,
+            "wait_seconds": (world.config.durable_store or NO_STORE).wait_seconds,
             "slots": [
                 _slot(run, Begun(key=place(run.id, attempt.number, name), upload_id=upload), bucket, room, seconds)
                 for name, upload in deposit.begun.items()

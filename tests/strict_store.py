@@ -39,6 +39,7 @@ class Gate:
     lose_answers: int = 0
     torn_parts: int = 0
     plain_tags: bool = False
+    secret: str = SECRET
 
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         query = dict(urllib.parse.parse_qsl(environ["QUERY_STRING"], keep_blank_values=True))
@@ -91,7 +92,7 @@ class Gate:
         text = "\n".join(
             ("AWS4-HMAC-SHA256", query["X-Amz-Date"], scope, hashlib.sha256(canonical.encode()).hexdigest())
         )
-        key = f"AWS4{SECRET}".encode()
+        key = f"AWS4{self.secret}".encode()
         for word in scope.split("/"):
             key = hmac.new(key, word.encode(), hashlib.sha256).digest()
         signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
@@ -127,9 +128,9 @@ class Store:
 
 
 @contextmanager
-def strict_store() -> Iterator[Store]:
-    """With one empty bucket, for as long as the block lasts."""
-    gate = Gate(DomainDispatcherApplication(create_backend_app))
+def strict_store(secret: str = SECRET) -> Iterator[Store]:
+    """With one empty bucket, for as long as the block lasts; `secret` is the owner's."""
+    gate = Gate(DomainDispatcherApplication(create_backend_app), secret=secret)
     server = make_server("127.0.0.1", 0, gate, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

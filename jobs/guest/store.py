@@ -138,7 +138,8 @@ class Storing:
             except OSError as error:
                 self._warn(f"results: {error.strerror or error}")
             left = self._guard.left_seconds()
-            if left is None or left < AGAIN_SECONDS + self.upload_seconds():
+            is_paid = left is not None and left >= AGAIN_SECONDS + self.upload_seconds()
+            if not is_paid or not self._slots(self._grant(), "results"):
                 return False
             time.sleep(AGAIN_SECONDS)
 

@@ -1,5 +1,6 @@
 """The settings file: what it may say, and how a mistake in it is told."""
 
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -116,3 +117,32 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 def test_our_state_lies_where_launch_home_says(tmp_path: Path) -> None:
     assert home({"LAUNCH_HOME": str(tmp_path)}) == tmp_path
     assert home({}).name == "launch"
+
+
+def test_a_durable_store_is_a_bucket_and_where_it_is(tmp_path: Path) -> None:
+    text = "durable_store: {bucket: mine, prefix: /launch/, endpoint_url: 'https://s.example', keep: true}\n"
+    store = load_config(written(tmp_path, text)).durable_store
+    assert store is not None
+    assert (store.bucket, store.prefix, store.endpoint_url, store.keep) == (
+        "mine",
+        "launch/",
+        "https://s.example",
+        True,
+    )
+    assert store.wait_seconds == 120
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("durable_store: {prefix: x}\n", "needs a bucket"),
+        ("durable_store: {bucket: mine, secret_key: x}\n", "unknown key `durable_store.secret_key`"),
+        ("durable_store: {bucket: mine, endpoint_url: s.example}\n", "must be an address"),
+        ("durable_store: {bucket: mine, keep: often}\n", "must be true or false"),
+        ("durable_store: {bucket: 7}\n", "must be a text"),
+        ("durable_store: {bucket: mine, wait_seconds: -1}\n", "from 0 to 86400"),
+    ],
+)
+def test_what_is_no_durable_store_is_told_with_its_line(tmp_path: Path, text: str, part: str) -> None:
+    with pytest.raises(LaunchError, match=re.escape(part)):
+        load_config(written(tmp_path, text))
