@@ -53,7 +53,11 @@ class Verdict:
 
 def judged(player: Player) -> Verdict:
     """Everything is over; look at all of it."""
-    record = _record(player)
+    return judge(player, _record(player))
+
+
+def judge(player: Player, record: RunRecord | None) -> Verdict:
+    """The same, with the run as the ledger has it; None where it died before it wrote one."""
     machines = player.cloud.machines()
     billed = player.cloud.meter().total_usd
     found = [
