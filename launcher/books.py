@@ -16,6 +16,7 @@ SURELY_SEEN_SECONDS = 900.0
 """A machine that no list shows so soon after its create call never was; later it may have lived, unseen by us."""
 SECONDS_PER_HOUR = 3600
 CENT_PART_USD = Decimal("0.0001")
+NOTHING_USD = Decimal(0)
 MOST_BYTES = 2**50
 """Of traffic that costs nothing."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jobs import package, spec
 from jobs.whole_files import sha256
-from launcher import books, codec, data_papers, durable, fence, job_data, on_disk
+from launcher import books, codec, data_papers, durable, egress, fence, job_data, on_disk
 from launcher.books import spent_usd
 from launcher.boot import boot, ship
 from launcher.consent import consent
@@ -307,6 +307,7 @@ def _wait_for_the_books(run: Run, error: sqlite3.OperationalError, world: World)
 def _go_on_or_close(run: Run, world: World) -> None:
     """The machine is proven gone: another one from the last checkpoint, if that makes sense, or the end."""
     ending = run.ending
+    egress.take_in(run, world)
     world.ledger.note_spent(run, spent_usd(run, world.now()))
     if ending is not None and ending.again and _may_try_again(run, world):
         attempt = run.attempt

@@ -146,6 +146,8 @@ class Guest:
         self._remote, self._guard_dir, self._left = remote, guard_dir, left
         self.received_bytes = 0
         """Of all streams, whole or broken off: the provider counts them too."""
+        self.on_bytes: Callable[[int], None] = lambda received_bytes: None
+        """Told how many came before files are asked for, and before more of them is taken on; may raise."""
 
         self.carrier = ""
         """EPOCH.PLACE, as `carry` granted it; verbs that change something say it, and are refused once it is old."""
@@ -238,12 +240,23 @@ class Guest:
     def send(self, under: str, path: str, offset: int) -> Iterator[bytes]:
         """Raw bytes of one file from `offset`; as many as the machine likes, the caller counts."""
         named = ["--under", under, "--path", path, "--offset", str(offset)]
-        return self._stream("send", "--run", RUN, *named, idle_seconds=60)
+        return self._told(self._stream("send", "--run", RUN, *named, idle_seconds=60))
 
     def send_all(self, under: str, paths: Sequence[str]) -> Iterator[bytes]:
         """Raw bytes of several files, one after the other with nothing between them."""
         named = [word for path in paths for word in ("--path", path)]
-        return self._stream("send", "--run", RUN, "--under", under, *named, idle_seconds=60)
+        return self._told(self._stream("send", "--run", RUN, "--under", under, *named, idle_seconds=60))
+
+    def _told(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Files alone: progress is read beside, by a thread of its own."""
+        self.on_bytes(self.received_bytes)
+        try:
+            for chunk in chunks:
+                self.on_bytes(self.received_bytes)
+                yield chunk
+        finally:
+            if isinstance(chunks, Generator):
+                chunks.close()
 
     def _put(self, path: Path, there: str, sha256: str) -> None:
         named = ["--path", there, "--sha256", sha256]

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from jobs.report import Base
 from launcher.boot import connect, guest_of
+from launcher.egress import ByHand
 from launcher.errors import Exit, LaunchError
 from launcher.events import Pulled
 from launcher.guest import Guest
@@ -80,6 +81,7 @@ def pull_now(run_id: str, world: World) -> Pulled:
     with machine_of(run_id, world) as (run, _, guest):
         workload = current_plan(run, world).workload
         caps = result_caps(workload.result_gib, workload.merged_gib)
+        ByHand(world.run_folder(run_id), guest)
         haul = pull(SmallFiles(guest), "out", run.out_dir, caps, world.now())
     event = Pulled(
         run=run_id,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jobs.progress import Checkpoint
 from jobs.whole_files import sha256
-from launcher import books, checkpoints, fence, way_in
+from launcher import books, checkpoints, egress, fence, way_in
 from launcher.boot import connect, guest_of
 from launcher.events import Pulled, Warned
 from launcher.guest import Guest, GuestError, GuestGone
@@ -141,11 +141,12 @@ def _within_budget(caps: Caps, run: Run, world: World) -> Caps:
 
 def _haul(run: Run, guest: Guest, caps: Caps, world: World, *, under: str, into: Path) -> Haul:
     """`pull`, within the budget, and in the books whatever becomes of it."""
-    limits, before = _within_budget(caps, run, world), guest.received_bytes
+    egress.take_in(run, world)
+    limits, booked = _within_budget(caps, run, world), egress.Booked(run, guest, world)
     try:
         return pull(SmallFiles(guest), under, into, limits, world.now(), clock=lambda: world.now().timestamp())
     finally:
-        _count(run, guest.received_bytes - before, world)
+        booked.settle()
 
 
 def _try_pull(run: Run, guest: Guest, world: World) -> Trouble | None:
@@ -176,11 +177,6 @@ def _try_pull(run: Run, guest: Guest, world: World) -> Trouble | None:
         )
     )
     return None
-
-
-def _count(run: Run, size_bytes: int, world: World) -> None:
-    books.note_egress(run.attempt, size_bytes, current_plan(run, world).terms.tax(run.attempt.offer.provider))
-    world.ledger.save_attempt(run, run.attempt)
 
 
 def _without_results(ending: Ending, trouble: str) -> Ending:

@@ -120,6 +120,8 @@ class Attempt:
     end_code: str = ""
     """Why its work ended, by the code of its ending."""
     egress_usd: Decimal = Decimal(0)
+    slices_by_hand: int = 0
+    """Of that, the slices that `launch pull` brought home (`launcher.egress`)."""
     phases: dict[str, float] = field(default_factory=dict)
     measured: Measured | None = None
     """What its training steps came to; None where none was seen."""

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from jobs import progress
-from launcher import books, fence, way_in
+from launcher import books, egress, fence, way_in
 from launcher.boot import connect, guest_of
 from launcher.events import Progressed, Warned
 from launcher.granting import Granting
@@ -179,8 +179,7 @@ class _Watch:
         self.run, self.world = run, world
         self.plan = current_plan(run, world)
         self.tracker, self.splitter = Tracker(), progress.Splitter()
-        self.pacer = Pacer(run, world, self.plan)
-        self.granting = Granting(run, world)
+        self.pacer, self.granting = Pacer(run, world, self.plan), Granting(run, world)
         self.silent_seconds, self.ticked_at, self.provider_answers = 0.0, world.now(), True
         self.doubt, self.interrupted = "", False
         self.due: dict[str, datetime] = {}
@@ -323,6 +322,7 @@ class _Watch:
             if books.note_rate(attempt, instance, self.plan, self.world.now()):
                 self._warn("price", f"billed at {instance.billed_usd_per_hour}/h, above what was agreed")
             self.world.ledger.save_attempt(self.run, attempt)
+        egress.take_in(self.run, self.world)
         self.world.ledger.note_spent(self.run, books.spent_usd(self.run, self.world.now()))
 
     def _renew_lease(self) -> None:
