@@ -80,7 +80,7 @@ class Started:
     """What lies in the durable store, and since when it was told."""
     skew_seconds: float = 0
     """What its machine's clock is ahead of the truth."""
-    _known: "Timeline | None" = None
+    _known: "Timeline | None" = field(default=None, repr=False, compare=False)
 
     def lines(self, now: datetime) -> list[tuple[datetime, dict[str, object]]]:
         """All events up to now."""

@@ -1,27 +1,36 @@
 """`make soak-sim`: so many bad days on virtual time, what went wrong in them, and whether a promise was broken.
 
-python -m tests.soak [--schedules N] [--first SEED] [--processes 2]     # the table of docs/money-safety.md
+python -m tests.soak [--schedules N] [--first SEED | --fresh] [--processes 2]     # the table of docs/money-safety.md
+python -m tests.soak --kills [--stride K]    # SIGKILL at every point of a launch, on every kind of cloud
+python -m tests.soak --pairs [--stride K]    # at every pair of points that differ
+    [--part I/N]    # of any of these the I-th of N parts, counted from 0
 python -m tests.soak --seed N            # one day, told and shrunk
-python -m tests.soak --kills [--stride K] [--part I/N]    # SIGKILL at every point of a launch, on every kind of cloud
-python -m tests.soak --pairs [--stride K] [--part I/N]    # at every pair of points
 """
 
 import argparse
+import gc
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
+from typing import TypeVar
 
 from tests.soak import pairs
+from tests.soak.pairs import Once
 from tests.soak.play import play
 from tests.soak.schedule import Schedule, drawn
 from tests.soak.shrink import shrunk
-from tests.soak.table import Tally, tally
+from tests.soak.table import Tally, tally, tally_of
 
 BLOCK = 250
 """Schedules that one process takes at a time."""
+LINES = 20
+"""So often it is told how far it is."""
+FRESH = 1_000_000
+"""Seeds of one date: the first of the next date is so many further on."""
+Item = TypeVar("Item")
 
 
 def main() -> int:
@@ -29,17 +38,24 @@ def main() -> int:
     said = _parser().parse_args()
     if said.seed is not None:
         return _one(drawn(said.seed))
+    first = int(f"{datetime.now(UTC):%Y%m%d}") * FRESH if said.fresh else said.first
+    if said.fresh:
+        print(f"first seed {first}")
+    seeds = range(first, first + said.schedules)
     if said.until_breach:
-        return _first_breach(range(said.first, said.first + said.schedules))
-    if said.kills or said.pairs:
-        part, parts = (int(word) for word in said.part.split("/"))
-        days: Iterable[Schedule] = pairs.kills(said.stride) if said.kills else pairs.pairs(said.stride)
-        found = tally(play(day) for day in islice(days, part, None, parts))
+        return _first_breach(seeds)
+    if said.kills:
+        found = _all(block, _blocks(_part(list(pairs.kills(said.stride)), said.part), 50), said.processes, first=-1)
+    elif said.pairs:
+        second = partial(after, stride=said.stride)
+        found = _all(second, _part(list(pairs.firsts(said.stride)), said.part), said.processes, first=-1)
     else:
-        found = _all(range(said.first, said.first + said.schedules), said.processes)
+        mine = _part(seeds, said.part)
+        found = _all(drawn_block, _blocks(mine, BLOCK), said.processes, first=mine[0] if mine else first)
     print(found.text())
     for breach_seed in found.seeds[:5]:
-        print(f"replay: python -m tests.soak --seed {breach_seed}")
+        if breach_seed >= 0:
+            print(f"replay: python -m tests.soak --seed {breach_seed}")
     return 1 if found.breaches else 0
 
 
@@ -47,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--schedules", type=int, default=100_000)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--fresh", action="store_true", help="the first seed is drawn from today's date")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=None, help="only this one, told and shrunk")
     parser.add_argument("--until-breach", action="store_true", help="stop at the first one")
@@ -57,20 +74,49 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _all(seeds: range, processes: int) -> Tally:
-    blocks = [seeds[start : start + BLOCK] for start in range(0, len(seeds), BLOCK)]
-    whole = Tally(first=seeds.start)
-    with ProcessPoolExecutor(processes) as pool:
-        for number, part in enumerate(pool.map(block, blocks), 1):
+def _part(items: Sequence[Item], said: str) -> Sequence[Item]:
+    """Of so many parts in a row that one."""
+    part, parts = (int(word) for word in said.split("/"))
+    return items[len(items) * part // parts : len(items) * (part + 1) // parts]
+
+
+def _blocks(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _all(work: Callable[[Item], Tally], items: Sequence[Item], processes: int, *, first: int) -> Tally:
+    """Each item is some work for one of the processes; how far it is, is told now and then."""
+    whole = Tally(first=first)
+    with ProcessPoolExecutor(processes, initializer=warmed) as pool:
+        for number, part in enumerate(pool.map(work, items), 1):
             whole.add(part)
-            if sys.stderr.isatty() or number % 20 == 0:
-                print(f"{number * BLOCK} schedules, {whole.breaches} breaches", file=sys.stderr)
+            if number % max(1, len(items) // LINES) == 0:
+                print(
+                    f"{number / len(items):.0%}: {whole.schedules:,} days, {whole.breaches} breaches", file=sys.stderr
+                )
     return whole
 
 
-def block(seeds: range) -> Tally:
+def warmed() -> None:
+    """What every day needs is made once, and not looked through for rubbish again and again."""
+    play(drawn(0))
+    gc.collect()
+    gc.freeze()
+
+
+def drawn_block(seeds: Sequence[int]) -> Tally:
     """Some schedules in a row."""
-    return tally(map(play, map(drawn, seeds)), first=seeds.start)
+    return tally(map(play, map(drawn, seeds)), first=seeds[0])
+
+
+def block(days: Iterable[Schedule]) -> Tally:
+    """Some days in a row."""
+    return tally(map(play, days), first=-1)
+
+
+def after(once: Once, stride: int) -> Tally:
+    """All second deaths after a first one."""
+    return tally_of(pairs.seconds(once, stride), first=-1)
 
 
 def _first_breach(seeds: range) -> int:

@@ -42,11 +42,13 @@ class Played:
     story: tuple[str, ...] = ()
 
 
-def play(schedule: Schedule, *, tell: bool = False) -> Played:
-    """The whole day. Deterministic: the same schedule comes to the same."""
+def play(schedule: Schedule, *, tell: bool = False, at_point: Callable[[Storm], None] | None = None) -> Played:
+    """The whole day. Deterministic: the same schedule comes to the same. `at_point` may look, wherever one can die."""
     folder = Path(tempfile.mkdtemp(prefix="soak-", dir=MEMORY if MEMORY.is_dir() else None))
     try:
         storm = Storm(folder, schedule)
+        if at_point is not None:
+            storm.at_point = lambda name: at_point(storm)
         judge = Judge(storm)
         with storm.disk.watched() if schedule.has(Kind.POWER_LOSS) else nullcontext():
             _Day(storm, judge).whole()

@@ -198,6 +198,7 @@ class Storm(Stage):
         copy = self.copies.get(self.count)
         if copy is not None:
             self._copy_ledger()
+        self.at_point(name)
         death = self.deaths.get(self.count)
         if death is not None:
             self._die(death)
@@ -211,6 +212,7 @@ class Storm(Stage):
         if self.is_over or self.is_nested or self.others:
             return
         self.count += 1
+        self.at_point("in a thread")
         death = self.deaths.get(self.count)
         if death is not None:
             with suppress(Killed):

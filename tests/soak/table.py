@@ -29,6 +29,9 @@ class Tally:
     examples: dict[str, str] = field(default_factory=dict)
     shares: list[float] = field(default_factory=list)
     points: int = 0
+    stand_for: int = 0
+    """Pairs of points to die at, of which only those were played that leave something different behind."""
+    cpu_seconds: float = 0.0
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -36,9 +39,10 @@ class Tally:
         """How often a promise was broken."""
         return sum(self.rules.values())
 
-    def count(self, played: Played) -> None:
+    def count(self, played: Played, stands_for: int = 0) -> None:
         """One more schedule."""
         self.schedules += 1
+        self.stand_for += stands_for
         self.with_machine += bool(played.machines)
         self.points += played.points
         self.fired.update(kind for kind, times in played.fired.items() if times)
@@ -54,6 +58,8 @@ class Tally:
         self.schedules += other.schedules
         self.with_machine += other.with_machine
         self.points += other.points
+        self.stand_for += other.stand_for
+        self.cpu_seconds += other.cpu_seconds
         self.fired += other.fired
         self.rules += other.rules
         self.seeds += other.seeds
@@ -68,14 +74,15 @@ class Tally:
     def text(self) -> str:
         """As Markdown."""
         wall = time.monotonic() - self.began
-        seeds = f"{self.first} to {self.first + self.schedules - 1}"
+        each = 1000 / max(1, self.schedules)
         rows = [
-            ("schedules", f"{self.schedules:,} (seeds {seeds}), {self.with_machine:,} with a machine"),
+            ("schedules", f"{self.schedules:,} ({self._which()}), {self.with_machine:,} with a machine"),
             ("places to die", f"{self.points:,} writes, calls and sleeps"),
             ("faults that fired", f"{self.fired.total():,} of {len(self.fired)} kinds"),
             ("breaches", _rules(self.rules)),
             ("spent / budget", f"maximum {self._share(0):.4f}, p99.9 {self._share(self.schedules // 1000):.4f}"),
-            ("wall time", f"{wall:.0f} s, {1000 * wall / max(1, self.schedules):.1f} ms a schedule"),
+            ("processor time", f"{self.cpu_seconds:.0f} s, {self.cpu_seconds * each:.1f} ms a schedule"),
+            ("wall time", f"{wall:.0f} s, {wall * each:.1f} ms a schedule"),
             ("commit", f"{commit()}, {datetime.now(UTC):%Y-%m-%d}"),
         ]
         kinds = [(f"  {kind}", f"{self.fired[kind]:,}") for kind in Kind]
@@ -83,16 +90,27 @@ class Tally:
         lines = [*rows[:3], *kinds, rows[3], *examples, *rows[4:]]
         return "\n".join(f"| {name:<26} | {text} |" for name, text in [("what", "how much"), ("---", "---"), *lines])
 
+    def _which(self) -> str:
+        if self.stand_for:
+            return f"all that differ of {self.stand_for:,} pairs of points"
+        return f"seeds {self.first} to {self.first + self.schedules - 1}" if self.first >= 0 else "points to die at"
+
     def _share(self, below: int) -> float:
         """The largest share but so many."""
         return self.shares[-1 - below] if below < len(self.shares) else 0.0
 
 
 def tally(days: Iterable[Played], first: int = 0) -> Tally:
-    """Count them all."""
-    found = Tally(first=first)
-    for day in days:
-        found.count(day)
+    """Count them all, with the time that this process has taken to play them."""
+    return tally_of(((day, 0) for day in days), first)
+
+
+def tally_of(days: Iterable[tuple[Played, int]], first: int = 0) -> Tally:
+    """The same of days that stand for others."""
+    found, began = Tally(first=first), time.process_time()
+    for day, stands_for in days:
+        found.count(day, stands_for)
+    found.cpu_seconds = time.process_time() - began
     return found
 
 
