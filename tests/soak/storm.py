@@ -21,7 +21,7 @@ from launcher.guest import Guest
 from launcher.ledger import Ledger
 from launcher.remote import HostKeyMismatch, Keys, RemoteUnreachable
 from launcher.request import Request
-from launcher.run import Run, State
+from launcher.run import Ending, Run, State
 from launcher.world import SteadyClock, World
 from pricing.offer import Market, Offer
 from providers.base import (
@@ -130,6 +130,7 @@ class Storm(Stage):
         """Whether the command that runs takes Ctrl-C as a wish to save and end."""
         self.on_terminate: Callable[[], None] = lambda: None
         self.on_terminated: Callable[[], None] = lambda: None
+        self.on_revived: Callable[[], None] = lambda: None
         self.count = 0
         self.deaths = {one.nth: one for one in schedule.faults if one.kind in BY_POINT}
         self.copies = {one.nth: one for one in schedule.faults if one.kind is Kind.LEDGER_ROLLED_BACK}
@@ -175,6 +176,7 @@ class Storm(Stage):
         """Every write is a place to die."""
         books = StormLedger(path, self.point, ALL_WRITES)
         books.on_terminated = self._said_terminated
+        books.on_revived = self.on_revived
         books.on_checkpoint = self.on_checkpoint
         self.disk.opened(books)
         return books
@@ -597,13 +599,22 @@ class StormLedger(DyingLedger):
         super().__init__(path, point, writes)
         self.on_terminated: Callable[[], None] = lambda: None
         self.on_checkpoint: Callable[[str], None] = lambda name: None
-        inner = self.advance
+        self.on_revived: Callable[[], None] = lambda: None
+        inner, ended = self.advance, self.end
 
         def advance(run: Run, state: State, now: datetime) -> None:
+            self._must_not_be_over(run)
             if state is State.TERMINATED:
                 self.on_terminated()
             inner(run, state, now)
 
+        def end(run: Run, ending: Ending, now: datetime) -> None:
+            self._must_not_be_over(run)
+            ended(run, ending, now)
+            if self._is_over(run):
+                self.on_terminated()
+
+        self.end = end  # type: ignore[method-assign]  # as below
         noted = self.note_checkpoint
 
         def note_checkpoint(run: Run, name: str) -> None:
@@ -612,6 +623,15 @@ class StormLedger(DyingLedger):
 
         self.note_checkpoint = note_checkpoint  # type: ignore[method-assign]  # as below
         self.advance = advance  # type: ignore[method-assign]  # the wrapped one of `DyingLedger` is an attribute, too
+
+    def _must_not_be_over(self, run: Run) -> None:
+        """Whoever steps on with a run that another process has brought to its end does not hold it alone."""
+        if self._is_over(run) and run.state is not State.TERMINATED:
+            self.on_revived()
+
+    def _is_over(self, run: Run) -> bool:
+        row = self._db.execute("SELECT state FROM runs WHERE id=?", (run.id,)).fetchone()
+        return row is not None and row["state"] == State.TERMINATED
 
 
 def do(how: str, world: World, run_id: str) -> object:
