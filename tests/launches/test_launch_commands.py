@@ -1,5 +1,7 @@
 """The other commands beside a launch that runs: detached, looked at, logged in to, stopped, gone on with."""
 
+from decimal import Decimal
+
 import pytest
 
 from launcher.run import State
@@ -90,10 +92,10 @@ def test_a_stopped_run_goes_on_from_its_checkpoint_under_a_new_budget(laptop: La
     laptop.all_quiet("6")
 
 
-def test_a_run_whose_lease_runs_short_saves_comes_home_and_exits_5(laptop: Laptop) -> None:
-    laptop.quick(steps=100_000, seconds=0.1, save_every=20)
+def test_a_run_whose_lease_runs_short_saves_comes_home_exits_5_and_goes_on_to_its_last_step(laptop: Laptop) -> None:
+    laptop.quick(steps=60, seconds=0.2, save_every=4)
     typed = laptop.launch()
-    typed.until_state("RUNNING")
+    typed.until(lambda event: event["event"] == "pulled" and event["what"].startswith("step-"))
     machine = laptop.machine()
     # The machine's own guard is the last word on how long it lives; its lease now runs short.
     guard = machine.root / "var/lib/launch"
@@ -102,3 +104,12 @@ def test_a_run_whose_lease_runs_short_saves_comes_home_and_exits_5(laptop: Lapto
     assert (said.code, said.last["outcome"]) == (5, "out of budget"), said.err
     assert said.last["results"]["verified"]
     laptop.all_quiet()
+    named = said.last["resume_budget_usd"]
+    assert f"--budget {Decimal(named):.2f}" in laptop.run("receipt").out
+    resumed = laptop.run("resume", "--budget", named, "--yes", "--json")
+    assert (resumed.code, resumed.last["outcome"]) == (0, "succeeded"), resumed.err
+    assert [one["outcome"] for one in resumed.last["parts"]] == ["out of budget", "succeeded"]
+    log = (laptop.record().out_dir / "logs" / "job.log").read_text()
+    assert "begins after step 0" not in log
+    assert "step 60 of 60" in log
+    laptop.all_quiet(named)
