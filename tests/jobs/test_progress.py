@@ -166,6 +166,12 @@ HOSTILE = {
     "a micro-batch of none": line("memory", step=0, micro_batch=0, accumulation=8),
     "a micro-batch of for ever": line("memory", step=0, micro_batch=1, accumulation=2**40),
     "a checkpoint that climbs": line("checkpoint", name="../../x", step=1, bytes=1, sha256="0" * 64),
+    "a stored thing that climbs": line(
+        "stored", what="results", name="out", step=1, object="../x", files=1, bytes=1, sha256="0" * 64
+    ),
+    "a stored thing of no kind": line(
+        "stored", what="weights", name="out", step=1, object="results", files=1, bytes=1, sha256="0" * 64
+    ),
     "a checkpoint that is hidden": line("checkpoint", name=".ssh", step=1, bytes=1, sha256="0" * 64),
     "a checkpoint with a newline": line("checkpoint", name="a\n", step=1, bytes=1, sha256="0" * 64),
     "a hash that is none": line("checkpoint", name="a", step=1, bytes=1, sha256="zz"),

@@ -18,6 +18,7 @@ from pricing.budget import (
     worst_usd_per_hour,
 )
 from pricing.offer import Billing, Fees
+from pricing.stored import checkpoint_room, results_room, upload_seconds
 from tests.pricing.samples import FEES, cpu, offer, spot, workload
 
 MONEY = st.decimals(min_value=0, max_value=100, places=6, allow_nan=False, allow_infinity=False)
@@ -180,3 +181,26 @@ def test_a_reserve_or_cap_that_makes_no_sense_cannot_be_built() -> None:
         Reserve(save_seconds=-1, pull_seconds=0, teardown_seconds=0, guard_seconds=0, egress_usd=Decimal(0))
     with pytest.raises(ValueError, match="negative"):
         cap(spent_usd=Decimal(-1))
+
+
+def test_what_a_machine_may_store_unheard_is_set_aside_too() -> None:
+    job, fees = workload(result_gib=1.0), FEES
+    bare = reserve_for(offer(fees=fees), job, 0.0)
+    stores = reserve_for(offer(fees=fees), job, 0.0, stores=True)
+    most_gib = 4 * checkpoint_room(1.0).bytes / 2**30 + results_room(1.0).bytes / 2**30
+    more_usd = fees.egress_usd_per_gib * Decimal(str(most_gib))
+    assert abs(stores.egress_usd - bare.egress_usd - more_usd) < Decimal("0.001")
+    assert reserve_for(cpu(), job, 0.0, stores=True) == reserve_for(cpu(), job, 0.0)
+
+
+@pytest.mark.parametrize("result_gib", [0.0, 0.03, 2.0, 40.0])
+def test_the_last_upload_takes_less_than_what_is_set_aside_for_a_pull(result_gib: float) -> None:
+    assert upload_seconds(result_gib) < reserve_for(offer(), workload(result_gib=result_gib), 0.0).pull_seconds
+
+
+@pytest.mark.parametrize("result_gib", [0.0, 0.03, 2.0, 40.0])
+def test_an_object_is_of_few_parts_that_the_protocol_allows(result_gib: float) -> None:
+    for room in (checkpoint_room(result_gib), results_room(result_gib)):
+        assert 1 <= room.parts <= 64
+        assert 5 * 2**20 <= room.part_bytes <= 5 * 2**30
+        assert room.bytes >= result_gib * 2**30
