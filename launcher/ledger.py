@@ -259,6 +259,12 @@ class Ledger:
             ),
         )
 
+    def save_answered(self, run: Run, attempt: Attempt, answer: str, now: datetime) -> None:
+        """Write an attempt and the answer of its create call, in one step: after a death there are both, or neither."""
+        with transaction(self._db):
+            self.save_attempt(run, attempt)
+            self.close_intent(run.id, attempt.number, answer, now)
+
     def _attempt_text(self, run: Run, attempt: Attempt) -> str:
         known = self._choices.get((run.id, attempt.number))
         if known is None or known[0] is not attempt.choice:
@@ -308,6 +314,14 @@ class Ledger:
         """Runs that may have a machine, the oldest first."""
         rows = self._db.execute(RECORDS + " WHERE r.state != 'TERMINATED' ORDER BY r.created_at")
         return [record(row) for row in rows]
+
+    def latest(self) -> datetime | None:
+        """The last instant that the books know while a run is open: time has not gone back since; None: none is."""
+        at = self._db.execute(
+            "SELECT max(at) FROM (SELECT max(state_at) AS at FROM runs UNION ALL SELECT max(asked_at) FROM sightings)"
+            " WHERE EXISTS (SELECT 1 FROM runs WHERE state != 'TERMINATED')"
+        ).fetchone()[0]
+        return None if at is None else datetime.fromisoformat(at)
 
     def find(self, reference: str | None) -> RunRecord:
         """The run of an id, a unique prefix, a name (its latest run), or the latest of all."""

@@ -94,7 +94,7 @@ def real_world(environ: Mapping[str, str], console: Console) -> World:
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     config = load_config(environ)
     ledger = Ledger(state / "ledger.sqlite")
-    interrupt, clock = Interrupt(), SteadyClock()
+    interrupt, clock = Interrupt(), SteadyClock(since=ledger.latest())
     return World(
         environ=environ,
         home=state,
@@ -126,12 +126,19 @@ class SteadyClock:
     """The time that money is counted by: this computer's clock, but for being set back, which would lose time.
 
     It goes forward with the computer's clock (a laptop that slept has lost the hours), and never slower than the
-    monotonic one.
+    monotonic one. It begins no earlier than `since`, the last that open runs were written down at: a clock set back
+    before this process began would lose the time between. One that was ahead then, and is right now, counts time that
+    never was: such a run ends early, and never over its budget.
     """
 
-    def __init__(self, wall: Callable[[], datetime] = utc_now, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        wall: Callable[[], datetime] = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+        since: datetime | None = None,
+    ) -> None:
         self._wall, self._monotonic = wall, monotonic
-        self._last, self._at = wall(), monotonic()
+        self._last, self._at = max(wall(), since or wall()), monotonic()
 
     def __call__(self) -> datetime:
         """Now, as an aware instant."""

@@ -61,6 +61,7 @@ TRAITS = Traits(
     billing=Billing(granularity_seconds=1, minimum_seconds=60),
     minimum_disk_gib=100,
     notice="imds",
+    boot_data_is_seen=True,
 )
 FEES = Fees(
     disk_usd_per_gib_month=Decimal("0.08"), ip_usd_per_hour=Decimal("0.005"), egress_usd_per_gib=Decimal("0.09")
@@ -90,7 +91,6 @@ class Aws(Silent):
     """The verbs of `providers.base.Provider`."""
 
     name = "aws"
-    traits = TRAITS
 
     def __init__(self, surroundings: Surroundings, calls: Calls) -> None:
         folder = surroundings.state_dir / "aws"
@@ -101,6 +101,7 @@ class Aws(Silent):
         self._types = Types(calls, folder, surroundings.now)
         self._prices = Prices(calls, folder / "on-demand.json", surroundings.now)
         self._records = Records(folder / "creates")
+        self.traits = replace(TRAITS, minimum_disk_gib=max(TRAITS.minimum_disk_gib, self._records.image_gib()))
         self._rates: dict[tuple[str, str, str, Market], tuple[datetime, Decimal | None]] = {}
         self._lock = threading.Lock()
         self._account = ""
@@ -250,7 +251,16 @@ class Aws(Silent):
         if at is None or chosen is None or now - at > CHOSEN_KEPT_FOR:
             chosen = self._looked_up(offer)
             self._chosen[key] = (now, chosen)
-        return replace(chosen, disk_gib=max(request.disk_gib, chosen.disk_gib))
+        if chosen.disk_gib > request.disk_gib:
+            raise self._larger_than_priced(chosen.disk_gib, request.disk_gib)
+        return replace(chosen, disk_gib=request.disk_gib)
+
+    def _larger_than_priced(self, image_gib: int, priced_gib: int) -> NotSetUp:
+        """Nothing is rented that was not agreed to: the next plan has this disk in it."""
+        self._records.note_image_gib(image_gib)
+        self.traits = replace(TRAITS, minimum_disk_gib=image_gib)
+        text = f"the machine's image takes {image_gib} GiB of disk, and {priced_gib} GiB were priced"
+        return NotSetUp(text, code="disk", fix="launch it again: from now on the larger disk is in the plan")
 
     def _looked_up(self, offer: Offer) -> Chosen:
         """What a machine of the offer starts from, and where; on the smallest disk that holds its image."""

@@ -19,6 +19,7 @@ END = ("shutdown", "-P", "now")
 """What ends a machine: with InstanceInitiatedShutdownBehavior=terminate a power-off from inside terminates it."""
 MOST_USER_DATA_BYTES = 16_384
 """EC2's limit, before base64."""
+IMAGE_GIB = "image-gib"
 LEAST_MAX_PRICE_USD = Decimal("0.0011")
 """EC2 wants a MaxPrice above 0.001."""
 
@@ -58,6 +59,18 @@ class Records:
     def forget(self, token: str) -> None:
         """The call was refused for what was chosen: the next one looks again."""
         (self._folder / f"{token}.json").unlink(missing_ok=True)
+
+    def note_image_gib(self, size_gib: int) -> None:
+        """The largest image that was met: what a machine's disk must hold, and its price."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / IMAGE_GIB).write_text(f"{max(size_gib, self.image_gib())}\n", encoding="ascii")
+
+    def image_gib(self) -> int:
+        """See `note_image_gib`; 0 where none was."""
+        try:
+            return int((self._folder / IMAGE_GIB).read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return 0
 
     def regions(self) -> frozenset[str]:
         """Everywhere that a create call of ours ever went, whatever the settings say today."""

@@ -6,7 +6,7 @@ import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from providers import cloud_init
 from providers.aws import Aws
 from providers.aws_create import END, MOST_USER_DATA_BYTES, Chosen, Records, parameters, token_of
 from providers.base import Ambiguous, Boot, BootFile, ContractBroken, NoCapacity, NotSetUp, OfferQuery, Throttled
+from providers.carried import Carried
 from providers.cloud_init import ARM, GUARD_DIR
 from tests.programs import program
 from tests.providers.conftest import IMAGE, aws_on
@@ -91,6 +92,25 @@ def test_metadata_needs_a_token_and_does_not_leave_the_machine(aws: Aws, moto: M
     assert call["MetadataOptions.HttpPutResponseHopLimit"] == "1"
 
 
+def test_an_image_larger_than_the_priced_disk_is_refused_and_priced_from_then_on(aws: Aws, moto: MotoCloud) -> None:
+    with pytest.raises(NotSetUp, match=r"image takes \d+ GiB of disk, and 1 GiB were priced"):
+        aws.create(request(aws_offer(), disk_gib=1))
+    assert moto.app.made() == []
+    assert aws.traits.minimum_disk_gib > 1
+    assert aws._records.image_gib() == aws.traits.minimum_disk_gib, "the next process knows it, too"
+
+
+def test_who_carries_a_machine_is_a_tag_that_comes_back(aws: Aws) -> None:
+    until = datetime(2026, 11, 28, 12, 9, tzinfo=UTC)
+    machine = aws.create(request(aws_offer()))
+    assert machine.carried is None
+    aws.mark(machine, Carried(epoch=3, place="1e55", host="Ann's laptop", until=until))
+    assert aws.get(machine).carried == Carried(epoch=3, place="1e55", host="Ann-s-laptop", until=until)
+    aws.mark(machine, Carried(epoch=4, place="2e55", host="desk", until=until))
+    assert [one.carried.epoch for one in aws.list() if one.carried] == [4]
+    assert "ec2:CreateTags" in aws.policy()
+
+
 def test_a_machine_has_no_role_in_the_account(aws: Aws, moto: MotoCloud) -> None:
     aws.create(request(aws_offer()))
     assert [key for key in sent(moto) if key.startswith("IamInstanceProfile")] == []
@@ -98,11 +118,11 @@ def test_a_machine_has_no_role_in_the_account(aws: Aws, moto: MotoCloud) -> None
 
 
 def test_the_disk_is_encrypted_gp3_goes_with_the_machine_and_holds_the_image(aws: Aws, moto: MotoCloud) -> None:
-    aws.create(request(aws_offer(), disk_gib=1))
+    aws.create(request(aws_offer(), disk_gib=101))
     call = sent(moto)
     disk = {key.rpartition(".")[2]: value for key, value in call.items() if key.startswith("BlockDeviceMapping.1.Ebs")}
     assert (disk["VolumeType"], disk["Encrypted"], disk["DeleteOnTermination"]) == ("gp3", "true", "true")
-    assert int(disk["VolumeSize"]) > 1
+    assert int(disk["VolumeSize"]) == 101, "as it was priced"
     assert call["BlockDeviceMapping.1.DeviceName"].startswith("/dev/")
 
 
