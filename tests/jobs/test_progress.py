@@ -22,6 +22,7 @@ from jobs.progress import (
     Result,
     Splitter,
     Step,
+    Stored,
     Unknown,
     Validated,
     Warned,
@@ -95,6 +96,10 @@ UNDERSTOOD: list[tuple[bytes, Event]] = [
     (
         line("checkpoint", name="step-4", step=4, bytes=10, sha256="0" * 64),
         Checkpoint(at=AT, name="step-4", step=4, bytes=10, sha256="0" * 64),
+    ),
+    (
+        line("stored", what="results", name="out", step=8, object="results", files=3, bytes=9, sha256="0" * 64),
+        Stored(at=AT, what="results", name="out", step=8, object="results", files=3, bytes=9, sha256="0" * 64),
     ),
     (
         line("result", arm="tuned", metrics={"exact": 0.93, "loss": 1}, n=100),
