@@ -69,7 +69,8 @@ def launch(request: Request, world: World) -> Receipt | None:
     """
     _must_have_a_budget(request, world)
     priced = price(request, world)
-    for note in (*priced.notes, *durable.must_work(world)):
+    rents = any(choice.offer.market is not Market.OWNED for choice in priced.plan.choices)
+    for note in (*priced.notes, *(durable.must_work(world) if rents else ())):
         world.console.tell(Warned(run="", at=world.now(), code="note", text=note))
     data = job_data.line(priced.data.report)
     world.console.tell(PlanMade(run="", at=world.now(), plan=priced.plan, title=priced.title, data=data))
