@@ -29,6 +29,8 @@ class Reaped:
     taken_back: tuple[str, ...] = ()
     left_alone: tuple[str, ...] = ()
     leftovers_removed: tuple[str, ...] = ()
+    leftovers_left: tuple[str, ...] = ()
+    """What could not be removed yet, whether it costs money, and why not."""
     still_there: tuple[Instance, ...] = ()
     unknown: tuple[str, ...] = ()
     """Providers that could not be asked, and machines that do not say when they should end, in words."""
@@ -206,7 +208,7 @@ def _reap_at(provider: Provider, machines: tuple[Instance, ...], world: World) -
             ended.append(machine)
         else:
             there.append(machine)
-    removed = _remove_leftovers(provider, {*back, *(line.split(":")[0] for line in alone)})
+    removed, left = _remove_leftovers(provider, {*back, *(line.split(":")[0] for line in alone)})
     return Reaped(
         asked=(provider.name,),
         ended=tuple(ended),
@@ -214,6 +216,7 @@ def _reap_at(provider: Provider, machines: tuple[Instance, ...], world: World) -
         left_alone=tuple(alone),
         still_there=tuple(there),
         leftovers_removed=removed,
+        leftovers_left=left,
     )
 
 
@@ -278,21 +281,24 @@ def _is_closed(record: RunRecord, world: World) -> bool:
     return world.ledger.load(record.id).state is State.TERMINATED
 
 
-def _remove_leftovers(provider: Provider, in_use: set[str]) -> tuple[str, ...]:
-    removed: list[str] = []
+def _remove_leftovers(provider: Provider, in_use: set[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What lay about beside machines of ours: what is removed, and what is not."""
+    removed, left = [], []
     try:
         remains: tuple[Leftover, ...] = provider.leftovers()
-    except ProviderError:
-        return ()
+    except ProviderError as error:
+        return (), (f"unknown: {provider.name} did not say what lies about ({error.text})",)
     for one in remains:
+        name = f"{one.kind} {one.id} ({f'{one.provider} {one.region}'.strip()})"
         if one.run_id in in_use:
             continue
         try:
             provider.remove(one)
-        except ProviderError:
-            continue
-        removed.append(f"{one.kind} {one.id} ({one.provider} {one.region})")
-    return tuple(removed)
+        except ProviderError as error:
+            left.append(f"{name}, {'billed' if one.billed else 'costs nothing'}: {error.text}")
+        else:
+            removed.append(name)
+    return tuple(removed), tuple(left)
 
 
 def _close_book(record: RunRecord, world: World, names: tuple[str, ...]) -> LaunchError | None:

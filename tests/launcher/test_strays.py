@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from launcher import flow
+from launcher import flow, reaping, recover
 from launcher.strays import end_machine
+from providers.base import Busy, Leftover
 from tests.fake_world import Killed, Stage
 
 
@@ -28,3 +29,23 @@ def test_a_ctrl_c_while_a_stray_machine_ends_changes_nothing(stage: Stage) -> No
     world = replace(world, sleep=sleep)
     assert end_machine(stage.provider, machine, world)
     assert stage.cloud.alive() == ()
+
+
+def test_reap_says_what_of_ours_lies_about_and_what_it_could_not_remove(stage: Stage) -> None:
+    def left(id: str, kind: str, run_id: str, *, billed: bool) -> Leftover:
+        return Leftover(provider="fake", kind=kind, id=id, region="north-1", run_id=run_id, billed=billed)
+
+    for one in (left("vol-1", "volume", "old-run-0001", billed=True), left("sg-1", "group", "", billed=False)):
+        stage.cloud.volumes[one.id] = one
+    held = stage.provider.remove
+
+    def remove(one: Leftover) -> None:
+        if one.kind == "group":
+            raise Busy("a machine holds it")
+        held(one)
+
+    stage.provider.remove = remove  # type: ignore[method-assign]  # as a cloud that still needs it answers
+    found = recover.reap(stage.laptop())
+    assert found.leftovers_removed == ("volume vol-1 (fake north-1)",)
+    assert found.leftovers_left == ("group sg-1 (fake north-1), costs nothing: a machine holds it",)
+    assert "left over    group sg-1 (fake north-1), costs nothing: a machine holds it" in reaping.text(found)
