@@ -13,6 +13,7 @@ from launcher.guest import Guest, GuestError, Probe
 from launcher.price import current_plan, secrets_of
 from launcher.remote import HostKeyMismatch, LoginRefused, Remote, RemoteError, RemoteUnreachable
 from launcher.request import Request
+from launcher.rotation import rotate
 from launcher.run import Attempt, Ending, Outcome, Run, State
 from launcher.sight import look
 from launcher.steps import Ended, step_to, turn_round_if_asked
@@ -42,6 +43,7 @@ def boot(run: Run, world: World) -> None:
     guest = guest_of(run, remote, lambda: _left_seconds(run, plan, world))
     try:
         _must_be_ours(run, guest, world)
+        _rotate(run, attempt, world)
         _must_be_as_rented(run, attempt, plan, probe, world)
         _must_compute(run, guest, plan, world)
     finally:
@@ -50,6 +52,16 @@ def boot(run: Run, world: World) -> None:
     attempt.phases["boot"] = max(0.0, (world.now() - attempt.started_at).total_seconds())  # clocks may be set back
     world.ledger.save_attempt(run, attempt)
     step_to(run, State.SHIPPING, world)
+
+
+def _rotate(run: Run, attempt: Attempt, world: World) -> None:
+    instance = attempt.instance
+    if instance is None:
+        return
+    try:
+        rotate(run, attempt, lambda: connect(run, instance, world), world)
+    except HostKeyMismatch as error:
+        raise Ended(host_keys.stranger(error)) from error
 
 
 def connect(run: Run, instance: Instance, world: World) -> Remote:

@@ -36,18 +36,26 @@ def make(folder: Path) -> Keys:
 
 
 def pin(keys: Keys, host: str, port: int, accepted: str = "") -> None:
-    """Write the one line of known_hosts: at this address only the owner of the run's host key is the machine.
+    """Write known_hosts: at this address only the owner of the run's host key is the machine.
 
-    `accepted` is a key that counts instead of it (`launcher.host_keys`). Called again when the address changes: the
-    key stays. Raises `RemoteError` for what cannot be an address.
+    `accepted`: keys that count instead of it, one a line (`launcher.host_keys`, `launcher.rotation`). Called again when
+    the address changes: the keys stay. Raises `RemoteError` for what cannot be an address.
     """
     if not _ADDRESS.fullmatch(host) or not 0 < port <= 0xFFFF:
         raise RemoteError(f"{host!r} port {port} is not the address of a machine")
     place = host if port == _STANDARD_PORT else f"[{host}]:{port}"
     handle, aside = tempfile.mkstemp(prefix=".known_hosts-", dir=keys.folder)
     with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(f"{place} {accepted or keys.host_public}\n")
+        file.writelines(f"{place} {line}\n" for line in (accepted or keys.host_public).splitlines())
     Path(aside).replace(keys.known_hosts)
+
+
+def another_host_key(keys: Keys) -> tuple[str, str]:
+    """One more host key, private and public part, for a machine to take; nothing of it stays on this disk."""
+    with tempfile.TemporaryDirectory(prefix=".next-", dir=keys.folder) as folder:
+        path = Path(folder) / "host"
+        _generate(path)
+        return path.read_text("ascii"), path.with_suffix(".pub").read_text("ascii").strip()
 
 
 def forget(keys: Keys) -> None:

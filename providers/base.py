@@ -82,6 +82,8 @@ class Traits:
     """One `list` call shows every region; else one call is made for each."""
     first_use: bool = False
     """The image may keep a host key of its own that nobody vouches for: then the first one seen is pinned, and said."""
+    boot_data_is_seen: bool = False
+    """Others in the account may read it: then the host key in it is replaced in the first session."""
     prepaid: bool = False
     """The account holds a balance, which `funds` may tell."""
     minimum_disk_gib: int = 0

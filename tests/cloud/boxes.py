@@ -52,7 +52,7 @@ class Box:
         self.environ = self._environ(world, surroundings)
 
     def _furnish(self) -> None:
-        for below in ("run", "tmp", "proc", "etc", "var/log", "var/lib/launch", "opt/dlami/nvme"):
+        for below in ("run", "tmp", "proc", "etc/ssh", "var/log", "var/lib/launch", "opt/dlami/nvme"):
             (self.root / below).mkdir(parents=True)
         self.home.mkdir(parents=True)
         (self.root / "var/lib/launch").rmdir()  # the guard folder is for user-data to make

@@ -19,6 +19,8 @@ from tests.cloud.boxes import Box, read_pipe
 from tests.cloud.scenario import Knobs
 
 CHUNK = 65536
+RELOAD_SECONDS = 0.05
+"""How often a box looks whether its SSH server shall read its host key anew."""
 TERMINAL = (
     "import fcntl, os, sys, termios\n"
     "os.setsid() if os.getsid(0) != os.getpid() else None\n"
@@ -54,6 +56,7 @@ class Sshd:
         self.box, self.door = box, door
         self.connections: set[Any] = set()
         self._listener: Any = None
+        self._reading: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Listen. The host key is the one of user-data, unless there is none or a knob says otherwise."""
@@ -70,6 +73,17 @@ class Sshd:
             reuse_address=True,
             server_version="OpenSSH_8.9p1_Ubuntu-3ubuntu0.10",
         )
+        self._reading = asyncio.create_task(self._read_keys())
+
+    async def _read_keys(self) -> None:
+        """`systemctl reload ssh`: the host key is read anew from the box's own /etc/ssh; lines that stand go on."""
+        asked = self.box.root / "run" / "sshd-reload"
+        while True:
+            await asyncio.sleep(RELOAD_SECONDS)
+            if asked.exists():
+                key = asyncssh.read_private_key(self.box.root / "etc/ssh/ssh_host_ed25519_key")
+                self._listener.update(server_host_keys=[key])
+                asked.unlink()
 
     def drop(self) -> int:
         """Cut every connection, as a network does; how many there were."""
@@ -80,6 +94,8 @@ class Sshd:
 
     def close(self) -> None:
         """Stop listening and cut all."""
+        if self._reading is not None:
+            self._reading.cancel()
         if self._listener is not None:
             self._listener.close()
         self.drop()

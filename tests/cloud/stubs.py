@@ -74,6 +74,16 @@ done
 [ $# -eq 0 ] || exec "$@"
 """
 
+SYSTEMCTL = """#!/bin/sh
+# Only `reload ssh`: asks the world to read the host key anew, and waits until it has.
+[ "$1 $2" = "reload ssh" ] || exit 1
+mark="$BOX_ROOT/run/sshd-reload"
+: >"$mark"
+tries=0
+while [ -e "$mark" ] && [ $tries -lt 500 ]; do {sleep} 0.02; tries=$((tries + 1)); done
+[ ! -e "$mark" ]
+"""
+
 ONCE = """#!/bin/sh
 # cloud-init-per FREQUENCY NAME COMMAND...; a box boots only once, so that "once" is all there is.
 name=$2
@@ -211,6 +221,7 @@ def _commands(scale: float) -> dict[str, str]:
         **dict.fromkeys(("shutdown", "poweroff"), SHUTDOWN),
         "systemd-run": SYSTEMD_RUN,
         "sudo": SUDO,
+        "systemctl": SYSTEMCTL.format(sleep=shutil.which("sleep")),
         "cloud-init-per": ONCE,
         "cloud-init": CLOUD_INIT,
         "getent": GETENT.format(getent=shutil.which("getent") or "false"),
