@@ -151,7 +151,8 @@ def _is_run(mutant: Mutant, lines: dict[str, set[int]]) -> bool:
     return not mutant.function or mutant.module in ON_THE_MACHINE or mutant.at[0] in lines[mutant.module]
 
 
-def mutants_of(module: str, source: str) -> list[Mutant]:
+@cache
+def mutants_of(module: str, source: str) -> tuple[Mutant, ...]:
     """All that the tool makes of that source, but for what is left out."""
     lines, functions = source.splitlines(), _functions(source)
     nodes = list(ast_nodes(get_ast(source)))
@@ -171,7 +172,7 @@ def mutants_of(module: str, source: str) -> list[Mutant]:
                     nth=nth, occurrence=occurrence, at=(row, column),
                 )
             )  # fmt: skip
-    return found
+    return tuple(found)
 
 
 @cache

@@ -230,12 +230,20 @@ class Storm(Stage):
     def _die(self, fault: Fault) -> None:
         self.fired[fault.kind] += 1
         self.dead, self.is_gone = True, fault.kind is Kind.GONE
+        if self.is_gone:
+            self._prices_rise()
         for contacts in self.contacts.values():
             contacts.append(Contact(self.clock(), "", "we died"))
         self._free_disk()
         self.power_went = fault.kind is Kind.POWER_LOSS
         self.disk.freeze(is_power_lost=self.power_went)
         raise Killed
+
+    def _prices_rise(self) -> None:
+        """Nobody will look any more: a budget that holds must hold at the worst price that was agreed to."""
+        for machine in self.cloud.alive():
+            if machine.request.offer.market is Market.SPOT:
+                self.cloud.reprice(machine.id, machine.request.offer.worst_usd_per_hour)
 
     def after_death(self) -> None:
         """What a dead process, or a laptop without power, leaves on the disk."""
