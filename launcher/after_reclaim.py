@@ -40,8 +40,8 @@ def standing(run: Run, plan: Plan, left_share: float, world: World) -> Standing:
         spent_usd=books.spent_usd(run, now),
         done_share=1.0 - left_share,
         restart_seconds=_restart_seconds(run, plan),
-        deadline_seconds=None if deadline is None else max(1.0, (deadline - run.created_at).total_seconds()),
-        elapsed_seconds=max(0.0, (now - run.created_at).total_seconds()),
+        deadline_seconds=None if deadline is None else max(1.0, (deadline - run.began_at).total_seconds()),
+        elapsed_seconds=max(0.0, (now - run.began_at).total_seconds()),
         lost_pools=frozenset(one.offer.pool for one in run.attempts if _was_reclaimed(run, one.number)),
     )
 
