@@ -28,14 +28,16 @@ BLOCK = 250
 """Schedules that one process takes at a time."""
 LINES = 20
 """So often it is told how far it is."""
+RUBBISH = 50_000
+"""Values that may be made before rubbish is looked for: a tenth of the time went into it (measured)."""
 FRESH = 1_000_000
 """Seeds of one date: the first of the next date is so many further on."""
 Item = TypeVar("Item")
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """0 where no promise was broken."""
-    said = _parser().parse_args()
+    said = _parser().parse_args(words)
     if said.seed is not None:
         return _one(drawn(said.seed))
     first = int(f"{datetime.now(UTC):%Y%m%d}") * FRESH if said.fresh else said.first
@@ -102,6 +104,7 @@ def warmed() -> None:
     play(drawn(0))
     gc.collect()
     gc.freeze()
+    gc.set_threshold(RUBBISH)
 
 
 def drawn_block(seeds: Sequence[int]) -> Tally:
