@@ -77,6 +77,12 @@ def lease_seconds(run: Run, choice: Choice, plan: Plan, world: World) -> int:
     return cap(run, choice, plan, world).lease_seconds
 
 
+def talking_seconds(run: Run, plan: Plan, world: World) -> float:
+    """How long one may still speak with a machine that works or saves, so that pull and end are paid for after it."""
+    now_cap = cap(run, run.attempt.choice, plan, world)
+    return now_cap.lease_seconds - now_cap.reserve.pull_seconds - now_cap.reserve.teardown_seconds
+
+
 def deadline(now: datetime, seconds: int) -> datetime:
     """When a lease of so many seconds ends."""
     return now + timedelta(seconds=seconds)

@@ -1,5 +1,6 @@
 """Bringing things home: checkpoints while the job runs, results at its end, verified before the machine may go."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
 from pathlib import Path
@@ -50,7 +51,7 @@ def pull_results(run: Run, world: World) -> None:
     began, limit = world.now(), _pull_seconds(run, world)
     try:
         for wait_seconds in chain(RETRY_SECONDS, repeat(LATER_SECONDS)):
-            trouble = _tried_where_it_is(run, world)
+            trouble = _tried_where_it_is(run, lambda: limit - (world.now() - began).total_seconds(), world)
             if trouble is None:
                 raise Ended(ending)
             tried_seconds = (world.now() - began).total_seconds()
@@ -92,13 +93,13 @@ def _tell_waiting(run: Run, trouble: Trouble, wait: float, world: World) -> None
     world.console.tell(Warned(run=run.id, at=world.now(), code="pull", text=text))
 
 
-def _tried_where_it_is(run: Run, world: World) -> Trouble | None:
-    """One try at the machine's address as it was last shown; what stood in its way."""
+def _tried_where_it_is(run: Run, left: Callable[[], float], world: World) -> Trouble | None:
+    """One try at the machine's address as it was last shown; what stood in its way. No call is waited for longer."""
     instance = run.attempt.instance
     if instance is None or instance.access is None:
         return Trouble(text="the machine has no address", may_pass=True)
     remote = connect(run, instance, world)
-    guest = guest_of(run, remote)
+    guest = guest_of(run, remote, left)
     try:
         fence.holding(run, guest, world)
         return _try_pull(run, guest, world)

@@ -10,7 +10,7 @@ from launcher.lock import is_carried
 from launcher.receipt import Receipt
 from launcher.records import RunRecord
 from launcher.run import Ending, Outcome, Run, State
-from launcher.strays import end_late, end_machine
+from launcher.strays import end_late, end_machines
 from launcher.world import World
 from providers.base import Instance, InstanceState, Leftover, NoCredentials, Provider, ProviderError
 
@@ -165,19 +165,24 @@ def _overdue_at(name: str, world: World, *, is_named: bool) -> Reaped:
         return Reaped(unknown=(f"{name}: {error.text}",)) if is_named else Reaped(not_used=(name,))
     except ProviderError as error:
         return Reaped(unknown=(f"{name}: {error.text}",))
-    ended, there, alone, unknown = [], [], [], []
+    overdue, alone, unknown = [], [], []
     for machine in machines:
         if machine.deadline is None:
             unknown.append(f"{name}: {machine.id} does not say when it should end: only its own computer can tell")
         elif why := _why_not_overdue(machine, world):
             alone.append(f"{machine.run_id}: {machine.id} {why}")
-        elif end_machine(provider, machine, world):
-            ended.append(machine)
         else:
-            there.append(machine)
-    return Reaped(
-        asked=(name,), ended=tuple(ended), still_there=tuple(there), left_alone=tuple(alone), unknown=tuple(unknown)
-    )
+            overdue.append(machine)
+    ended, there = _ended(provider, overdue, world)
+    return Reaped(asked=(name,), ended=ended, still_there=there, left_alone=tuple(alone), unknown=tuple(unknown))
+
+
+def _ended(
+    provider: Provider, machines: list[Instance], world: World
+) -> tuple[tuple[Instance, ...], tuple[Instance, ...]]:
+    """Those that ended, and those that did not."""
+    gone = list(zip(machines, end_machines(provider, machines, world), strict=True))
+    return tuple(one for one, is_gone in gone if is_gone), tuple(one for one, is_gone in gone if not is_gone)
 
 
 def _why_not_overdue(machine: Instance, world: World) -> str:
@@ -193,7 +198,7 @@ def _reap_at(provider: Provider, machines: tuple[Instance, ...], world: World) -
         if not _somebody_carries(open_one.id, world):
             _taken_up(open_one.id, world)
     known = {record.id: record for record in world.ledger.runs()}
-    ended, back, alone, there = [], [], [], []
+    home, back, alone, strays = [], [], [], []
     for machine in machines:
         record = known.get(machine.run_id)
         _recognise(record, machine, world)
@@ -204,17 +209,18 @@ def _reap_at(provider: Provider, machines: tuple[Instance, ...], world: World) -
         elif record is not None and _works(record, machine, world):
             world.spawn(record.id)
             back.append(record.id)
-        elif _brought_home(record, machine, world) or end_machine(provider, machine, world):
-            ended.append(machine)
+        elif _brought_home(record, machine, world):
+            home.append(machine)
         else:
-            there.append(machine)
+            strays.append(machine)
+    ended, there = _ended(provider, strays, world)
     removed, left = _remove_leftovers(provider, {*back, *(line.split(":")[0] for line in alone)})
     return Reaped(
         asked=(provider.name,),
-        ended=tuple(ended),
+        ended=(*home, *ended),
         taken_back=tuple(back),
         left_alone=tuple(alone),
-        still_there=tuple(there),
+        still_there=there,
         leftovers_removed=removed,
         leftovers_left=left,
     )

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from launcher.run import Attempt, Run
 from launcher.sightings import Listing
+from launcher.twins import end_twins
 from launcher.world import World
 from providers.base import Instance, InstanceState, NotFound, ProviderError
 
@@ -23,6 +24,7 @@ def look(run: Run, world: World, fresh_seconds: float) -> Instance | None:
     if is_news:
         attempt.instance = found
         world.ledger.save_attempt(run, attempt)
+    end_twins(run, world)
     return found
 
 

@@ -1,6 +1,7 @@
 """Machines that no run in hand accounts for: ended on their own, and proven; among them those that turn up too late."""
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 
@@ -15,6 +16,8 @@ from launcher.world import World
 from pricing.plan import Choice
 from providers.base import Instance, InstanceState, NotFound, Provider, ProviderError
 
+FIRST_WAIT_SECONDS = 1.0
+"""Before the second look at a machine that was told to end; each wait for one that is still there is longer."""
 DOUBT = timedelta(hours=24)
 """How long after an unanswered create call was given up its machine is still looked for, by every command."""
 
@@ -101,10 +104,24 @@ def _end_one(provider: Provider, machine: Instance, world: World) -> None:
         world.ledger.save_attempt(run, known)
 
 
-def end_machine(provider: Provider, machine: Instance, world: World) -> bool:
+def end_machines(provider: Provider, machines: Sequence[Instance], world: World) -> list[bool]:
+    """All of them told first, so that they end at the same time; then each is seen through."""
+    told = [_is_told(provider, one) for one in machines]
+    return [end_machine(provider, one, world, is_told=is_told) for one, is_told in zip(machines, told, strict=True)]
+
+
+def _is_told(provider: Provider, machine: Instance) -> bool:
+    try:
+        provider.terminate(machine)
+    except ProviderError:
+        return False
+    return True
+
+
+def end_machine(provider: Provider, machine: Instance, world: World, *, is_told: bool = False) -> bool:
     """Terminate until it is read as gone, or not found any more by both doors; False when patience ends."""
-    began, wait, agreed = world.now(), SEEN_DEAD_SECONDS, 0
-    ask_at = began
+    began, wait, agreed = world.now(), FIRST_WAIT_SECONDS, 0
+    ask_at = began + timedelta(seconds=ASK_AGAIN_SECONDS if is_told else 0)
     while agreed < LOOKS:
         if (world.now() - began).total_seconds() > PATIENCE_SECONDS:
             return False

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from launcher import books
+from launcher import books, twins
 from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
 from launcher.fence import CarriedElsewhere
@@ -148,8 +148,17 @@ class _Ending:
         if self.attempt.instance is not None and self.attempt.instance.id in alive:
             self.attempt.account = self.provider.account() or self.attempt.account  # who is shown it may have a new key
         self._note_rate(alive.get(self.attempt.instance.id) if self.attempt.instance else None)
+        self._count_twins(tuple(alive.values()))
         self._note(tuple(one.state for one in alive.values()), read)
         return Look(alive=tuple(alive.values()), read=read, certain=self._settled() or read)
+
+    def _count_twins(self, alive: tuple[Instance, ...]) -> None:
+        """A call that was delivered twice made two machines: both are asked to end, and both are paid for."""
+        known = self.attempt.instance
+        for one in alive:
+            if known is not None and one.id != known.id and one.state is not InstanceState.ENDING:
+                with suppress(sqlite3.Error):
+                    twins.count(self.run, self.attempt, one, self.world)
 
     def _turned_up(self, listed: list[Instance]) -> None:
         """A machine of an earlier attempt that was held to be gone, or never to have been: its end is to be seen to."""

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from jobs import progress
 from launcher import books, egress, fence, way_in
+from launcher.books import talking_seconds
 from launcher.boot import connect, guest_of
 from launcher.events import Progressed, Warned
 from launcher.granting import Granting
@@ -176,16 +177,14 @@ class _Watch:
     """The loop, with what it remembers between ticks."""
 
     def __init__(self, run: Run, world: World) -> None:
-        self.run, self.world = run, world
-        self.plan = current_plan(run, world)
+        self.run, self.world, self.plan = run, world, current_plan(run, world)
         self.tracker, self.splitter = Tracker(), progress.Splitter()
         self.pacer, self.granting = Pacer(run, world, self.plan), Granting(run, world)
         self.silent_seconds, self.ticked_at, self.provider_answers = 0.0, world.now(), True
         self.doubt, self.interrupted = "", False
         self.due: dict[str, datetime] = {}
         self.saving: Ending | None = None
-        self.save_until = world.now()
-        self.owed = Owed(run, world)
+        self.save_until, self.owed = world.now(), Owed(run, world)
         self._connect(0)
 
     def _connect(self, offset: int) -> None:
@@ -195,7 +194,7 @@ class _Watch:
             raise ValueError(f"{self.run.id} has no machine to watch")
         self.access = instance.access
         self.remote = connect(self.run, instance, self.world)
-        self.guest = guest_of(self.run, self.remote)
+        self.guest = guest_of(self.run, self.remote, lambda: talking_seconds(self.run, self.plan, self.world))
         self.feed = self.world.feed(self.guest, offset)
 
     def stay(self) -> None:
@@ -215,13 +214,14 @@ class _Watch:
         self.remote.close()
 
     def _listen(self) -> None:
+        chunk = b""
         try:
             chunk = self.feed.read(LISTEN_SECONDS)
             self.world.interrupt.check()
         except HostKeyMismatch as error:
             raise Ended(stranger(error)) from error
         except Interrupted:
-            self.interrupted, chunk = True, b""
+            self.interrupted = True  # what was read meanwhile counts: it is not told twice
         if chunk:
             self.silent_seconds = 0.0
             self._take_all([progress.parse(line) for line in self.splitter.feed(chunk)])

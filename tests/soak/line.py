@@ -32,10 +32,13 @@ class Line(FakeRemote):
     ) -> None:
         super().__init__(site, machine_id)
         self._note, self._is_here = note, is_here
+        self.patience: Callable[[float], None] = lambda seconds: None
+        """Hears how long each call is waited for."""
 
     def run(self, argv: Sequence[str], *, stdin: bytes | BinaryIO = b"", timeout_seconds: float = 60) -> Completed:
         """See `Remote`."""
         verb = "install" if argv[1] == "-c" else argv[2]
+        self.patience(timeout_seconds)
         try:
             done = super().run(argv, stdin=stdin, timeout_seconds=timeout_seconds)
         except (RemoteUnreachable, HostKeyMismatch) as error:
@@ -63,19 +66,22 @@ class Line(FakeRemote):
 class HalfOpenFeed(FakeFeed):
     """Nothing comes, and nothing says that the line is broken, before the heartbeats are missed."""
 
-    def __init__(self, guest: Guest, site: Inside, vanished: Callable[[], bool], offset: int) -> None:
-        super().__init__(guest, site.clock, vanished, offset, site.tick_seconds)
-        self._site = site
-        self.since: Callable[[], datetime | None] = lambda: None
-        """From when on the line has been half-open; None where it is not."""
+    def __init__(
+        self, guest: Guest, site: Inside, offset: int, since: Callable[[], datetime | None], note: Callable[[str], None]
+    ) -> None:
+        """`since`: from when on the line has been half-open; None where it is not."""
+        super().__init__(guest, site.clock, site.vanished, offset, site.tick_seconds)
+        self._site, self._since, self._note = site, since, note
 
     def read(self, timeout_seconds: float) -> bytes:
         """See `Feed`."""
-        since = self.since()
-        if since is None or self._site.clock() - since > timedelta(seconds=HEARTBEAT_SECONDS):
+        since = self._since()
+        if since is None:
             return super().read(timeout_seconds)
         self._site.clock.sleep(max(timeout_seconds, self._tick_seconds))
-        self.trouble, self.refused = "", False
+        is_missed = self._site.clock() - since > timedelta(seconds=HEARTBEAT_SECONDS)
+        self.trouble, self.refused = "no heartbeat for 60 s" if is_missed else "", False
+        self._note("no heartbeat")
         return b""
 
 

@@ -102,7 +102,8 @@ class Storm(Stage):
         self.contacts: dict[str, list[Contact]] = defaultdict(list)
         self.moves: Counter[str] = Counter()
         self.wiped_at: dict[str, datetime] = {}
-        self.half_open_at: datetime | None = None
+        self.began_at: dict[Kind, datetime] = {}
+        self.spoken_with, self.patience_seconds = "", CALL_SECONDS
         self.environ: Mapping[str, str] = {}
         """The person's environment."""
         self.secrets: tuple[str, ...] = ()
@@ -297,16 +298,24 @@ class Storm(Stage):
     def _remote(self, access: Access, _keys: Keys) -> Line:
         assert isinstance(access, Ssh)
         machine_id, port = access.host.removesuffix(".invalid"), access.port
-        return Line(self.site, machine_id, self._note_contact, lambda: port == 22 + self.moves[machine_id])
+        self.spoken_with = machine_id
+        line = Line(self.site, machine_id, self._note_contact, lambda: port == 22 + self.moves[machine_id])
+        line.patience = self._be_patient
+        return line
+
+    def _be_patient(self, seconds: float) -> None:
+        self.patience_seconds = min(CALL_SECONDS, seconds)
 
     def _note_contact(self, machine_id: str, verb: str, trouble: str) -> None:
         full = "disk full here" if Kind.DISK_FULL_HERE in self.until else ""
         self.contacts[machine_id].append(Contact(self.clock(), verb, trouble or full))
 
     def _feed(self, guest: Guest, offset: int) -> HalfOpenFeed:
-        feed = HalfOpenFeed(guest, self.site, self.site.vanished, offset)
-        feed.since = lambda: self.half_open_at if Kind.HALF_OPEN in self.until else None
-        return feed
+        machine_id = self.spoken_with
+        return HalfOpenFeed(
+            guest, self.site, offset, lambda: max((self.began_at[kind] for kind in _SILENT if kind in self.until),
+            default=None), lambda trouble: self._note_contact(machine_id, "follow", trouble),
+        )  # fmt: skip
 
     # What happens at a time
 
@@ -342,8 +351,7 @@ class Storm(Stage):
             case _:
                 self.until[fault.kind] = self.clock() + timedelta(seconds=fault.seconds)
                 self.where[fault.kind] = fault.cloud
-                if fault.kind is Kind.HALF_OPEN:
-                    self.half_open_at = self.clock()
+                self.began_at[fault.kind] = self.clock()
                 if fault.kind is Kind.DISK_FULL_HERE:
                     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
                     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
@@ -523,8 +531,8 @@ class Storm(Stage):
         if Kind.WRONG_KEY in self.until:
             raise HostKeyMismatch("another key")
         if Kind.SSH_HANG in self.until or Kind.HALF_OPEN in self.until:
-            self.clock.sleep(CALL_SECONDS)
-            raise RemoteUnreachable("nothing came for 60 s")
+            self.clock.sleep(self.patience_seconds)
+            raise RemoteUnreachable(f"nothing came for {self.patience_seconds:.0f} s")
         if Kind.SSH_DOWN in self.until:
             raise RemoteUnreachable("no route to host")
         for fault in self._due("remote", nth, ""):
@@ -663,6 +671,8 @@ _TO_A_MACHINE = (
     *_NOTICE_SECONDS, Kind.HOST_VANISHED, Kind.HOST_FAILED, Kind.PRICE, Kind.DISK_FULL_THERE, Kind.FUNDS_GONE,
     Kind.MOVED, Kind.WIPED, Kind.REBALANCE,
 )  # fmt: skip
+_SILENT = (Kind.SSH_HANG, Kind.HALF_OPEN)
+"""Where a line is dead and nothing says so."""
 _SHUT: tuple[tuple[Kind, Callable[[], ProviderError]], ...] = (
     (Kind.API_DOWN, lambda: Unreachable("no connection", code="unreachable")),
     (Kind.CREDENTIALS_EXPIRED, lambda: AuthFailed("the key has expired", code="ExpiredToken")),
