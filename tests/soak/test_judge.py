@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -136,7 +137,7 @@ def _a_deadline_that_is_far(on_stage: Scene) -> None:
 
 
 def _money_for_an_hour(on_stage: Scene) -> None:
-    on_stage.storm.schedule = replace(on_stage.storm.schedule, budget_usd="1.20")
+    on_stage.storm.budget_usd = Decimal("1.20")
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,7 @@ def _the_deadline_is_there(on_stage: Scene) -> None:
 
 
 def _no_money_is_left(on_stage: Scene) -> None:
-    on_stage.storm.schedule = replace(on_stage.storm.schedule, budget_usd="0.10")
+    on_stage.storm.budget_usd = Decimal("0.10")
 
 
 def _the_ledger_is_lost(on_stage: Scene) -> None:
