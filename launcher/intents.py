@@ -46,8 +46,7 @@ def look_for_machine(run: Run, attempt: Attempt, world: World) -> bool:
     settled = attempt.unanswered_seconds(now) >= provider.traits.settle_seconds
     if attempt.looks >= LEAST_LOOKS and settled:
         books.note_absent(attempt, provider.traits, now)
-        world.ledger.save_attempt(run, attempt)
-        world.ledger.close_intent(run.id, attempt.number, "absent", now)
+        world.ledger.save_answered(run, attempt, "absent", now)
     else:
         world.ledger.save_attempt(run, attempt)
     return False
@@ -56,12 +55,10 @@ def look_for_machine(run: Run, attempt: Attempt, world: World) -> bool:
 def adopt(run: Run, attempt: Attempt, instance: Instance, world: World) -> None:
     """The create call's answer is this machine."""
     attempt.instance, attempt.looks = instance, 0
-    world.ledger.save_attempt(run, attempt)
-    world.ledger.close_intent(run.id, attempt.number, "created", world.now())
+    world.ledger.save_answered(run, attempt, "created", world.now())
 
 
 def close_absent(run: Run, attempt: Attempt, answer: str, world: World) -> None:
     """The create call was refused: nothing came of it, for certain."""
     attempt.never_was, attempt.ended_at, attempt.gone_at = True, world.now(), world.now()
-    world.ledger.save_attempt(run, attempt)
-    world.ledger.close_intent(run.id, attempt.number, answer, world.now())
+    world.ledger.save_answered(run, attempt, answer, world.now())

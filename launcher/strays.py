@@ -82,8 +82,7 @@ def _write_down(run: Run, machine: Instance, choice: Choice, world: World) -> No
         seen_at=world.now(),
     )
     world.ledger.open_attempt(run, attempt, "")
-    world.ledger.save_attempt(run, attempt)
-    world.ledger.close_intent(run.id, attempt.number, "found", world.now())
+    world.ledger.save_answered(run, attempt, "found", world.now())
     text = f"{machine.id} ({machine.provider}) belongs to {run.id}, and the ledger did not know it: taken in"
     world.console.tell(Warned(run=run.id, at=world.now(), code="unknown-machine", text=text))
 

@@ -257,9 +257,8 @@ class _Ending:
             books.note_absent(self.attempt, self.provider.traits, now)
         self.attempt.ended_at = self.attempt.ended_at or self.absent_since or now
         self.attempt.gone_at = now
-        self._save()
-        with suppress(sqlite3.Error):
-            self.world.ledger.close_intent(self.run.id, self.attempt.number, "gone", now)
+        with suppress(sqlite3.Error):  # as in `_save`
+            self.world.ledger.save_answered(self.run, self.attempt, "gone", now)
 
     def _save(self) -> None:
         """A ledger that cannot be written (a full disk) must not keep a machine alive."""

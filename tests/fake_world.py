@@ -268,8 +268,8 @@ def opened_run(world: World, plan: Plan, request: Request, folder: Path, *, run_
 
 
 WRITES = (
-    "open_run", "advance", "end", "note_ending", "open_attempt", "close_intent", "save_attempt", "note_checkpoint",
-    "note_plan", "note_receipt", "reopen", "undo_reopening",
+    "open_run", "advance", "end", "note_ending", "open_attempt", "close_intent", "save_attempt", "save_answered",
+    "note_checkpoint", "note_plan", "note_receipt", "reopen", "undo_reopening",
 )  # fmt: skip
 
 

@@ -104,3 +104,24 @@ def test_a_list_that_is_refused_says_nothing_about_the_machine_of_a_lost_answer(
     assert refused
     assert len(stage.cloud.machines()) == 1
     stage.all_quiet()
+
+
+@pytest.mark.parametrize("moment", ["before close_intent", "after close_intent"])
+def test_a_death_between_the_note_that_nothing_came_and_the_end_of_the_intent_leaves_neither(
+    stage: Stage, moment: str
+) -> None:
+    stage.provider.lies.refuse(Unavailable("try again later"), times=99)
+
+    def die(name: str) -> None:
+        if name == moment:
+            stage.kill()
+
+    stage.at_point = die
+    world = stage.laptop()
+    run, choice = opened(stage, world)
+    with pytest.raises(Killed):
+        create_for(run, choice, 3600, world)
+    stage.revive()
+    books = stage.laptop().ledger
+    assert books.load(run.id).attempt.gone_at is None
+    assert len(books.open_intents(run.id)) == 1
