@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from launcher import codec, flow, recover, resuming
+from launcher import codec, flow, on_disk, recover, resuming
 from launcher.config import Config
 from launcher.errors import Exit, LaunchError
 from launcher.events import Happened
@@ -263,6 +263,7 @@ def opened_run(world: World, plan: Plan, request: Request, folder: Path, *, run_
     (own / "bundle.tar.gz").write_bytes(b"bundle")
     (own / "bundle.sha256").write_text(hashlib.sha256(b"bundle").hexdigest())
     (own / "settings.json").write_text(json.dumps({"model": "someone/model", "revision": None}))
+    on_disk.sync(own, world.home)
     world.ledger.open_run(run, request=codec.dump(request), plan=codec.dump(plan))
     return run
 

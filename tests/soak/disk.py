@@ -123,6 +123,7 @@ class Disk:
             shutil.rmtree(self._folder / name, ignore_errors=True)
             if (self._frozen / name).is_dir():
                 (self._frozen / name).rename(self._folder / name)
+        shutil.rmtree(self._frozen)
         if is_power_lost and self._unsafe_since is not None:
             for end in ("-wal", "-shm"):
                 ledger.with_name(ledger.name + end).unlink(missing_ok=True)

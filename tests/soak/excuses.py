@@ -65,7 +65,7 @@ class Ends:
         if not missing and not works:
             self.safe.append((machine, self._until(machine)))
             return ""
-        why = self._why(machine, missing, is_over=_outcome(job, self._until(machine)) == "succeeded")
+        why = self._why(machine, missing, is_over=self._is_known_to_succeed(machine, job))
         if why:
             self.forced.append(Forced(machine_id=machine.id, at=self.storm.clock(), missing=missing, why=why))
             return ""
@@ -120,6 +120,12 @@ class Ends:
             return True
         sends = failing([one for one in contacts if one.verb == "send"])
         return not is_over and max(len(row), len(sends)) >= TRIES
+
+    def _is_known_to_succeed(self, machine: Machine, job: Started) -> bool:
+        """Whether anybody of us can have heard that its results are there: then they are waited for much longer."""
+        over = [at for at, event in job.lines(self._until(machine)) if event.get("outcome") == "succeeded"]
+        heard = (one.at for one in self.storm.contacts[machine.id] if one.verb == "follow" and not one.trouble)
+        return bool(over) and any(at >= over[0] for at in heard)
 
     def _left_usd(self) -> Decimal:
         """By the clouds' own bill, and as somebody must reckon who did not see the rates for a while."""

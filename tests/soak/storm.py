@@ -396,7 +396,7 @@ class Storm(Stage):
             case Kind.DISK_FULL_THERE:
                 self.site.full_ids.add(machine.id)
                 if job is not None and not job.is_over(now):
-                    job.work = replace(job.work, steps=job.steps_done(now) + 1, outcome="failed")
+                    job.work = replace(job.work, steps=min(job.work.steps, job.steps_done(now) + 1), outcome="failed")
             case _:
                 notice = timedelta(seconds=_NOTICE_SECONDS[fault.kind])
                 machine.end_later(now + notice, EndReason.PREEMPTED)

@@ -125,7 +125,7 @@ def _line_came_back(on_stage: Scene) -> None:
 
 
 def _six_tries_for_results(on_stage: Scene) -> None:
-    on_stage.contacts(*["RemoteUnreachable"] * 6)
+    on_stage.contacts("", *["RemoteUnreachable"] * 6)
 
 
 def _another_file_is_spoiled(on_stage: Scene) -> None:
