@@ -94,12 +94,13 @@ class Disk:
         """This is how the disk is found by the next process."""
         shutil.rmtree(self._frozen, ignore_errors=True)
         self._frozen.mkdir()
+        (self._frozen / "home").mkdir()
         if is_power_lost:
             self._copy_what_is_safe(self._folder.stat().st_ino, self._frozen)
+            self._copy_what_is_safe((self._folder / "home").stat().st_ino, self._frozen / "home")  # an old folder
         for name in TREES:
             if not is_power_lost and (self._folder / name).is_dir():
                 _copy(self._folder / name, self._frozen / name)
-        (self._frozen / "home").mkdir(exist_ok=True)
         for path in (self._folder / "home").glob("ledger.sqlite*"):
             shutil.copyfile(path, self._frozen / "home" / path.name)
 
@@ -134,7 +135,7 @@ class Disk:
 
 def _copy(tree: Path, to: Path) -> None:
     """A small tree of plain files; much cheaper than `shutil.copytree`. What `-shm` holds is made anew."""
-    to.mkdir()
+    to.mkdir(exist_ok=True)
     with os.scandir(tree) as entries:
         for one in entries:
             if one.is_dir(follow_symlinks=False):
