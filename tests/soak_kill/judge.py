@@ -173,7 +173,7 @@ def _results(player: Player, record: RunRecord | None, machines: tuple[Machine, 
             yield Breach(rule="R7", text="a receipt says succeeded, and the adapter is not what the job makes")
         if not any(_is_done(one) for one in machines):
             yield Breach(rule="R7", text="a receipt says succeeded, and no job did")
-    elif any(_is_done(one) for one in machines) and _must_come_home(player) and told["outcome"]:
+    elif any(_is_done(one) and not _was_taken(one) for one in machines) and _must_come_home(player) and told["outcome"]:
         yield Breach(rule="R5", text=f"a job was done, and the receipt says {told['outcome']}: {told.get('why')}")
 
 
@@ -181,6 +181,11 @@ def _must_come_home(player: Player) -> bool:
     """Nobody asked to stop, nobody was away for long, and somebody came back."""
     stopped = any(one.words[0] in STOPS for one in player.typed)
     return player.life.returns and not stopped and player.left_seconds * SCALE < 60
+
+
+def _was_taken(machine: Machine) -> bool:
+    """Whether its provider ended it: what it had just worked out may then be lost."""
+    return machine.reason.startswith("Server.")
 
 
 def _unsound(folder: Path) -> Iterator[Breach]:

@@ -182,6 +182,11 @@ def test_a_job_that_was_done_and_did_not_come_home_is_noticed_unless_somebody_st
     assert rules(left, run) == []
 
 
+def test_a_job_that_was_done_on_a_machine_that_was_taken_back_need_not_come_home(tmp_path: Path) -> None:
+    left = Afterwards(FakeCloud(machine(tmp_path / "box", reason="Server.SpotInstanceTermination")))
+    assert rules(left, record(tmp_path / "out", {"outcome": "lost", "results": {"verified": False}})) == []
+
+
 def test_a_run_that_is_not_closed_after_the_last_reap_is_noticed(tmp_path: Path) -> None:
     left = Afterwards(FakeCloud(machine(tmp_path / "box")))
     assert rules(left, record(tmp_path / "out", open_intents=1)) == ["books"]
