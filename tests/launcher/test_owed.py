@@ -108,6 +108,7 @@ def test_what_was_read_at_the_moment_of_a_ctrl_c_counts(stage: Stage) -> None:
 
 def test_a_folder_that_a_file_came_into_is_still_there_after_a_power_cut(tmp_path: Path) -> None:
     disk = Disk(tmp_path)
+    (tmp_path / "home").mkdir()
     with disk.watched():
         disk.all_is_safe()
         with Landing(tmp_path / "runs" / "one") as landing:
