@@ -83,8 +83,10 @@ class Ends:
 
     def unsaid(self) -> str:
         """A loss that nobody was told of, or ""."""
-        storm = self.storm
+        storm, lost_at = self.storm, self.storm.lost_ledger_at
         for one in self.forced if not storm.is_gone else ():
+            if lost_at is not None and one.at <= lost_at:
+                continue  # who would have told it knew it from the ledger
             told = (event for event in storm.heard.events if event.at >= one.at - SILENT)
             if not (any(map(_tells_loss, told)) or storm.errors or one.machine_id in storm.reaped_ids):
                 return f"{one.machine_id} was ended without {', '.join(one.missing)} ({one.why}), and nobody was told"
@@ -104,7 +106,7 @@ class Ends:
             ("its container was restarted", machine.id in storm.wiped_at),
             ("that file comes spoiled", bool(missing) and set(missing) == {storm.site.spoiled}),
             ("a person said --now", storm.said_now),
-            ("its line is down", self._is_cut_off(machine, is_over=is_over)),
+            ("its line is down", self._is_cut_off(machine, missing, is_over=is_over)),
             ("this disk is full", Kind.DISK_FULL_HERE in storm.until),
             ("the ledger was lost", storm.lost_ledger_at is not None and machine.born_at <= storm.lost_ledger_at),
             ("this clock is wrong", abs((storm.now() - storm.clock()).total_seconds()) > WRONG_SECONDS),
@@ -113,13 +115,17 @@ class Ends:
         )
         return next((text for text, holds in reasons if holds), "")
 
-    def _is_cut_off(self, machine: Machine, *, is_over: bool) -> bool:
+    def _is_cut_off(self, machine: Machine, missing: tuple[str, ...], *, is_over: bool) -> bool:
         contacts = self.storm.contacts[machine.id]
         row = failing(contacts)
         if row and (row[-1].trouble == "HostKeyMismatch" or self.storm.clock() - row[0].at >= SILENT):
             return True
-        sends = failing([one for one in contacts if one.verb == "send"])
-        return not is_over and max(len(row), len(sends)) >= TRIES
+        verbs = {
+            f"send {name.replace('checkpoint ', 'checkpoints/')}" for name in missing if name[:11] == "checkpoint "
+        }
+        verbs |= {"send out"} if len(missing) > len(verbs) else set()
+        sends = [failing([one for one in contacts if one.verb == verb]) for verb in verbs]
+        return not is_over and (len(row) >= TRIES or all(len(one) >= TRIES for one in sends) and bool(sends))
 
     def _is_known_to_succeed(self, machine: Machine, job: Started) -> bool:
         """Whether anybody of us can have heard that its results are there: then they are waited for much longer."""

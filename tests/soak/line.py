@@ -48,13 +48,14 @@ class Line(FakeRemote):
         return done
 
     def stream(self, argv: Sequence[str], *, idle_seconds: float = 60) -> Iterator[bytes]:
-        """See `Remote`."""
+        """See `Remote`. What is sent is noted with the folder that it comes from: "send out"."""
+        verb = f"send {argv[argv.index('--under') + 1]}" if argv[2] == "send" else argv[2]
         try:
             yield from super().stream(argv, idle_seconds=idle_seconds)
         except (RemoteUnreachable, HostKeyMismatch) as error:
-            self._note(self._id, argv[2], type(error).__name__)
+            self._note(self._id, verb, type(error).__name__)
             raise
-        self._note(self._id, argv[2], "")
+        self._note(self._id, verb, "")
 
     def _alive(self) -> Lived:
         if not self._is_here():
