@@ -1,14 +1,13 @@
 """What is true of the machines of `fake_provider`: their clock, life and bill, and the offers they come from."""
 
-import itertools
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from fractions import Fraction
 
 from pricing.gpus import Gpu, by_name
 from pricing.offer import Fees, Market, Offer
 from providers.base import EndReason, InstanceRequest, InstanceState, Traits
+from tests.cloud.meter import Metered, Rules, bill
 
 HOUR = 3600
 FEES = Fees(
@@ -95,21 +94,32 @@ class Machine:
         return InstanceState.PENDING if pending else InstanceState.RUNNING
 
     def billed_usd(self, now: datetime) -> Decimal:
-        """What it has cost so far: in whole steps, its minimum at least, disk and address with it."""
-        stop, billing = min(self.ended_at or now, now), self.request.offer.billing
-        steps = -(-_whole_seconds(stop - self.born_at) // billing.granularity_seconds)
-        paid = self.born_at + timedelta(seconds=max(billing.minimum_seconds, steps * billing.granularity_seconds))
-        fees = Fraction(self.request.offer.fees.ip_usd_per_hour)
-        fees += Fraction(self.request.offer.fees.disk_usd_per_gib_month) * self.request.disk_gib / 730
-        total = Fraction(0)
-        for (start, rate), following in itertools.zip_longest(self.rates, self.rates[1:]):
-            until = min(following[0], stop) if following else max(stop, paid)
-            total += (Fraction(rate) + fees) * max(_whole_seconds(until - start), 0) / HOUR
-        return Decimal(total.numerator) / Decimal(total.denominator)
+        """What it has cost so far, by the meter of the test clouds."""
+        return bill(self.metered(), self._age_seconds(now)).total_usd
 
+    def metered(self) -> Metered:
+        """As that meter sees it: billed from the create call on, in whole steps, its disk and its address with it."""
+        offer = self.request.offer
+        rules = Rules(
+            step_seconds=offer.billing.granularity_seconds,
+            minimum_seconds=offer.billing.minimum_seconds,
+            from_create=True,
+            disk_usd_per_gib_month=offer.fees.disk_usd_per_gib_month,
+            disk_while_running=True,
+            address_usd_per_hour=offer.fees.ip_usd_per_hour,
+        )
+        return Metered(
+            id=self.id,
+            tags={},
+            created=0.0,
+            disk_gib=self.request.disk_gib,
+            prices=[(self._age_seconds(at), usd_per_hour) for at, usd_per_hour in self.rates],
+            ended=None if self.ended_at is None else self._age_seconds(self.ended_at),
+            rules=rules,
+        )
 
-def _whole_seconds(span: timedelta) -> int:
-    return -(-span // timedelta(seconds=1))
+    def _age_seconds(self, at: datetime) -> float:
+        return (at - self.born_at).total_seconds()
 
 
 def fake_traits(*, guarded: bool = True, spot: bool = True, idempotent_create: bool = True) -> Traits:

@@ -125,7 +125,7 @@ class Ends:
         }
         verbs |= {"send out"} if len(missing) > len(verbs) else set()
         sends = [failing([one for one in contacts if one.verb == verb]) for verb in verbs]
-        return not is_over and (len(row) >= TRIES or all(len(one) >= TRIES for one in sends) and bool(sends))
+        return not is_over and (len(row) >= TRIES or (all(len(one) >= TRIES for one in sends) and bool(sends)))
 
     def _is_known_to_succeed(self, machine: Machine, job: Started) -> bool:
         """Whether anybody of us can have heard that its results are there: then they are waited for much longer."""
