@@ -244,6 +244,14 @@ class Ledger:
         )
         return tuple(_intent(row) for row in rows)
 
+    def left_open(self) -> tuple[Intent, ...]:
+        """Open calls of runs that are over: nobody carries those any more. No process of today leaves one."""
+        rows = self._db.execute(
+            "SELECT i.* FROM intents i JOIN runs r ON r.id=i.run"
+            " WHERE i.closed_at IS NULL AND r.state='TERMINATED' ORDER BY i.id"
+        )
+        return tuple(_intent(row) for row in rows)
+
     def save_attempt(self, run: Run, attempt: Attempt) -> None:
         """Write an attempt as it stands now."""
         instance = attempt.instance

@@ -114,6 +114,8 @@ def reap(world: World, names: tuple[str, ...] = ()) -> Reaped:
     """End what should not run, take back what should, at every provider or at those named; ledger or not."""
     found = [_asked(name, world, is_named=bool(names)) for name in names or world.provider_names]
     troubles = [_close_book(record, world, names) for record in world.ledger.unfinished()]
+    if world.ledger.left_open():
+        end_late(world)
     removed, left = durable.reap(world)
     found.append(Reaped(leftovers_removed=tuple(removed), left_alone=tuple(left)))
     trouble = next((one for one in troubles if one is not None), None)

@@ -25,22 +25,32 @@ DOUBT = timedelta(hours=24)
 def end_late(world: World, run_id: str = "") -> None:
     """End what came of create calls that were held to have come to nothing; of that run alone, where one is named.
 
-    Costs one list for each place where such a call was made within `DOUBT`; nothing where there was none.
+    Costs one list for each place where such a call was made within `DOUBT`; nothing where there was none. An intent
+    that an older launcher left open when its run was over is closed where that list shows nothing of it: from then on
+    it is in doubt like the others.
     """
+    left_open = [one for one in world.ledger.left_open() if run_id in ("", one.run)]
     doubts = [one for one in world.ledger.closed_in_doubt(world.now() - DOUBT) if run_id in ("", one.run)]
     attempts: dict[str, Attempt] = {}
-    for one in doubts:
+    for one in (*doubts, *left_open):
         found = next((made for made in world.ledger.load(one.run).attempts if made.nonce == one.nonce), None)
         if found is not None:
             attempts[one.nonce] = found
     for name, region in sorted({(one.offer.provider, one.offer.region) for one in attempts.values()}):
         try:
             provider = world.provider(name)
-            late = [one for one in provider.list(region) if one.nonce in attempts]
+            listed = [one for one in provider.list(region) if one.nonce in attempts]
         except ProviderError:
             continue  # asked again by the next command
+        late = [one for one in listed if one.state is not InstanceState.GONE or attempts[one.nonce].instance is None]
         for machine in late:
             _end_one(provider, machine, world)
+        here = {nonce for nonce, one in attempts.items() if (one.offer.provider, one.offer.region) == (name, region)}
+        for intent in left_open:
+            age_seconds = (world.now() - intent.opened_at).total_seconds()
+            is_seen = any(one.nonce == intent.nonce for one in late)
+            if intent.nonce in here and not is_seen and age_seconds >= provider.traits.settle_seconds:
+                world.ledger.close_intent(intent.run, intent.attempt, "absent", world.now())
 
 
 def take_in(run: Run, world: World, *, everywhere: bool) -> bool:

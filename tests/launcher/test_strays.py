@@ -1,12 +1,14 @@
 """Machines that no run in hand accounts for end whatever the person at the keyboard does meanwhile."""
 
+import sqlite3
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from launcher import flow, reaping, recover
-from launcher.strays import end_machine
-from providers.base import Busy, Leftover
+from launcher.strays import end_late, end_machine
+from providers.base import Busy, Instance, Leftover, Unavailable
 from tests.fake_world import Killed, Stage
 
 
@@ -49,3 +51,55 @@ def test_reap_says_what_of_ours_lies_about_and_what_it_could_not_remove(stage: S
     assert found.leftovers_removed == ("volume vol-1 (fake north-1)",)
     assert found.leftovers_left == ("group sg-1 (fake north-1), costs nothing: a machine holds it",)
     assert "left over    group sg-1 (fake north-1), costs nothing: a machine holds it" in reaping.text(found)
+
+
+def _books(stage: Stage) -> Path:
+    return stage.folder / "home" / "ledger.sqlite"
+
+
+def _over_with_an_open_call(stage: Stage) -> str:
+    """What an older launcher left, that died between its note that a machine was gone and the end of the intent."""
+    world = stage.laptop()
+    run = stage.open_run(world)
+    flow.carry(run, world)
+    with sqlite3.connect(_books(stage)) as books:
+        books.execute("UPDATE intents SET closed_at=NULL, answer=NULL WHERE run=?", (run.id,))
+    return run.id
+
+
+def test_an_intent_that_was_left_open_by_a_run_that_is_over_is_closed_by_the_next_reap(stage: Stage) -> None:
+    run_id = _over_with_an_open_call(stage)
+    assert len(stage.laptop().ledger.left_open()) == 1
+    recover.reap(stage.laptop())
+    assert stage.laptop().ledger.left_open() == ()
+    assert stage.laptop().ledger.open_intents(run_id) == ()
+
+
+def test_an_intent_that_was_left_open_stays_so_while_the_cloud_does_not_answer_or_is_not_settled(stage: Stage) -> None:
+    _over_with_an_open_call(stage)
+    world = stage.laptop()
+    held = stage.provider.list
+    stage.provider.list = _refuse  # type: ignore[method-assign]  # as a cloud that is down answers
+    end_late(world)
+    assert len(world.ledger.left_open()) == 1
+    stage.provider.list = held  # type: ignore[method-assign]  # it is up again
+    with sqlite3.connect(_books(stage)) as books:
+        books.execute("UPDATE intents SET opened_at=?", (world.now().isoformat(),))
+    end_late(world)
+    assert len(world.ledger.left_open()) == 1
+
+
+def _refuse(region: str | None = None) -> tuple[Instance, ...]:
+    raise Unavailable("down")
+
+
+def test_the_machine_of_an_intent_that_was_left_open_is_ended(stage: Stage) -> None:
+    _over_with_an_open_call(stage)
+    (machine,) = stage.cloud.machines()
+    machine.ended_at = None
+    assert len(stage.cloud.alive()) == 1
+    end_late(stage.laptop())
+    assert stage.cloud.alive() == ()
+    assert len(stage.laptop().ledger.left_open()) == 1  # what was seen a moment ago is not yet "nothing there"
+    end_late(stage.laptop())
+    assert stage.laptop().ledger.left_open() == ()

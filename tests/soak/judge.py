@@ -171,6 +171,7 @@ class Judge:
             self.breach("R6", f"{machine_id} is somebody else's, and was told to end")
         for found in leaks(storm) if storm.schedule.canaries else ():
             self.breach("R8", found)
+        self._unanswered()
         self._twins()
         self._money()
         self.at_death()
@@ -181,6 +182,15 @@ class Judge:
             self.breach("R5", text)
         for machine_id in storm.site.unarmed_ids & set(storm.site.started):
             self.breach("R3", f"a job was started on {machine_id}, which does not end itself")
+
+    def _unanswered(self) -> None:
+        """A run that is over has no create call whose answer nobody knows: nobody would look for it any more."""
+        books = Ledger(self.storm.ledger_path)
+        try:
+            for intent in books.left_open():
+                self.breach("R6", f"TERMINATED with an open intent: create call {intent.attempt}")
+        finally:
+            books.close()
 
     def _twins(self) -> None:
         """Never two machines; but for the twins of a call that was delivered twice, for a while."""

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.soak_kill.lane import HARNESS, broken, lived
 from tests.soak_kill.life import Seasoning
 from tests.soak_kill.table import Kept
 
+BROKEN = REPOSITORY / ".soak-kill" / "broken"
 LANES_PER_PROCESS = 3
 """Lives at once for each core that may be used: most of a life is waiting."""
 
@@ -32,11 +34,11 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     forking.warm_up()
     if said.seed is not None:
-        return _one(said.seed)
+        return _one(said.seed, said.keep or BROKEN)
     name = commit()
     kept = Kept(said.state or REPOSITORY / ".soak-kill" / f"{name}.jsonl")
     began = time.monotonic()
-    _part(kept, said.first, said.kills, said.processes * LANES_PER_PROCESS)
+    _part(kept, said.keep or BROKEN, said.first, said.kills, said.processes * LANES_PER_PROCESS)
     done = kept.read()
     print(done.text(name))
     print(f"this part: {time.monotonic() - began:.0f} s of wall time, {said.processes} processes")
@@ -54,19 +56,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--first", type=int, default=0, help="the first seed of a new file")
     parser.add_argument("--processes", type=int, default=2, help="cores to keep busy")
     parser.add_argument("--state", type=Path, default=None, help="the file (default: .soak-kill/COMMIT.jsonl)")
+    parser.add_argument("--keep", type=Path, default=None, help="where lives that broke something are kept")
     parser.add_argument("--seed", type=int, default=None, help="only this life, told")
     return parser
 
 
-def _one(seed: int) -> int:
+def _one(seed: int, keep: Path) -> int:
     forking.adopt_orphans()
     life = drawn(seed)
     print(life)
     with running(scale=SCALE) as cloud:
-        return 1 if lived(life, cloud, Seasoning(), print).breaches else 0
+        return 1 if lived(life, cloud, Seasoning(), keep, print).breaches else 0
 
 
-def _part(kept: Kept, first: int, kills: int, lanes: int) -> None:
+def _part(kept: Kept, keep: Path, first: int, kills: int, lanes: int) -> None:
     """Lanes take seed after seed until there are enough kills in the file."""
     done = kept.read()
     next_seed = max((one.seed + 1 for one in done.lives), default=first)
@@ -75,7 +78,7 @@ def _part(kept: Kept, first: int, kills: int, lanes: int) -> None:
     for _ in range(lanes):
         child = os.fork()
         if child == 0:
-            _in_child(kept, seed, count, kills)
+            _in_child(lambda: _lane(kept, keep, seed, count, kills))
         children.append(child)
     try:
         for child in children:
@@ -91,11 +94,11 @@ def _part(kept: Kept, first: int, kills: int, lanes: int) -> None:
                 os.waitpid(child, 0)
 
 
-def _in_child(kept: Kept, seed: "Synchronized[int]", count: "Synchronized[int]", kills: int) -> None:
+def _in_child(lane: Callable[[], None]) -> None:
     """Never returns."""
     code = 1
     try:
-        _lane(kept, seed, count, kills)
+        lane()
         code = 0
     except KeyboardInterrupt:
         code = 130
@@ -105,7 +108,7 @@ def _in_child(kept: Kept, seed: "Synchronized[int]", count: "Synchronized[int]",
         os._exit(code)
 
 
-def _lane(kept: Kept, seed: "Synchronized[int]", count: "Synchronized[int]", kills: int) -> None:
+def _lane(kept: Kept, keep: Path, seed: "Synchronized[int]", count: "Synchronized[int]", kills: int) -> None:
     forking.adopt_orphans()
     seasoning = Seasoning()
     with running(scale=SCALE) as cloud:
@@ -115,7 +118,7 @@ def _lane(kept: Kept, seed: "Synchronized[int]", count: "Synchronized[int]", kil
                 seed.value += 1
             life = drawn(mine)
             try:
-                one = lived(life, cloud, seasoning)
+                one = lived(life, cloud, seasoning, keep)
             except HARNESS as error:
                 one = broken(life, error)
             kept.add(one)

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -43,20 +44,30 @@ class Lived:
         return json.dumps(asdict(self))
 
 
-def lived(life: Life, cloud: Cloud, seasoning: Seasoning, tell: Callable[[str], None] = lambda text: None) -> Lived:
-    """Play it, judge it, and leave an empty cloud behind."""
+def lived(
+    life: Life, cloud: Cloud, seasoning: Seasoning, keep: Path, tell: Callable[[str], None] = lambda text: None
+) -> Lived:
+    """Play it, judge it, and leave an empty cloud behind; what one that broke something leaves goes into `keep`."""
     cloud.reset()
     began, cpu = time.monotonic(), _cpu_seconds(cloud)
+    story, since = [str(life)], cloud.call("state")["last_event"]
+
+    def told(line: str) -> None:
+        story.append(line)
+        tell(line)
+
     with tempfile.TemporaryDirectory(prefix="kill-") as folder:
-        player = Player(cloud, life, Path(folder) / "laptop", seasoning, tell)
+        player = Player(cloud, life, Path(folder) / "laptop", seasoning, told)
         try:
             player.play()
             verdict = judged(player)
+            for breach in verdict.breaches:
+                told(f"BREACH {breach.rule}: {breach.text}")
+            told(f"outcome {verdict.outcome}, {verdict.share:.1%} of the budget, {len(player.deaths)} kills")
+            if verdict.breaches:
+                _keep(player, story, since, keep / str(life.seed))
         finally:
             player.close()
-    for breach in verdict.breaches:
-        tell(f"BREACH {breach.rule}: {breach.text}")
-    tell(f"outcome {verdict.outcome}, {verdict.share:.1%} of the budget, {len(player.deaths)} kills")
     return Lived(
         seed=life.seed,
         cloud=life.cloud,
@@ -71,6 +82,18 @@ def lived(life: Life, cloud: Cloud, seasoning: Seasoning, tell: Callable[[str], 
         wall_seconds=round(time.monotonic() - began, 2),
         cpu_seconds=round(_cpu_seconds(cloud) - cpu, 2),
     )
+
+
+def _keep(player: Player, story: list[str], since: int, folder: Path) -> None:
+    """The laptop, the machines' folders, what the cloud saw, what was typed when: to find the cause."""
+    folder.mkdir(parents=True, exist_ok=True)
+    machines = player.cloud.machines()
+    (folder / "story.txt").write_text("\n".join(story) + "\n")
+    events = [one for one in player.cloud.call("events") if one["number"] > since]
+    (folder / "events.jsonl").write_text("".join(json.dumps(one) + "\n" for one in events))
+    (folder / "machines.json").write_text(json.dumps([asdict(one) for one in machines], default=str, indent=1))
+    for source in (player.folder, *(one.root for one in machines)):  # cp: sockets and half-ended things may be there
+        subprocess.run(["cp", "-a", str(source), str(folder)], check=False, stderr=subprocess.DEVNULL)
 
 
 def _told(death: Death) -> dict[str, Any]:
