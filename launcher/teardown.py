@@ -238,7 +238,7 @@ class _Ending:
 
     def _wait_seconds(self, look: Look, last: float) -> float:
         if look.alive:
-            return min(last * 1.3, 5.0)
+            return min(last * 1.6, 5.0)
         return SEEN_DEAD_SECONDS if look.read else NOT_SEEN_SECONDS
 
     def _sleep(self, seconds: float) -> None:

@@ -34,7 +34,13 @@ def end_twins(run: Run, world: World) -> None:
 def count(run: Run, attempt: Attempt, twin: Instance, world: World) -> None:
     """What it has cost since it was counted last, and will until it is gone, at the worst rate."""
     name, until = f"twin {twin.id}", world.now() + timedelta(seconds=ENDING_SECONDS)
-    seconds = max(0.0, (until - run.beats.get(name, attempt.started_at)).total_seconds())
-    run.beats[name] = until
-    attempt.metered_usd += attempt.choice.worst_usd_per_hour * Decimal(seconds) / 3600
+    before = (run.beats.get(name, attempt.started_at) - attempt.started_at).total_seconds()
+    life = max(before, (until - attempt.started_at).total_seconds())
+    run.beats[name] = attempt.started_at + timedelta(seconds=life)
+    more = _billed_seconds(attempt, life) - (_billed_seconds(attempt, before) if before else 0)
+    attempt.metered_usd += attempt.choice.worst_usd_per_hour * Decimal(more) / 3600
     world.ledger.save_attempt(run, attempt)
+
+
+def _billed_seconds(attempt: Attempt, life: float) -> float:
+    return attempt.offer.billing.billed_seconds(life)

@@ -5,19 +5,21 @@ fact about this machine now (its line, its disk, the file itself, this laptop's 
 that the money or the time was truly at its end. And what was lost must have been said.
 """
 
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 from launcher.events import Happened, Settled, Warned
+from launcher.ledger import Ledger
 from launcher.run import Outcome
 from tests.fake_guest import Started, checkpoint_bytes, finished_files, first_files
 from tests.fake_machine import Machine
 from tests.fake_world import FIRST_RUN
 from tests.soak.line import failing
-from tests.soak.schedule import OF_A_CLOUD, Kind
-from tests.soak.storm import Storm
+from tests.soak.schedule import BY_POINT, OF_A_CLOUD, Kind
+from tests.soak.storm import WRONG_CLOCK_SECONDS, Storm
 
 TRIES = 6
 """Of a pull, in half a minute: so many the short patience is (`launcher.pulling`, RETRY_SECONDS, and the first)."""
@@ -27,8 +29,6 @@ PULL_SECONDS, TEARDOWN_SECONDS, LOOK_SECONDS = 51.0, 60.0, 60.0
 """What is set aside for a pull and for an end (docs/estimate.md), and the longest wait between two reckonings."""
 EGRESS_USD = Decimal("0.03") * Decimal("0.09") * 8
 """Set aside for what leaves the network: eight times a result of 0.03 GiB (docs/estimate.md)."""
-WRONG_SECONDS = 60.0
-"""A laptop's clock that is off by more than this counts as wrong."""
 LOSS_CODES = frozenset({
     "checkpoint", "pull", "saving", "silent", "teardown", "late-machine", "unknown-machine", "bug", "ship", "market",
     "died-booting", "never-ready", "machine-ended", "not-pulled", "preempted", "lost", "failed", "not-as-rented",
@@ -87,10 +87,20 @@ class Ends:
         for one in self.forced if not storm.is_gone else ():
             if lost_at is not None and one.at <= lost_at:
                 continue  # who would have told it knew it from the ledger
+            if self._is_kept_for_later():
+                continue
             told = (event for event in storm.heard.events if event.at >= one.at - SILENT)
             if not (any(map(_tells_loss, told)) or storm.errors or one.machine_id in storm.reaped_ids):
                 return f"{one.machine_id} was ended without {', '.join(one.missing)} ({one.why}), and nobody was told"
         return ""
+
+    def _is_kept_for_later(self) -> bool:
+        """We died before it could be told, and the ledger says it to whoever asks (`launch show`, `launch attach`)."""
+        if not any(self.storm.fired[kind] for kind in BY_POINT):
+            return False
+        with closing(Ledger(self.storm.ledger_path)) as books:
+            ending = next((books.load(one.id).ending for one in books.runs() if one.id == FIRST_RUN), None)
+        return ending is not None and ending.outcome is not Outcome.SUCCEEDED
 
     def _until(self, machine: Machine) -> datetime:
         return min(self.storm.clock(), self.storm.wiped_at.get(machine.id, self.storm.clock()))
@@ -109,7 +119,7 @@ class Ends:
             ("its line is down", self._is_cut_off(machine, missing, is_over=is_over)),
             ("this disk is full", Kind.DISK_FULL_HERE in storm.until),
             ("the ledger was lost", storm.lost_ledger_at is not None and machine.born_at <= storm.lost_ledger_at),
-            ("this clock is wrong", abs((storm.now() - storm.clock()).total_seconds()) > WRONG_SECONDS),
+            ("this clock is wrong", abs((storm.now() - storm.clock()).total_seconds()) > WRONG_CLOCK_SECONDS),
             ("no money is left", self._left_usd() <= self._last_usd(machine)),
             ("the deadline is there", self._deadline_seconds() <= self._last_seconds(machine)),
         )

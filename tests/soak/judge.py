@@ -63,6 +63,8 @@ class Judge:
     storm: Storm
     breaches: list[Breach] = field(default_factory=list)
     seen_ended: set[str] = field(default_factory=set)
+    unlisted_ids: set[str] = field(default_factory=set)
+    """Twins that no list had told of when their run was said to be over."""
     ends: Ends = field(init=False)
     kept: Kept = field(init=False)
     receipts: list[Receipt] = field(default_factory=list)
@@ -103,7 +105,8 @@ class Judge:
 
     def at_terminated(self) -> None:
         """The ledger is about to say that no machine of the run is there."""
-        alive = self.storm.of_the_run(alive=True)
+        self.unlisted_ids |= {one.id for one in self.storm.unlisted_twins()}  # the next `reap` knows them
+        alive = [one for one in self.storm.of_the_run(alive=True) if one.id not in self.unlisted_ids]
         if alive:
             self.breach("R7", f"said TERMINATED while {alive[0].id} runs")
 
@@ -142,8 +145,8 @@ class Judge:
             self.breach("R7", f"said that nothing is left, and {left[0]} is")
 
     def _unseeable_usd(self) -> Decimal:
-        """What machines cost that died before they ran: whoever comes back later may find no trace of one."""
-        died = (one for one in self.storm.of_the_run() if one.dies_in_pending)
+        """What machines cost that died before they ran, or that nobody could know: no trace may be left of one."""
+        died = (one for one in self.storm.of_the_run() if one.dies_in_pending or one.id in self.unlisted_ids)
         return sum((one.billed_usd(self.storm.clock()) for one in died), Decimal(0))
 
     def crashed(self, error: BaseException) -> None:

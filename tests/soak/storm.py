@@ -72,6 +72,8 @@ REPORT_EVERY = 16
 """A report is written in one schedule of so many; in the others what it needs is not there, which costs a warning."""
 CALL_SECONDS = 60.0
 """What a remote call waits for a line that is dead (`Remote.run`'s own patience)."""
+WRONG_CLOCK_SECONDS = 60.0
+"""A laptop's clock that is off by more than this counts as wrong."""
 SKEW_SECONDS = 600.0
 """What a machine's clock is ahead of the truth, or behind it (failures.md: ten minutes)."""
 ACTS = ("create", "terminate", "remove")
@@ -307,8 +309,10 @@ class Storm(Stage):
         self.patience_seconds = min(CALL_SECONDS, seconds)
 
     def _note_contact(self, machine_id: str, verb: str, trouble: str) -> None:
-        full = "disk full here" if Kind.DISK_FULL_HERE in self.until else ""
-        self.contacts[machine_id].append(Contact(self.clock(), verb, trouble or full))
+        own = "disk full here" if Kind.DISK_FULL_HERE in self.until else ""
+        if abs((self.now() - self.clock()).total_seconds()) > WRONG_CLOCK_SECONDS:
+            own = "this clock is wrong"  # and says that money or time are over
+        self.contacts[machine_id].append(Contact(self.clock(), verb, trouble or own))
 
     def _feed(self, guest: Guest, offset: int) -> HalfOpenFeed:
         machine_id = self.spoken_with
@@ -423,6 +427,18 @@ class Storm(Stage):
         """What a command came to: `reap` says what it ended."""
         if isinstance(found, recover.Reaped):
             self.reaped_ids |= {machine.id for machine in found.ended}
+
+    def unlisted_twins(self) -> list[Machine]:
+        """Twins of calls that were delivered twice, of which no list tells yet."""
+        firsts = {one.request.nonce: one.id for one in reversed(self.of_the_run())}
+        return [
+            one for one in self.of_the_run()
+            if firsts[one.request.nonce] != one.id and not self._is_listed_by_now(one)
+        ]  # fmt: skip
+
+    def _is_listed_by_now(self, machine: Machine) -> bool:
+        late_seconds = self.others.get(machine.provider, self.provider).lies.visible_after_seconds
+        return (self.clock() - machine.born_at).total_seconds() >= late_seconds
 
     def hears_notice(self, machine: Machine) -> bool:
         """Whether a job there is told what its cloud is about to do."""
