@@ -41,10 +41,10 @@ def test_reap_says_what_of_ours_lies_about_and_what_it_could_not_remove(stage: S
         stage.cloud.volumes[one.id] = one
     held = stage.provider.remove
 
-    def remove(one: Leftover) -> None:
-        if one.kind == "group":
+    def remove(leftover: Leftover) -> None:
+        if leftover.kind == "group":
             raise Busy("a machine holds it")
-        held(one)
+        held(leftover)
 
     stage.provider.remove = remove  # type: ignore[method-assign]  # as a cloud that still needs it answers
     found = recover.reap(stage.laptop())

@@ -15,11 +15,11 @@ from contextlib import suppress
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
-from tests.cloud.client import REPOSITORY, running
+from tests.cloud.client import REPOSITORY
 from tests.soak.table import commit
 from tests.soak_kill import forking
-from tests.soak_kill.drawn import SCALE, drawn
-from tests.soak_kill.lane import HARNESS, broken, lived
+from tests.soak_kill.drawn import drawn
+from tests.soak_kill.lane import HARNESS, Clouds, broken, lived
 from tests.soak_kill.life import Seasoning
 from tests.soak_kill.table import Kept
 
@@ -65,8 +65,8 @@ def _one(seed: int, keep: Path) -> int:
     forking.adopt_orphans()
     life = drawn(seed)
     print(life)
-    with running(scale=SCALE) as cloud:
-        return 1 if lived(life, cloud, Seasoning(), keep, print).breaches else 0
+    with Clouds() as clouds:
+        return 1 if lived(life, clouds, Seasoning(), keep, print).breaches else 0
 
 
 def _part(kept: Kept, keep: Path, first: int, kills: int, lanes: int) -> None:
@@ -111,14 +111,14 @@ def _in_child(lane: Callable[[], None]) -> None:
 def _lane(kept: Kept, keep: Path, seed: "Synchronized[int]", count: "Synchronized[int]", kills: int) -> None:
     forking.adopt_orphans()
     seasoning = Seasoning()
-    with running(scale=SCALE) as cloud:
+    with Clouds() as clouds:
         while count.value < kills:
             with seed.get_lock():
                 mine = seed.value
                 seed.value += 1
             life = drawn(mine)
             try:
-                one = lived(life, cloud, seasoning, keep)
+                one = lived(life, clouds, seasoning, keep)
             except HARNESS as error:
                 one = broken(life, error)
             kept.add(one)

@@ -2,10 +2,17 @@
 
 import random
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Literal
 
 SCALE = 20.0
 """Sim seconds in one real second, for the cloud, its machines and the program alike."""
+LONG_SCALE = 60.0
+"""The same of lives whose job needs more than the budget: somebody looks on for half an hour of sim time."""
+AWAY_SCALE = 150.0
+"""And of those in which nobody does, so that nothing of ours must keep up with it."""
+PRESSED_EVERY = 8
+"""Every so many seeds a life has a job that its budget does not pay for."""
 Cloud = Literal["aws", "lambda", "runpod"]
 Blow = Literal["kill", "group", "stopped", "term", "hup"]
 """SIGKILL of the process; of its whole group; SIGSTOP for a while and then SIGKILL; SIGTERM; SIGHUP."""
@@ -64,6 +71,12 @@ class Life:
     steps: tuple[Step, ...]
     is_seasoned: bool
     """Whether this laptop has asked that cloud before, and kept what it was told of machine types and prices."""
+    scale: float = SCALE
+    """Sim seconds in one real second."""
+    is_away: bool = False
+    """Whether nobody does anything after the steps until the machine has ended itself."""
+    afterwards: tuple[Step, ...] = ()
+    """What is typed after that, and after the budget has stopped the run, before the last `reap`."""
     returns: bool
     """Whether somebody comes back at all; else the machine's own deadline is all there is."""
 
@@ -76,7 +89,15 @@ class Life:
 LEAST_USD = "0.34"
 """A little more than the least with which a machine can be had (0.32: reserves and a boot at the worst rate)."""
 CARDS = {"aws": "a10g", "lambda": "a10", "runpod": "l4"}
-NEXT = (("attach",),) * 5 + (("reap",),) * 5 + (("stop",),) * 2 + (("stop", "--now"), ("offers", "--gpu", "a10g"), ())
+TIMED = ("reap", "--log", "reap.json")
+"""As the timer types it."""
+NEXT = (
+    (("attach",),) * 5
+    + (("reap",),) * 4
+    + (TIMED,)
+    + (("stop",),) * 2
+    + (("stop", "--now"), ("offers", "--gpu", "a10g"), ())
+)
 MOST: dict[str, dict[Point, int]] = {
     # measured: about as many as four of five undisturbed commands of that name come to
     "launch": {"call": 45, "ssh.command": 20, "ssh.answer": 20, "ssh.bytes": 20, "ledger": 130, "files": 80},
@@ -97,6 +118,8 @@ COLD_SECONDS = 1.2
 def drawn(seed: int) -> Life:
     """All of it; nothing else is random but what real processes are."""
     dice = random.Random(f"kill {seed}")
+    if seed % PRESSED_EVERY == PRESSED_EVERY - 1:
+        return _away(seed, dice) if dice.random() < 0.5 else _stopped_by_its_budget(seed, dice)
     cloud: Cloud = dice.choices(("aws", "lambda", "runpod"), (5, 3, 3))[0]
     market = dice.choice((("--spot",), ("--on-demand",), ())) if cloud == "aws" else ("--accept-unguarded",)
     returns = cloud != "aws" or dice.random() > 0.05
@@ -114,6 +137,61 @@ def drawn(seed: int) -> Life:
         is_seasoned=dice.random() < 0.8,
         returns=returns,
     )
+
+
+def _away(seed: int, dice: random.Random) -> Life:
+    """Nobody is there any more while a long job works: the machine's own deadline is all that holds the budget."""
+    budget = dice.choice(("0.60", "0.80", "1", "1.20"))
+    returns = dice.random() < 0.5
+    nth = dice.randint(50, 100)
+    steps = [Step(words=("launch",), moment=Moment(point="ledger", nth=nth))]
+    if dice.random() < 0.4:
+        steps.append(_next(dice, ("attach",)))
+    more = f"{Decimal(budget) + dice.choice((Decimal('0.3'), Decimal('0.6'), Decimal(1)))}"
+    again = [_resumed(dice, more), _next(dice, dice.choice((("attach",), ("reap",)))), _next(dice, ("attach",))]
+    return Life(
+        seed=seed,
+        cloud="aws",
+        words=("--budget", budget, "--gpu", CARDS["aws"], "--yes", "--json", "--provider", "aws", "--on-demand"),
+        budget_usd=budget,
+        job={"steps": 400, "seconds": round(dice.uniform(10, 15), 1), "save_every": dice.randint(2, 8)},
+        troubles=(),
+        steps=tuple(steps),
+        is_seasoned=dice.random() < 0.8,
+        scale=AWAY_SCALE,
+        is_away=True,
+        afterwards=tuple(again) if returns else (),
+        returns=returns,
+    )
+
+
+def _stopped_by_its_budget(seed: int, dice: random.Random) -> Life:
+    """Somebody is there, and the money goes out: saved, brought home, stopped; and more money takes it up again."""
+    cloud: Cloud = dice.choices(("aws", "lambda", "runpod"), (3, 1, 1))[0]
+    market = ("--on-demand",) if cloud == "aws" else ("--accept-unguarded",)
+    budget = dice.choice((LEAST_USD, "0.36", "0.40"))
+    first = dice.choice((None, _moment(dice, "launch")))
+    steps = [Step(words=("launch",), moment=first), *(_next(dice, ("attach",)) for _ in range(dice.randint(1, 2)))]
+    more = dice.choice(("0.50", "0.80", "1", "1.5"))
+    again = [_resumed(dice, more), *(_next(dice, dice.choice(NEXT)) for _ in range(dice.randint(1, 3)))]
+    return Life(
+        seed=seed,
+        cloud=cloud,
+        words=("--budget", budget, "--gpu", CARDS[cloud], "--yes", "--json", "--provider", cloud, *market),
+        budget_usd=budget,
+        job={"steps": dice.randint(60, 120), "seconds": round(dice.uniform(5, 9), 1), "save_every": dice.randint(2, 9)},
+        troubles=tuple(_troubles(dice, cloud)),
+        steps=tuple(steps),
+        is_seasoned=dice.random() < 0.8,
+        scale=LONG_SCALE,
+        afterwards=tuple(again),
+        returns=True,
+    )
+
+
+def _resumed(dice: random.Random, budget: str) -> Step:
+    moment = _moment(dice, "launch")
+    return Step(words=("resume", "--budget", budget, "--yes", "--json"), moment=moment if dice.random() < 0.7 else None)
 
 
 def _job(dice: random.Random) -> dict[str, object]:

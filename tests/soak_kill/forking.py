@@ -10,7 +10,7 @@ import pkgutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -133,15 +133,15 @@ def _put(opened: int, wanted: int) -> None:
         os.close(opened)
 
 
-def descendants(of: int, but: int) -> dict[int, str]:
-    """Live processes below `of`, and their command lines; without `but`, what is below it, and machines' processes."""
+def descendants(of: int, but: Collection[int]) -> dict[int, str]:
+    """Live processes below `of`, and their command lines; without `but`, those below, and machines' processes."""
     below: dict[int, list[int]] = {}
     for process, parent in _parents():
         below.setdefault(parent, []).append(process)
     found, todo = {}, [of]
     while todo:
         for process in below.get(todo.pop(), []):
-            if process != but:
+            if process not in but:
                 todo.append(process)
                 found[process] = _read(process, "cmdline").replace("\0", " ").strip()
     return {process: line for process, line in found.items() if f"\0{BOX_MARK}=" not in _read(process, "environ")}

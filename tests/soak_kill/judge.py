@@ -21,7 +21,6 @@ from launcher.ledger import Ledger
 from launcher.records import RunRecord
 from launcher.run import State
 from tests.cloud.client import Machine
-from tests.soak_kill.drawn import SCALE
 from tests.soak_kill.life import Player
 
 CODES = {int(one) for one in Exit} - {70}
@@ -60,8 +59,9 @@ def judge(player: Player, record: RunRecord | None) -> Verdict:
     """The same, with the run as the ledger has it; None where it died before it wrote one."""
     machines = player.cloud.machines()
     billed = player.cloud.meter().total_usd
+    allowed = _budget_usd(player, record)
     found = [
-        *_money(player, machines, billed),
+        *_money(player, machines, billed, allowed),
         *_ends(player),
         *_books(player, record),
         *_receipts(player, record, machines, billed),
@@ -69,7 +69,7 @@ def judge(player: Player, record: RunRecord | None) -> Verdict:
         *_leftovers(player),
     ]
     outcome = "none" if record is None else str(record.outcome)
-    share = float(billed / Decimal(player.life.budget_usd))
+    share = float(billed / allowed)
     return Verdict(breaches=tuple(found), share=share, outcome=outcome, machines=len(machines))
 
 
@@ -85,7 +85,14 @@ def _record(player: Player) -> RunRecord | None:
         ledger.close()
 
 
-def _money(player: Player, machines: tuple[Machine, ...], billed: Decimal) -> Iterator[Breach]:
+def _budget_usd(player: Player, record: RunRecord | None) -> Decimal:
+    """What was typed at `launch`; or at the `resume` whose budget the run has: one that was refused changes nothing."""
+    typed = [Decimal(one) for one in player.budgets]
+    known = None if record is None else record.budget_usd
+    return known if known is not None and known in typed else Decimal(player.life.budget_usd)
+
+
+def _money(player: Player, machines: tuple[Machine, ...], billed: Decimal, budget_usd: Decimal) -> Iterator[Breach]:
     reading = player.cloud.meter()
     for machine in reading.alive:
         yield Breach(rule="R1", text=f"{machine} is still billed")
@@ -93,13 +100,13 @@ def _money(player: Player, machines: tuple[Machine, ...], billed: Decimal) -> It
         yield Breach(rule="R1", text=f"{machine} is still billed after one reap")
     if reading.peak > 1:
         yield Breach(rule="R2", text=f"{reading.peak} machines at once")
-    allowed = Decimal(player.life.budget_usd)
+    allowed = budget_usd
     if not player.life.guarded and machines:
         rate = max(_rate(one) for one in machines)
         left = player.left_seconds + START_SECONDS * len(player.typed)
-        allowed += rate * Decimal(str(round(left * SCALE, 3))) / 3600
+        allowed += rate * Decimal(str(round(left * player.life.scale, 3))) / 3600
     if billed > allowed:
-        yield Breach(rule="R3", text=f"billed {billed:.4f} of {allowed:.4f} (budget {player.life.budget_usd})")
+        yield Breach(rule="R3", text=f"billed {billed:.4f} of {allowed:.4f} (budget {budget_usd})")
 
 
 def _rate(machine: Machine) -> Decimal:
@@ -180,7 +187,7 @@ def _results(player: Player, record: RunRecord | None, machines: tuple[Machine, 
 def _must_come_home(player: Player) -> bool:
     """Nobody asked to stop, nobody was away for long, and somebody came back."""
     stopped = any(one.words[0] in STOPS for one in player.typed)
-    return player.life.returns and not stopped and player.left_seconds * SCALE < 60
+    return player.life.returns and not stopped and player.left_seconds * player.life.scale < 60
 
 
 def _was_taken(machine: Machine) -> bool:

@@ -1,5 +1,6 @@
 """One test cloud, and life after life against it, each on a laptop of its own; a line of JSON for each."""
 
+import contextlib
 import json
 import os
 import resource
@@ -12,12 +13,30 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.cloud.client import Cloud, CloudError
+from tests.cloud.client import Cloud, CloudError, running
 from tests.soak_kill.drawn import Life
 from tests.soak_kill.judge import judged
 from tests.soak_kill.life import Death, Player, Seasoning
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class Clouds(contextlib.ExitStack):
+    """A test cloud for each scale of time that is asked for, from then on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._at: dict[float, Cloud] = {}
+
+    def at(self, scale: float) -> Cloud:
+        """The one whose time runs so fast."""
+        if scale not in self._at:
+            self._at[scale] = self.enter_context(running(scale=scale))
+        return self._at[scale]
+
+    def processes(self) -> frozenset[int]:
+        """All of them."""
+        return frozenset(one.process for one in self._at.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +64,10 @@ class Lived:
 
 
 def lived(
-    life: Life, cloud: Cloud, seasoning: Seasoning, keep: Path, tell: Callable[[str], None] = lambda text: None
+    life: Life, clouds: Clouds, seasoning: Seasoning, keep: Path, tell: Callable[[str], None] = lambda text: None
 ) -> Lived:
     """Play it, judge it, and leave an empty cloud behind; what one that broke something leaves goes into `keep`."""
+    cloud = clouds.at(life.scale)
     cloud.reset()
     began, cpu = time.monotonic(), _cpu_seconds(cloud)
     story, since = [str(life)], cloud.call("state")["last_event"]
@@ -57,7 +77,7 @@ def lived(
         tell(line)
 
     with tempfile.TemporaryDirectory(prefix="kill-") as folder:
-        player = Player(cloud, life, Path(folder) / "laptop", seasoning, told)
+        player = Player(cloud, life, Path(folder) / "laptop", seasoning, told, clouds.processes())
         try:
             player.play()
             verdict = judged(player)

@@ -17,7 +17,7 @@ from tests.launches.drive import JOB
 from tests.launches.laptop import Laptop
 from tests.soak_kill import forking
 from tests.soak_kill.changes import Changes
-from tests.soak_kill.drawn import SCALE, Life, Moment, Step, Trouble
+from tests.soak_kill.drawn import Life, Moment, Step, Trouble
 from tests.soak_kill.drive import CLOCK, ORDERS, carrying
 
 MOST_SECONDS = 90.0
@@ -94,10 +94,14 @@ class Player:
     folder: Path
     seasoning: "Seasoning"
     tell: Callable[[str], None] = lambda text: None
+    clouds: frozenset[int] = frozenset()
+    """The processes of all clouds that live beside this player, this one's among them."""
     deaths: list[Death] = field(default_factory=list)
     survived: list[Death] = field(default_factory=list)
     """Who was over before its moment came."""
     typed: list[Typed] = field(default_factory=list)
+    budgets: list[str] = field(default_factory=list)
+    """What `launch resume` was given, in order."""
     carriers: list[Running] = field(default_factory=list)
     sick_books: list[str] = field(default_factory=list)
     """What SQLite found wrong in a ledger after a death."""
@@ -124,6 +128,7 @@ class Player:
         self.laptop.home.mkdir(parents=True)
         if self.life.is_seasoned:
             self.seasoning.lay_in(self.laptop.home)
+        self.clouds = self.clouds | {self.cloud.process}
         self.changes = Changes(self.laptop.home, self.laptop.work)
         self._began = self._idle_since = time.monotonic()
         self._to_come: list[Trouble] = []
@@ -143,6 +148,12 @@ class Player:
             self._do(step)
             if self.phase() == "TERMINATED" and not self.carriers and not self.cloud.meter().alive:
                 break
+        if self.life.is_away:
+            self._see_the_deadline()
+        for step in self.life.afterwards:
+            self._until_stopped(step)
+            self._wait(step.pause_seconds)
+            self._do(step)
         self._quieten()
         if self.life.returns:
             self._come_back()
@@ -154,11 +165,23 @@ class Player:
     def _do(self, step: Step) -> None:
         if step.words:
             words = step.words
+            if words[0] == "resume":
+                self.budgets.append(words[2])
             if words[0] == "launch" or self.phase() == "none":  # it died before it was written down: typed again
                 words = (*self.life.words, "--job", str(self.laptop.job))
             self._run(words, step.moment, is_cold=step.is_cold)
         elif self.carriers:
             self._await(self.carriers[-1], step.moment)
+
+    def _until_stopped(self, step: Step) -> None:
+        """Who gives a run more money waits until it has ended, and ends it where nobody carries it."""
+        if step.words[:1] != ("resume",):
+            return
+        self._until_carried()
+        for words in (("attach", "--json"), ("reap", "--json")):
+            if self.phase() not in ("TERMINATED", "none"):
+                self._run(words, None)
+                self._until_carried()
 
     def _come_back(self) -> None:
         """Faults are over: what works works to its end, and `reap` ends the rest; once more for what only began."""
@@ -172,7 +195,7 @@ class Player:
             if not took_back:
                 if self.phase() in ("TERMINATED", "none"):
                     return
-                self._wait(60 / SCALE + 0.2)
+                self._wait(60 / self.life.scale + 0.2)
 
     def _until_carried(self) -> None:
         while self.carriers:
@@ -359,7 +382,7 @@ class Player:
     def left_over(self) -> list[str]:
         """Processes of ours that do not go by themselves."""
         until = time.monotonic() + TIDY_SECONDS
-        while found := forking.descendants(os.getpid(), but=self.cloud.process):
+        while found := forking.descendants(os.getpid(), but=self.clouds):
             if time.monotonic() > until:
                 return sorted(found.values())
             select.select([], [], [], 0.05)  # they are on their way
@@ -369,7 +392,7 @@ class Player:
     def close(self) -> None:
         """Nothing of it stays."""
         self.changes.close()
-        forking.end_all(forking.descendants(os.getpid(), but=self.cloud.process))
+        forking.end_all(forking.descendants(os.getpid(), but=self.clouds))
         _reap_orphans()
         for fd in (self.orders, self._ordering, *(one.fd for one in self.carriers)):
             os.close(fd)

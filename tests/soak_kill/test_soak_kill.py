@@ -19,7 +19,7 @@ from tests.cloud.client import REPOSITORY
 from tests.cloud.faults import Fault, Faults
 from tests.soak_kill import drive
 from tests.soak_kill.changes import Changes
-from tests.soak_kill.drawn import Blow, Point, drawn
+from tests.soak_kill.drawn import PRESSED_EVERY, SCALE, Blow, Point, drawn
 from tests.soak_kill.judge import weights
 from tests.soak_kill.lane import Lived
 from tests.soak_kill.table import Kept
@@ -64,6 +64,22 @@ def test_every_cloud_signal_point_and_trouble_is_drawn() -> None:
     assert any(not life.returns for life in LIVES)
     assert any(step.is_cold for life in LIVES for step in life.steps)
     assert any("--detach" in life.words for life in LIVES)
+
+
+def test_some_lives_have_a_job_that_their_budget_does_not_pay_for() -> None:
+    pressed = [life for life in LIVES if life.scale > SCALE]
+    assert len(pressed) * PRESSED_EVERY == len(LIVES)
+    assert {life.is_away for life in pressed} == {True, False}
+    resumed = [step for life in pressed for step in life.afterwards if step.words[0] == "resume"]
+    assert any(step.moment for step in resumed)
+    assert any(step.moment is None for step in resumed)
+    for life in pressed:
+        seconds = int(str(life.job["steps"])) * float(str(life.job["seconds"]))
+        assert seconds > 3600 * float(life.budget_usd) / 1.2 or not life.is_away
+
+
+def test_the_timers_reap_is_typed_too() -> None:
+    assert any("--log" in step.words for life in LIVES for step in life.steps)
 
 
 def test_who_never_comes_back_had_a_machine_that_ends_itself() -> None:
