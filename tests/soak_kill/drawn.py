@@ -25,6 +25,8 @@ class Moment:
 
     point: Point
     nth: int = 0
+    operation: str = "*"
+    """Of a cloud's calls, those that count."""
     seconds: float = 0
     applied: bool = False
     """Of a cloud's call: after it was carried out, before its answer is sent; else before it is carried out."""
@@ -33,7 +35,11 @@ class Moment:
     """Real seconds between SIGSTOP and SIGKILL."""
 
     def __str__(self) -> str:
-        when = f"{self.seconds:.3f} s" if self.point == "time" else f"{self.point} #{self.nth}"
+        when = (
+            f"{self.seconds:.3f} s"
+            if self.point == "time"
+            else f"{self.operation.replace('*', self.point)} #{self.nth}"
+        )
         return f"{self.blow} at {when}{' applied' if self.applied else ''}"
 
 
@@ -133,7 +139,7 @@ def drawn(seed: int) -> Life:
         budget_usd=budget,
         job=_job(dice),
         troubles=tuple(_troubles(dice, cloud)),
-        steps=tuple(_steps(dice, bool(detach))),
+        steps=tuple(_steps(dice, cloud, bool(detach))),
         is_seasoned=dice.random() < 0.8,
         returns=returns,
     )
@@ -199,8 +205,8 @@ def _job(dice: random.Random) -> dict[str, object]:
     return {"steps": steps, "seconds": round(dice.uniform(0.2, 1.2), 2), "save_every": dice.randint(2, 4)}
 
 
-def _steps(dice: random.Random, detach: bool) -> list[Step]:
-    first = Step(words=("launch",), moment=_moment(dice, "launch"), is_cold=dice.random() < 0.08)
+def _steps(dice: random.Random, cloud: Cloud, detach: bool) -> list[Step]:
+    first = Step(words=("launch",), moment=_first(dice, cloud), is_cold=dice.random() < 0.08)
     steps = [_warmed(first, dice)]
     if detach and dice.random() < 0.6:
         steps = [replace(first, moment=None, is_cold=False), _next(dice, ())]
@@ -224,6 +230,13 @@ def _warmed(step: Step, dice: random.Random) -> Step:
     if not step.is_cold or moment is None or moment.point != "time":
         return step
     return replace(step, moment=replace(moment, seconds=moment.seconds + dice.uniform(0, COLD_SECONDS)))
+
+
+def _first(dice: random.Random, cloud: Cloud) -> Moment:
+    """Of a launch: often at the one call that begins to cost money."""
+    if dice.random() > CREATE_SHARE:
+        return _moment(dice, "launch")
+    return Moment(point="call", nth=1, operation=CREATES[cloud], applied=dice.random() < 0.7)
 
 
 def _moment(dice: random.Random, command: str) -> Moment:
@@ -283,6 +296,8 @@ def _trouble(dice: random.Random, cloud: Cloud, kind: str) -> Trouble:
     return Trouble(name=kind, verb=verb, asked=notice, at_seconds=round(dice.uniform(1, 5), 2))
 
 
+CREATE_SHARE = 0.12
+CREATES = {"aws": "RunInstances", "lambda": "lambda.launch", "runpod": "runpod.create"}
 OPERATIONS = {
     "aws": ("RunInstances", "TerminateInstances", "DescribeInstances", "DescribeInstances", "CreateSecurityGroup"),
     "lambda": ("lambda.launch", "lambda.terminate", "lambda.list", "lambda.get", "lambda.addkey"),

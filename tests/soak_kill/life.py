@@ -249,7 +249,7 @@ class Player:
             return
         self.cloud.call(
             "fault",
-            operation="*" if moment.point == "call" else moment.point,
+            operation=moment.operation if moment.point == "call" else moment.point,
             when="signal",
             skip=moment.nth - 1,
             applied=moment.applied,

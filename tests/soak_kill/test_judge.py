@@ -49,6 +49,7 @@ class Afterwards:
     cloud: FakeCloud
     life: Life = LIFE
     typed: list[Typed] = field(default_factory=list)
+    budgets: list[str] = field(default_factory=list)
     sick_books: list[str] = field(default_factory=list)
     left_seconds: float = 0
     billed_after_reap: tuple[str, ...] = ()
@@ -137,6 +138,13 @@ def test_what_the_cloud_still_has_is_noticed(tmp_path: Path, changes: dict[str, 
 def test_a_cent_over_the_budget_is_noticed_where_the_machine_ends_itself(tmp_path: Path) -> None:
     left = Afterwards(FakeCloud(machine(tmp_path / "box", usd=Decimal("1.01"))), left_seconds=1000)
     assert rules(left, record(tmp_path / "out", {"spent_usd": "1.02"})) == ["R3"]
+
+
+def test_the_budget_is_that_of_the_resume_that_the_run_has_and_of_no_resume_that_was_refused(tmp_path: Path) -> None:
+    left = Afterwards(FakeCloud(machine(tmp_path / "box", usd=Decimal("1.5"))), budgets=["2"])
+    told = {"spent_usd": "1.6"}
+    assert rules(left, record(tmp_path / "out", told, budget_usd=Decimal(2))) == []
+    assert rules(left, record(tmp_path / "out", told)) == ["R3"]
 
 
 def test_where_only_we_end_a_machine_the_time_without_us_is_allowed_for_and_no_more(tmp_path: Path) -> None:

@@ -70,12 +70,12 @@ def test_some_lives_have_a_job_that_their_budget_does_not_pay_for() -> None:
     pressed = [life for life in LIVES if life.scale > SCALE]
     assert len(pressed) * PRESSED_EVERY == len(LIVES)
     assert {life.is_away for life in pressed} == {True, False}
-    resumed = [step for life in pressed for step in life.afterwards if step.words[0] == "resume"]
+    resumed = [step for life in pressed for step in life.afterwards if "resume" in step.words]
     assert any(step.moment for step in resumed)
     assert any(step.moment is None for step in resumed)
     for life in pressed:
         seconds = int(str(life.job["steps"])) * float(str(life.job["seconds"]))
-        assert seconds > 3600 * float(life.budget_usd) / 1.2 or not life.is_away
+        assert seconds > 3600 * float(life.budget_usd) / 1.1 or not life.is_away
 
 
 def test_the_timers_reap_is_typed_too() -> None:
