@@ -19,7 +19,7 @@ def reordered(run: Run, plan: Plan, left_share: float, world: World) -> Plan:
     the cheapest to finish first. Nothing is added and nothing taken away: what refuses is followed by the rest.
     """
     ending = run.ending
-    if ending is None or ending.outcome is not Outcome.PREEMPTED or run.budget_usd is None or not run.attempts:
+    if ending is None or ending.outcome is not Outcome.PREEMPTED or not run.budget_usd or not run.attempts:
         return plan
     move = next_move(standing(run, plan, left_share, world), plan)
     if move.choice is None or not plan.choices:
@@ -37,8 +37,8 @@ def standing(run: Run, plan: Plan, left_share: float, world: World) -> Standing:
     now, deadline = world.now(), run.deadline_at
     return Standing(
         budget_usd=run.budget_usd,
-        spent_usd=books.spent_usd(run, now),
-        done_share=1.0 - left_share,
+        spent_usd=max(books.NOTHING_USD, books.spent_usd(run, now)),
+        done_share=min(1.0, max(0.0, 1.0 - left_share)),
         restart_seconds=_restart_seconds(run, plan),
         deadline_seconds=None if deadline is None else max(1.0, (deadline - run.began_at).total_seconds()),
         elapsed_seconds=max(0.0, (now - run.began_at).total_seconds()),

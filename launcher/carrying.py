@@ -42,8 +42,13 @@ def interruptible(world: "World", run_id: str = "") -> "Iterator[None]":
 def hand_over(world: "World") -> None:
     """The terminal is gone, and the run is not: a process without one carries it on, as with `--detach`."""
     run_id = world.interrupt.carries
-    if run_id:
+    if not run_id:
+        return
+    try:
         world.spawn(run_id)
+    except OSError as error:
+        _note(world, "let-go", f"the terminal was closed, and no process could be begun to go on with it ({error})")
+    else:
         _note(world, "detached", "the terminal was closed")
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -60,7 +61,8 @@ def after(run: Run, ending: Ending, world: World) -> Ending:
         return _from_store(run, ending, known, world)
     except _NotNow as error:
         known.unfetched = True
-        known.save()
+        with suppress(OSError):  # a full disk: that something is there is asked anew, if need be
+            known.save()
         if RESULTS not in deposit.stored:
             return ending
         why = f"the results are in the durable store {known.store}, and could not be fetched ({error})"
@@ -84,6 +86,8 @@ def _patiently(call: Callable[[], Value], world: World) -> Value:
     for seconds in (*TRIES_SECONDS, None):
         try:
             return call()
+        except OSError as error:  # no room on this disk for what it sends, or for our books of it
+            raise _NotNow(str(error)) from error
         except (BucketError, RemoteError, PullError) as error:
             passes = isinstance(error, RemoteError) and not isinstance(error, GuestError)
             passes = passes or (isinstance(error, BucketError) and error.passing)
@@ -253,10 +257,10 @@ def clean(run: Run, world: World) -> tuple[str, ...]:
     goes_on = known.unfetched and (run.ending is None or run.ending.outcome is not Outcome.SUCCEEDED)
     try:
         left = _cleaned(run.id, world.bucket(), results=not is_home or _keeps(world), checkpoints=goes_on)
-    except BucketError as error:
+        known.is_clean = (is_home and not goes_on) or not left
+        known.save()
+    except (BucketError, OSError) as error:
         return (f"objects below runs/{run.id}/ in {known.store} ({error}): launch reap removes them",)
-    known.is_clean = (is_home and not goes_on) or not left
-    known.save()
     return () if known.is_clean else tuple(f"{one} in {known.store}: launch pull {run.id}" for one in left)
 
 

@@ -82,13 +82,13 @@ class ByHand:
 def take_in(run: Run, world: World) -> None:
     """What was pulled by hand since the last time becomes egress of the machine that the run has now."""
     path = world.run_folder(run.id) / BY_HAND
-    lines: list[str] = []
+    slices = 0
     with suppress(OSError):
-        lines = path.read_text(encoding="ascii").splitlines()
+        slices = path.read_bytes().count(b"\n")
     known = sum(one.slices_by_hand for one in run.attempts)
-    if not run.attempts or len(lines) <= known:
+    if not run.attempts or slices <= known:
         return
     tax = current_plan(run, world).terms.tax(run.attempt.offer.provider)
-    books.note_egress(run.attempt, (len(lines) - known) * SLICE_BYTES, tax)
-    run.attempt.slices_by_hand += len(lines) - known
+    books.note_egress(run.attempt, (slices - known) * SLICE_BYTES, tax)
+    run.attempt.slices_by_hand += slices - known
     world.ledger.save_attempt(run, run.attempt)

@@ -83,16 +83,18 @@ def beat(run: Run, world: World) -> None:
 def hold(run: Run, guest: Guest, world: World) -> None:
     """Carry the machine's run from here, or be heard again. Raises `CarriedElsewhere`, and `RemoteError`s.
 
-    Beyond the deadline that we wrote down ourselves nobody's word keeps a machine: it is not trusted.
+    Beyond the deadline that we wrote down ourselves nobody's word keeps a machine: it is not trusted. Nor does its word
+    keep it from a person who takes it: one that does not give itself up is ended without its leave.
     """
     attempt = run.attempt
     run.beats["machine"] = world.now()
     known = run.granted.get(attempt.number, "")
     guest.carrier = known
-    carriage = guest.carry(world.here.id, world.here.host, take=run.id in world.taken_over and not known)
+    is_taken = run.id in world.taken_over and not known
+    carriage = guest.carry(world.here.id, world.here.host, take=is_taken)
     if carriage.granted:
         _note(run, attempt, guest, world)
-    elif world.now() < attempt.deadline:
+    elif world.now() < attempt.deadline and not is_taken:
         told = overtaken if known else refused
         raise told(run.id, carriage.host, _since(carriage, world), world)
     mark(run, carriage.epoch, world)

@@ -253,13 +253,14 @@ def carry_held(run: Run, world: World, ending: Ending | None = None) -> Receipt:
         if ending is not None and run.state is not State.TERMINATED:
             must_still_be_ours(run, world)
             if run.state in (State.RUNNING, State.PULLING):
-                ending = durable.after(run, replace(ending, pull=False), world)
+                ending = replace(ending, pull=False)
             known = run.ending if run.state is State.TERMINATING else None
             world.ledger.end(run, replace(known or ending, again=False), world.now())
         while run.state is not State.TERMINATED:
             if run.state is not State.TERMINATING:
                 _work(run, world)
             tear_down(run, world)
+            _take_from_store(run, world)
             _go_on_or_close(run, world)
         return settle(run, world, opinions=judged)
 
@@ -284,7 +285,6 @@ def _work(run: Run, world: World) -> None:
         ending = Ending(
             outcome=Outcome.FAILED, why=error.message, code=error.code, hint=error.hint, exit_code=error.exit_code
         )
-    ending = durable.after(run, ending, world)
     must_still_be_ours(run, world)
     world.ledger.end(run, ending, world.now())
 
@@ -303,6 +303,15 @@ def _wait_for_the_books(run: Run, error: sqlite3.OperationalError, world: World)
     text = f"the ledger cannot be written ({error}); the job works on, and this is tried again while the budget allows"
     world.console.tell(Warned(run=run.id, at=world.now(), code="ledger", text=text))
     world.sleep(BOOKS_SECONDS)
+
+
+def _take_from_store(run: Run, world: World) -> None:
+    """What the machine left in the durable store, once nothing is billed any more: it may take hours, and waits."""
+    if run.ending is None:
+        return
+    ending = durable.after(run, run.ending, world)
+    if ending != run.ending:
+        world.ledger.note_ending(run, ending)
 
 
 def _go_on_or_close(run: Run, world: World) -> None:

@@ -60,7 +60,7 @@ def grant(run: Run, guest: Guest, world: World) -> bool:
         guest.grant(_document(run, bucket, world))
     except HostKeyMismatch:
         raise
-    except (BucketError, RemoteError) as error:
+    except (BucketError, RemoteError, OSError) as error:  # OSError: this disk is full
         _warn(run, "store", f"nothing goes to the durable store for now ({error}); results still come here", world)
         return False
     return True
@@ -151,9 +151,12 @@ class Granting:
         known = deposits.load(self._world.run_folder(self._run.id))
         if known is None:
             return
-        if note_stored(self._run, known, event.object, event.bytes, self._world):
-            _warn(self._run, "stored", f"{event.name} of step {event.step} is in the durable store", self._world)
-            _drop_old(self._run, known, self._world)
+        try:
+            if note_stored(self._run, known, event.object, event.bytes, self._world):
+                _warn(self._run, "stored", f"{event.name} of step {event.step} is in the durable store", self._world)
+                _drop_old(self._run, known, self._world)
+        except OSError as error:
+            _warn(self._run, "store", f"what is stored cannot be written down here ({error})", self._world)
 
     def turn(self, guest: Guest) -> None:
         """Renew the grant where it runs out, or has run short."""

@@ -23,7 +23,7 @@ class Owed:
         self._run, self._world = run, world
         self._is_rented = run.attempt.offer.market is not Market.OWNED
         self._checkpoint: Checkpoint | None = None
-        self._again_at = world.now()
+        self._again_at, self._is_late = world.now(), False
 
     def hear(self, events: Sequence[Event], done: Done | None, guest: Guest) -> None:
         """What was just told. Of several the newest is worth its way home, and none once the results are there."""
@@ -32,7 +32,10 @@ class Owed:
             self._checkpoint = None
         elif newest is not None and self._is_rented:
             self._checkpoint = newest
-            self._bring(guest)
+            if self._is_late:  # a machine that announces what it does not have is not asked for it at each word
+                self.try_again(guest)
+            else:
+                self._bring(guest)
 
     def try_again(self, guest: Guest) -> None:
         """Where something is owed, and it is time."""
@@ -54,5 +57,8 @@ class Owed:
 
     def _bring(self, guest: Guest) -> None:
         self._again_at = self._world.now() + timedelta(seconds=AGAIN_SECONDS)
-        if self._checkpoint is not None and bring_checkpoint(self._run, guest, self._checkpoint, self._world):
+        if self._checkpoint is None:
+            return
+        self._is_late = not bring_checkpoint(self._run, guest, self._checkpoint, self._world)
+        if not self._is_late:
             self._checkpoint = None

@@ -11,6 +11,7 @@ from launcher.boot import connect, guest_of
 from launcher.events import Progressed, Warned
 from launcher.granting import Granting
 from launcher.guest import GuestError, GuestGone
+from launcher.heard import Heard
 from launcher.host_keys import stranger
 from launcher.interrupt import Interrupted
 from launcher.owed import Owed
@@ -184,7 +185,7 @@ class _Watch:
         self.doubt, self.interrupted = "", False
         self.due: dict[str, datetime] = {}
         self.saving: Ending | None = None
-        self.save_until, self.owed = world.now(), Owed(run, world)
+        self.save_until, self.owed, self.heard = world.now(), Owed(run, world), Heard(run, world)
         self._connect(0)
 
     def _connect(self, offset: int) -> None:
@@ -224,6 +225,7 @@ class _Watch:
             self.interrupted = True  # what was read meanwhile counts: it is not told twice
         if chunk:
             self.silent_seconds = 0.0
+            self.heard.count(len(chunk))
             self._take_all([progress.parse(line) for line in self.splitter.feed(chunk)])
             self._tell_progress()
         self.owed.try_again(self.guest)
@@ -239,11 +241,7 @@ class _Watch:
     def _take(self, event: progress.Event) -> None:
         self.tracker.take(event, self.world.now())
         self.granting.take(event)
-        match event:
-            case progress.Warned():
-                self._warn(event.code, event.text)
-            case progress.Notice():
-                self._warn("notice", f"the provider announced: {event.action} {event.time or ''}".rstrip())
+        self.heard.take(event)
 
     def _view(self) -> View:
         instance, feed = None, self.feed

@@ -53,6 +53,8 @@ class FakeBucket:
     begun_ever: int = 0
     due: Callable[[], None] = lambda: None
     """Lets machines do what they would have done by now."""
+    at_read: Callable[[], None] = lambda: None
+    """Called before the bytes of an object come."""
     name: str = "mine/launch"
 
     def _call(self, verb: str) -> None:
@@ -96,6 +98,7 @@ class FakeBucket:
 
     def read(self, key: str, start: int, length: int) -> Iterator[bytes]:
         self._call("read")
+        self.at_read()
         data = self.content[key]
         if key in self.spoiled:
             data = bytes([data[0] ^ 1]) + data[1:]

@@ -275,6 +275,8 @@ class Inside:
     """By machine: the step that its training was last told to end at."""
     carriers: dict[str, tuple[int, str, str, datetime]] = field(default_factory=dict)
     """By machine: who carries its run (number, place, host), and when that was last heard."""
+    keeps_its_carrier: bool = False
+    """Whether machines lie, and give themselves up to nobody who takes them over."""
     secrets_seen: list[bytes] = field(default_factory=list)
     grants: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By machine: what it may write into the durable store, as it was last told."""
@@ -438,7 +440,7 @@ class FakeRemote:
         quiet_seconds = (now - heard).total_seconds()
         is_kept = bool(options.get("--as")) and options["--as"] == f"{epoch}.{held}"
         is_free = held == "" or quiet_seconds > QUIET_SECONDS or (held == place and "--as" not in options)
-        granted = is_kept or is_free or "--take" in options
+        granted = is_kept or is_free or ("--take" in options and not site.keeps_its_carrier)
         if granted and not is_kept:
             epoch, held, host = epoch + 1, place, options["--host"]
         if granted:

@@ -8,7 +8,7 @@ import time
 from typing import BinaryIO
 
 from .keep import Redactor, load
-from .places import Run
+from .places import Run, read_json
 from .start import alive
 
 LOOK_SECONDS = 0.1
@@ -31,9 +31,9 @@ def follow(run: Run, offset: int, out: BinaryIO) -> None:
 
 
 def log(run: Run, offset: int, out: BinaryIO, *, on: bool) -> None:
-    """job.log (redacted when it was written); with `on` also what is still to come."""
+    """job.log (redacted when it was written); with `on` also what is still to come, until the job is done."""
     while True:
-        over = not on or not alive(run)
+        over = not on or not alive(run) or _is_done(run)
         block = _block(run.log, offset)
         if block:
             _send(out, block)
@@ -42,6 +42,11 @@ def log(run: Run, offset: int, out: BinaryIO, *, on: bool) -> None:
             return
         else:
             time.sleep(LOOK_SECONDS)
+
+
+def _is_done(run: Run) -> bool:
+    """The job has said its last word; its supervisor may live on, to store the results and to wait for somebody."""
+    return read_json(run.status).get("state") == "over"
 
 
 def _block(path: str, offset: int) -> bytes:

@@ -61,6 +61,8 @@ class Storing:
         self._over, self._one = threading.Event(), threading.Lock()
         self._known: tuple[float, dict[str, Any]] = (0.0, {})
         self._warned = ""
+        self._refused: set[str] = set()
+        """Addresses that the store does not take any more; a newer grant has others for the same object."""
 
     def begin(self) -> None:
         """Look for new checkpoints from now on, for as long as the job works."""
@@ -144,7 +146,8 @@ class Storing:
             time.sleep(AGAIN_SECONDS)
 
     def _slots(self, grant: dict[str, Any], what: str) -> list[dict[str, Any]]:
-        return [one for one in grant.get("slots", []) if one["what"] == what and one["object"] not in self._used]
+        slots = [one for one in grant.get("slots", []) if one["what"] == what and one["object"] not in self._used]
+        return [one for one in slots if one["complete"] not in self._refused]
 
     def _put(self, root: str, about: dict[str, Any], slot: dict[str, Any]) -> bool:
         """One object, told of once it was read back; whether it is there."""
@@ -161,6 +164,8 @@ class Storing:
             self._warn(f"{about['name']} is not stored: {error}")
             return False
         except NotStored as error:
+            if error.refused:
+                self._refused.add(slot["complete"])
             if error.spent:
                 self._spend(slot)
             self._warn(f"{about['name']} is not stored yet: {error}")

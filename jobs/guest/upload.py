@@ -24,12 +24,13 @@ _CODE = re.compile(rb"<Code>(\w{1,64})</Code>")
 class NotStored(Exception):
     """It is not there, as far as we know; `code` is the store's own word for why, and no address is ever named.
 
-    `spent`: the addresses are of no use any more, whatever is done.
+    `spent`: the object cannot be written any more, whatever is done. `refused`: these addresses are of no use, as when
+    their time is over, or whoever signed them may not write any more; newer ones may be.
     """
 
-    def __init__(self, text: str, code: str = "", *, spent: bool = False) -> None:
+    def __init__(self, text: str, code: str = "", *, spent: bool = False, refused: bool = False) -> None:
         super().__init__(text)
-        self.code, self.spent = code, spent
+        self.code, self.spent, self.refused = code, spent, refused
 
 
 class _Refused(Exception):
@@ -65,9 +66,10 @@ def _again(call: Callable[[], Any], pause: Callable[[float], bool]) -> Any:
             return call()
         except _Refused as error:
             text, code = f"the store refused ({error})", error.code
-            spent = code in ("NoSuchUpload", "AccessDenied", "ExpiredToken") or error.status in (403, 404, 410)
-            if spent or (error.status < 500 and error.status not in (400, 408, 409, 429)):
-                raise NotStored(text, code, spent=spent) from None
+            spent = code == "NoSuchUpload" or error.status in (404, 410)
+            refused = code in ("AccessDenied", "ExpiredToken") or error.status == 403
+            if spent or refused or (error.status < 500 and error.status not in (400, 408, 409, 429)):
+                raise NotStored(text, code, spent=spent, refused=refused) from None
         except (http.client.HTTPException, OSError) as error:
             text, code = f"no answer from the store ({type(error).__name__})", ""
         if seconds is None or pause(seconds):

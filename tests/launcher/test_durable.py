@@ -146,6 +146,56 @@ def test_a_store_that_is_away_at_the_end_keeps_the_results_and_pull_mends_the_re
     assert not store.content
 
 
+def test_what_is_in_the_store_is_fetched_once_its_machine_is_not_billed_any_more(
+    stage: Stage, store: FakeBucket
+) -> None:
+    """A store may be slow for hours, and the budget is over: nothing that is paid for by the hour waits for it."""
+    stage.provider.catalogue = tuple(replace(one, guarded=False) for one in stage.offers)
+    killed_while_it_works(stage)
+    stage.clock.sleep(1800)
+    store.due()
+    stage.site.lost_pulls, alive = 10**6, []
+    store.at_read = lambda: alive.append(stage.cloud.alive())
+    stage.revive()
+    receipt = flow.attach(FIRST_RUN, stage.laptop())
+    assert (receipt.outcome, receipt.results.store) == (Outcome.SUCCEEDED, "mine/launch")
+    assert set(alive) == {()}
+    stage.all_quiet()
+
+
+def test_a_death_between_the_machines_end_and_the_fetch_loses_nothing(stage: Stage, store: FakeBucket) -> None:
+    killed_while_it_works(stage)
+    stage.clock.sleep(3600)
+    stage.revive()
+    store.at_read = stage.kill
+    with pytest.raises(Killed):
+        flow.attach(FIRST_RUN, stage.laptop())
+    store.at_read = lambda: None
+    stage.revive()
+    recover.reap(stage.laptop())
+    document = stage.laptop().ledger.find(FIRST_RUN).receipt_json
+    assert document is not None
+    receipt = kept_receipt(document)
+    assert (receipt.outcome, receipt.results.store) == (Outcome.SUCCEEDED, "mine/launch")
+    stage.all_quiet()
+
+
+def test_a_disk_too_full_for_the_books_of_the_store_ends_no_run(stage: Stage, store: FakeBucket) -> None:
+    home = stage.laptop().run_folder(FIRST_RUN)
+    stage.site.work = LONG
+
+    def fill(_: str) -> None:
+        if home.is_dir() and stage.site.started and not blocked.is_dir():
+            (home / deposits.FILE).unlink(missing_ok=True)
+            blocked.mkdir()
+
+    blocked = home / deposits.FILE
+    stage.at_point = fill
+    receipt = stage.launch()
+    assert receipt.outcome is Outcome.SUCCEEDED
+    assert len(stage.cloud.truth) == 1
+
+
 def test_a_reclaimed_machine_leaves_a_checkpoint_that_the_next_one_goes_on_from(
     stage: Stage, store: FakeBucket
 ) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from jobs import progress
 from launcher import egress, flow
 from launcher.egress import SLICE_BYTES
+from launcher.heard import MOST_WARNINGS, Heard
 from launcher.run import Run, State
 from launcher.world import World
 from tests.fake_world import FIRST_RUN, Killed, Stage
@@ -105,3 +107,30 @@ def test_what_is_pulled_by_hand_is_in_the_books_of_whoever_carries_the_run(stage
     receipt = flow.attach(FIRST_RUN, replace(world))
     assert receipt.spent_usd >= slices
     assert stage.cloud.alive() == ()
+
+
+def test_marks_of_a_pull_by_hand_that_a_disk_has_spoilt_stop_nobody(stage: Stage) -> None:
+    run, world = pulling(stage, budget="5")
+    (world.run_folder(run.id) / egress.BY_HAND).write_bytes(b"8388608\n\xff\xfe\n")
+    egress.take_in(run, world)
+    assert run.attempt.slices_by_hand == 2, "each line counts, whatever it has become"
+
+
+def test_a_flood_of_progress_is_paid_for_and_a_job_that_says_little_is_not_seen(stage: Stage) -> None:
+    run, world = pulling(stage, budget="5")
+    before, heard = run.attempt.egress_usd, Heard(run, world)
+    heard.count(SLICE_BYTES - 1)
+    assert run.attempt.egress_usd == before
+    heard.count(SLICE_BYTES + 1)
+    exact = run.attempt.offer.fees.egress_usd_per_gib * 2 * SLICE_BYTES / GIB
+    assert world.ledger.load(FIRST_RUN).attempt.egress_usd - before == pytest.approx(exact)
+
+
+def test_a_job_that_floods_warnings_leaves_a_bounded_number_in_the_books(stage: Stage) -> None:
+    run, world = pulling(stage, budget="5")
+    before, heard = len(world.ledger.events(FIRST_RUN)), Heard(run, world)
+    for number in range(5 * MOST_WARNINGS):
+        heard.take(progress.Warned(at=stage.clock(), code="again", text=f"{number}"))
+    kept = world.ledger.events(FIRST_RUN)[before:]
+    assert len(kept) == MOST_WARNINGS
+    assert "no more of them are" in kept[-1].text

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,20 @@ def test_nohup_means_that_a_closed_terminal_is_nothing(stage: Stage) -> None:
         assert stage.spawned == []
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_closed_terminal_whose_run_nobody_can_take_over_says_so_in_the_books(stage: Stage) -> None:
+    """No process, or no room on the disk, is left for the one that should go on with it."""
+    when_running(stage, lambda: os.kill(os.getpid(), signal.SIGHUP))
+
+    def spawn(_: str) -> None:
+        raise OSError("Resource temporarily unavailable")
+
+    world = replace(stage.laptop(), spawn=spawn)
+    with pytest.raises(LaunchError) as caught:
+        carried(world, lambda: flow.carry(stage.open_run(world), world, is_new=True))
+    assert caught.value.exit_code is Exit.MAY_BE_RUNNING
+    last = stage.laptop().ledger.events(FIRST_RUN)[-1]
+    assert " ".join(last.text.split()).endswith(f"(Resource temporarily unavailable): launch attach {FIRST_RUN}")
+    assert flow.attach(FIRST_RUN, stage.laptop()).outcome is Outcome.SUCCEEDED
+    stage.all_quiet()

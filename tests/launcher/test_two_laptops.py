@@ -188,6 +188,22 @@ def test_a_machine_that_names_another_carrier_for_ever_is_ended_after_its_deadli
     assert stage.cloud.alive() == ()
 
 
+def test_a_machine_that_does_not_give_itself_up_is_ended_by_a_person_who_takes_it(stage: Stage) -> None:
+    """Its word keeps it from nobody who says --take-over: it is not trusted, and it costs money."""
+    stage.site.work = Work(steps=10_000, step_seconds=10)
+    when(stage, State.RUNNING, stage.kill)
+    with pytest.raises(Killed):
+        stage.launch(budget="5")
+    stage.revive()
+    stage.site.carriers["m-0001"] = (7, "666", "nobody", stage.clock() + timedelta(days=300))
+    stage.site.keeps_its_carrier = True
+    assert refusal(lambda: recover.stop(FIRST_RUN, stage.laptop(), now=True)).code == "carried-elsewhere"
+    taking = replace(stage.laptop(), taken_over=(FIRST_RUN,))
+    recover.stop(FIRST_RUN, taking, now=True)
+    assert stage.cloud.alive() == ()
+    stage.all_quiet()
+
+
 def test_of_two_machines_that_two_computers_asked_for_at_once_who_came_later_gives_way(stage: Stage) -> None:
     """The first one's create call is under way, and its machine is not listed yet, when the second one asks."""
     told: list[str] = []
