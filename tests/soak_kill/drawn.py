@@ -117,6 +117,10 @@ SECONDS = {"launch": 4.0, "attach": 2.5, "reap": 1.2, "stop": 1.5, "offers": 0.8
 """Real seconds that an undisturbed one takes at that scale (measured on a computer with something else to do)."""
 PRICING_SECONDS, PRICING_SHARE = 0.8, 0.15
 """The first part of a launch writes nothing down and rents nothing: no more than that share of its deaths by time."""
+COLD_SHARE = 0.03
+"""Of commands that import all anew: a second of CPU more for each, and deaths in imports are all alike."""
+SEASONED_SHARE = 0.9
+"""Of laptops that need not ask for the list of machine types, which costs the test cloud a second."""
 COLD_SECONDS = 1.2
 """What the start-up adds."""
 
@@ -140,7 +144,7 @@ def drawn(seed: int) -> Life:
         job=_job(dice),
         troubles=tuple(_troubles(dice, cloud)),
         steps=tuple(_steps(dice, cloud, bool(detach))),
-        is_seasoned=dice.random() < 0.8,
+        is_seasoned=dice.random() < SEASONED_SHARE,
         returns=returns,
     )
 
@@ -163,7 +167,7 @@ def _away(seed: int, dice: random.Random) -> Life:
         job={"steps": 400, "seconds": round(dice.uniform(10, 15), 1), "save_every": dice.randint(2, 8)},
         troubles=(),
         steps=tuple(steps),
-        is_seasoned=dice.random() < 0.8,
+        is_seasoned=dice.random() < SEASONED_SHARE,
         scale=AWAY_SCALE,
         is_away=True,
         afterwards=tuple(again) if returns else (),
@@ -188,7 +192,7 @@ def _stopped_by_its_budget(seed: int, dice: random.Random) -> Life:
         job={"steps": dice.randint(60, 120), "seconds": round(dice.uniform(5, 9), 1), "save_every": dice.randint(2, 9)},
         troubles=tuple(_troubles(dice, cloud)),
         steps=tuple(steps),
-        is_seasoned=dice.random() < 0.8,
+        is_seasoned=dice.random() < SEASONED_SHARE,
         scale=LONG_SCALE,
         afterwards=tuple(again),
         returns=True,
@@ -206,11 +210,11 @@ def _job(dice: random.Random) -> dict[str, object]:
 
 
 def _steps(dice: random.Random, cloud: Cloud, detach: bool) -> list[Step]:
-    first = Step(words=("launch",), moment=_first(dice, cloud), is_cold=dice.random() < 0.08)
+    first = Step(words=("launch",), moment=_first(dice, cloud), is_cold=dice.random() < COLD_SHARE)
     steps = [_warmed(first, dice)]
     if detach and dice.random() < 0.6:
         steps = [replace(first, moment=None, is_cold=False), _next(dice, ())]
-    for _ in range(dice.choice((2, 3, 4, 5, 6, 7))):
+    for _ in range(dice.randint(4, 9)):
         steps.append(_next(dice, dice.choice(NEXT)))
     return steps
 
@@ -218,7 +222,7 @@ def _steps(dice: random.Random, cloud: Cloud, detach: bool) -> list[Step]:
 def _next(dice: random.Random, words: tuple[str, ...]) -> Step:
     low, high = dice.choices(((0, 0), (0, 1), (1, 8), (8, 45)), (70, 20, 7, 3))[0]
     pause = dice.uniform(low, high)
-    cold = bool(words) and dice.random() < 0.08
+    cold = bool(words) and dice.random() < COLD_SHARE
     moment = _moment(dice, words[0] if words else "")
     json = ("--json",) if words else ()
     return _warmed(Step(words=(*words, *json), moment=moment, is_cold=cold, pause_seconds=round(pause, 3)), dice)
