@@ -50,6 +50,8 @@ class Step:
     words: tuple[str, ...]
     moment: Moment | None
     is_cold: bool = False
+    is_elsewhere: bool = False
+    """On a second laptop: its state folder is a copy of the first one's as it was when it was first used."""
     pause_seconds: float = 0
     """Real seconds before it is typed."""
 
@@ -95,6 +97,9 @@ class Life:
 LEAST_USD = "0.34"
 """A little more than the least with which a machine can be had (0.32: reserves and a boot at the worst rate)."""
 CARDS = {"aws": "a10g", "lambda": "a10", "runpod": "l4"}
+SECOND_SHARE = 0.12
+"""Of lives with a second laptop."""
+ELSEWHERE = (("attach", "--take-over"),) * 2 + (("attach",), ("reap",), ("reap", "--take-over"))
 TIMED = ("reap", "--log", "reap.json")
 """As the timer types it."""
 NEXT = (
@@ -216,6 +221,10 @@ def _steps(dice: random.Random, cloud: Cloud, detach: bool) -> list[Step]:
         steps = [replace(first, moment=None, is_cold=False), _next(dice, ())]
     for _ in range(dice.randint(4, 9)):
         steps.append(_next(dice, dice.choice(NEXT)))
+    if dice.random() < SECOND_SHARE:
+        for _ in range(dice.randint(1, 2)):
+            other = _next(dice, dice.choice(ELSEWHERE))
+            steps.insert(dice.randint(1, 3), replace(other, is_elsewhere=True, is_cold=False))
     return steps
 
 

@@ -76,7 +76,7 @@ def _spawn(run_id: str, world: World) -> None:
     folder = world.run_folder(run_id)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if ORDERS in world.environ:
-        os.write(int(world.environ[ORDERS]), f"{run_id}\n".encode())
+        os.write(int(world.environ[ORDERS]), f"{world.home}\t{run_id}\n".encode())
         return
     with (folder / "carrier.log").open("ab") as log:
         subprocess.Popen(

@@ -185,8 +185,8 @@ def _results(player: Player, record: RunRecord | None, machines: tuple[Machine, 
 
 
 def _must_come_home(player: Player) -> bool:
-    """Nobody asked to stop, nobody was away for long, and somebody came back."""
-    stopped = any(one.words[0] in STOPS for one in player.typed)
+    """Nobody asked to stop, no other laptop took it over, nobody was away for long, and somebody came back."""
+    stopped = any(one.words[0] in STOPS for one in player.typed) or any(one.is_elsewhere for one in player.life.steps)
     return player.life.returns and not stopped and player.left_seconds * player.life.scale < 60
 
 

@@ -165,11 +165,13 @@ class Player:
     def _do(self, step: Step) -> None:
         if step.words:
             words = step.words
+            if step.is_elsewhere and self.phase() == "none":
+                return  # there is nothing yet that another laptop could know of
             if words[0] == "resume":
                 self.budgets.append(words[2])
             if words[0] == "launch" or self.phase() == "none":  # it died before it was written down: typed again
                 words = (*self.life.words, "--job", str(self.laptop.job))
-            self._run(words, step.moment, is_cold=step.is_cold)
+            self._run(words, step.moment, is_cold=step.is_cold, is_elsewhere=step.is_elsewhere)
         elif self.carriers:
             self._await(self.carriers[-1], step.moment)
 
@@ -186,6 +188,9 @@ class Player:
     def _come_back(self) -> None:
         """Faults are over: what works works to its end, and `reap` ends the rest; once more for what only began."""
         self._until_carried()
+        if (self.folder / "second").exists():
+            self._run(("reap", "--take-over", "--json"), None, is_elsewhere=True)
+            self._until_carried()
         for _ in range(4):
             self._run(("reap", "--json"), None)
             took_back = bool(self.carriers)
@@ -223,17 +228,26 @@ class Player:
 
     # One process
 
-    def _run(self, words: tuple[str, ...], moment: Moment | None, *, is_cold: bool = False) -> None:
+    def _run(
+        self, words: tuple[str, ...], moment: Moment | None, *, is_cold: bool = False, is_elsewhere: bool = False
+    ) -> None:
         number = len(self.typed) + len(self.carriers)
         order = forking.Order(
             words=words,
-            environ=self.environ,
+            environ=self._second() if is_elsewhere else self.environ,
             folder=self.laptop.work,
             out=self.folder / f"out-{number}",
             err=self.folder / f"err-{number}",
             is_cold=is_cold,
         )
         self._await(self._start(order, moment), moment)
+
+    def _second(self) -> dict[str, str]:
+        """The environment of a second laptop, whose state folder is a copy of this one's."""
+        home = self.folder / "second"
+        if not home.exists():
+            shutil.copytree(self.laptop.home, home, ignore=lambda folder, names: _sockets(Path(folder), names))
+        return {**self.environ, "LAUNCH_HOME": str(home)}
 
     def _start(self, order: forking.Order, moment: Moment | None) -> Running:
         self.changes.begin()
@@ -327,11 +341,11 @@ class Player:
 
     def _obey(self) -> None:
         """Somebody asked for a background process."""
-        for run_id in os.read(self.orders, 65536).decode().split():
-            log = self.laptop.home / "runs" / run_id / "carrier.log"
-            order = forking.Order(
-                words=carrying(run_id), environ=self.environ, folder=self.laptop.work, out=log, err=log
-            )
+        for line in os.read(self.orders, 65536).decode().splitlines():
+            home, run_id = line.split("\t")
+            log = Path(home) / "runs" / run_id / "carrier.log"
+            environ = {**self.environ, "LAUNCH_HOME": home}
+            order = forking.Order(words=carrying(run_id), environ=environ, folder=self.laptop.work, out=log, err=log)
             self.carriers.append(self._start(order, None))
 
     # Time, and what is seen
@@ -399,6 +413,11 @@ class Player:
 
     def _at(self) -> str:
         return f"{time.monotonic() - self._began:7.3f}"
+
+
+def _sockets(folder: Path, names: list[str]) -> list[str]:
+    """What cannot be copied: ssh's shared connections."""
+    return [name for name in names if (folder / name).is_socket()]
 
 
 def _named(words: tuple[str, ...]) -> str:

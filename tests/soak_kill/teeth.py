@@ -106,7 +106,7 @@ def main() -> int:
     if said.play:
         return play(said.lives)
     holes = 0
-    for name in ("", *(said.names or SHOWN)):
+    for name in said.names or ("", *SHOWN):
         caught, words = bitten(name, said.lives if name else 0)
         holes += caught == (not name)
         print(f"| {name or 'nothing planted'} | {'caught' if caught else 'not caught'} | {words} |", flush=True)

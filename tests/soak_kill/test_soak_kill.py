@@ -78,8 +78,10 @@ def test_some_lives_have_a_job_that_their_budget_does_not_pay_for() -> None:
         assert seconds > 3600 * float(life.budget_usd) / 1.1 or not life.is_away
 
 
-def test_the_timers_reap_is_typed_too() -> None:
-    assert any("--log" in step.words for life in LIVES for step in life.steps)
+def test_the_timers_reap_and_a_second_laptops_commands_are_typed_too() -> None:
+    steps = [step for life in LIVES for step in life.steps]
+    assert any("--log" in step.words for step in steps)
+    assert any(step.is_elsewhere and "--take-over" in step.words for step in steps)
 
 
 def test_who_never_comes_back_had_a_machine_that_ends_itself() -> None:
