@@ -28,6 +28,8 @@ VRAM_TOLERANCE = 0.93
 """A card may show a little less memory than the table says; a smaller card shows much less."""
 LOGIN_SECONDS = 0.3
 """Between tries to log in: a machine that answers is paid for, and should not wait for us."""
+LOGIN_SHARE, LOGIN_MOST_SECONDS = 0.05, 5.0
+"""Who refused us for minutes is asked less often: after so much of the time that it has taken, at most."""
 NO_ADDRESS_SECONDS = 300.0
 """How long a machine may run without an address that we can reach: some never get one."""
 SLOW_SECONDS = 60.0
@@ -157,7 +159,7 @@ def _must_be_affordable(run: Run, plan: Plan, world: World) -> None:
 def _wait_for_login(run: Run, attempt: Attempt, plan: Plan, world: World) -> tuple[Remote, Probe]:
     """Until the machine lets us in and answers; whatever its status says meanwhile, and wherever it moves."""
     traits = world.provider(attempt.offer.provider).traits
-    trouble = "no answer"
+    trouble, began = "no answer", world.now()
     while True:
         instance = attempt.instance
         if instance is not None and instance.access is not None:
@@ -177,7 +179,8 @@ def _wait_for_login(run: Run, attempt: Attempt, plan: Plan, world: World) -> tup
         _must_be_in_time(attempt.started_at, traits.boot_deadline_seconds, f"no login ({trouble})", world)
         _must_be_affordable(run, plan, world)
         turn_round_if_asked(run, world)
-        world.sleep(LOGIN_SECONDS)
+        waited_seconds = (world.now() - began).total_seconds()
+        world.sleep(max(LOGIN_SECONDS, min(LOGIN_MOST_SECONDS, LOGIN_SHARE * waited_seconds)))
 
 
 def _greeted(guest: Guest) -> Probe:

@@ -23,6 +23,7 @@ from launcher.schema import SCHEMA, TABLES
 from launcher.sightings import Sightings
 from launcher.transaction import transaction
 from pricing.plan import Choice
+from providers.base import Instance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,8 @@ class Ledger:
         """The earlier parts of runs that were resumed."""
         self._choices: dict[tuple[str, int], tuple[Choice, str]] = {}
         """What each attempt has rented, as JSON: most of an attempt, and never another."""
+        self._instances: dict[tuple[str, int], tuple[Instance, str]] = {}
+        """Its machine as it was seen last, as JSON: it stands in two columns, and seldom changes."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -255,11 +258,12 @@ class Ledger:
     def save_attempt(self, run: Run, attempt: Attempt) -> None:
         """Write an attempt as it stands now."""
         instance = attempt.instance
+        text = None if instance is None else self._instance_text(run, attempt, instance)
         self._db.execute(
             "UPDATE attempts SET value=?, instance=?, instance_id=?, gone_at=? WHERE run=? AND number=?",
             (
-                self._attempt_text(run, attempt),
-                None if instance is None else dump(instance),
+                self._attempt_text(run, attempt, text),
+                text,
                 None if instance is None else instance.id,
                 _text(attempt.gone_at),
                 run.id,
@@ -273,11 +277,17 @@ class Ledger:
             self.save_attempt(run, attempt)
             self.close_intent(run.id, attempt.number, answer, now)
 
-    def _attempt_text(self, run: Run, attempt: Attempt) -> str:
+    def _instance_text(self, run: Run, attempt: Attempt, instance: Instance) -> str:
+        known = self._instances.get((run.id, attempt.number))
+        if known is None or known[0] is not instance:
+            known = self._instances[run.id, attempt.number] = (instance, dump(instance))
+        return known[1]
+
+    def _attempt_text(self, run: Run, attempt: Attempt, instance: str | None) -> str:
         known = self._choices.get((run.id, attempt.number))
         if known is None or known[0] is not attempt.choice:
             known = self._choices[run.id, attempt.number] = (attempt.choice, dump(attempt.choice))
-        return dump_beside(attempt, {"choice": known[1]})
+        return dump_beside(attempt, {"choice": known[1], "instance": instance or "null"})
 
     # The market
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -56,11 +56,10 @@ def _machine_id() -> str:
 
 def give(run_folder: Path, place: Place, since: datetime, now: datetime) -> None:
     """Say that this place carries the run. Not synced to the disk: it says nothing any more after a loss of power."""
-    sign = Sign(place=place.id, host=place.host, since=since, heard_at=now)
-    text = json.dumps(asdict(sign), default=datetime.isoformat)
+    sign = {"place": place.id, "host": place.host, "since": since.isoformat(), "heard_at": now.isoformat()}
     aside = run_folder / f"{SIGN}.{os.getpid()}"
     with suppress(OSError):  # a full disk must not keep anybody from what is being done
-        aside.write_text(text, encoding="utf-8")
+        aside.write_bytes(json.dumps(sign).encode())
         aside.replace(run_folder / SIGN)
 
 

@@ -28,6 +28,8 @@ class Sightings:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
+        self._last: tuple[str, Listing] | None = None
+        """The listing that was read or kept last, beside its text: most looks read the same one again."""
 
     def offers(self, provider: str) -> tuple[Offer, ...]:
         """The provider's offers as they were seen last, each with the time at which it was."""
@@ -51,15 +53,17 @@ class Sightings:
         ).fetchone()
         if row is None:
             return None
-        return load(Listing, row["machines"])
+        text: str = row["machines"]
+        if self._last is None or self._last[0] != text:
+            self._last = (text, load(Listing, text))
+        return self._last[1]
 
     def claim(self, provider: str, region: str, now: datetime, fresh_seconds: float) -> bool:
         """Whether it is for us to ask now: nobody has asked so lately, and nobody is just asking."""
+        if not self._may_claim(provider, region, now, fresh_seconds):  # most looks: no write is locked for them
+            return False
         with transaction(self._db) as db:
-            row = db.execute(
-                "SELECT asked_at, seen_at FROM sightings WHERE provider=? AND region=?", (provider, region)
-            ).fetchone()
-            is_ours = row is None or _is_due(row, now, fresh_seconds)
+            is_ours = self._may_claim(provider, region, now, fresh_seconds)
             if is_ours:
                 db.execute(
                     "INSERT INTO sightings (provider, region, asked_at) VALUES (?,?,?)"
@@ -67,6 +71,12 @@ class Sightings:
                     (provider, region, now.isoformat()),
                 )
         return is_ours
+
+    def _may_claim(self, provider: str, region: str, now: datetime, fresh_seconds: float) -> bool:
+        row = self._db.execute(
+            "SELECT asked_at, seen_at FROM sightings WHERE provider=? AND region=?", (provider, region)
+        ).fetchone()
+        return row is None or _is_due(row, now, fresh_seconds)
 
     def ask_again(self, provider: str, region: str, now: datetime, fresh_seconds: float) -> None:
         """Our asking came to nothing: somebody may ask again, after no more than the usual time."""
@@ -80,9 +90,11 @@ class Sightings:
 
     def keep_listing(self, provider: str, region: str, listing: Listing) -> None:
         """What we saw, for all."""
+        text = dump(listing)
+        self._last = (text, listing)
         self._db.execute(
             "UPDATE sightings SET seen_at=?, machines=? WHERE provider=? AND region=?",
-            (listing.at.isoformat(), dump(listing), provider, region),
+            (listing.at.isoformat(), text, provider, region),
         )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -78,7 +78,13 @@ class World:
 
     def run_folder(self, run_id: str) -> Path:
         """Where we keep a run's keys, bundle and checkpoints."""
-        return self.home / "runs" / run_id
+        return _run_folder(self.home, run_id)
+
+
+@lru_cache(maxsize=16)
+def _run_folder(home: Path, run_id: str) -> Path:
+    """It is asked for with every word to a machine."""
+    return home / "runs" / run_id
 
 
 OWNER = re.compile(r"[0-9a-f]{32}")

@@ -285,10 +285,12 @@ class DyingLedger(Ledger):
 
 
 def _dying(write: Callable[..., object], name: str, point: Callable[[str], None]) -> Callable[..., object]:
+    before, after = f"before {name}", f"after {name}"
+
     def dying(*words: object, **named: object) -> object:
-        point(f"before {name}")
+        point(before)
         answer = write(*words, **named)
-        point(f"after {name}")
+        point(after)
         return answer
 
     return dying

@@ -64,9 +64,10 @@ ALL_WRITES = (
 )  # fmt: skip
 MOST_POINTS = 40_000
 """A day that is not over after so many writes, calls and sleeps never ends."""
-TICK_SECONDS = 10.0
-"""What one read of the progress takes at least: half as many turns of the loop as elsewhere in the tests."""
-KNOCKING_SECONDS = 5.0
+TICK_SECONDS = 15.0
+"""What one read of the progress takes at least: a third as many turns of the loop as elsewhere in the tests."""
+MAIN_THREAD = threading.main_thread().ident
+KNOCKING_SECONDS = 10.0
 """What a try to log in takes while nobody answers (`ssh -o ConnectTimeout`)."""
 REPORT_EVERY = 16
 """A report is written in one schedule of so many; in the others what it needs is not there, which costs a warning."""
@@ -172,8 +173,11 @@ class Storm(Stage):
 
     def laptop(self) -> World:
         """A fresh process; its clock never goes back, and begins with what this laptop shows."""
-        self.now = SteadyClock(lambda: self.clock() + self.offset, lambda: self.clock().timestamp())
+        self.now = SteadyClock(self._shown_time, lambda: self.clock().timestamp())
         return replace(super().laptop(), environ=self.environ)
+
+    def _shown_time(self) -> datetime:
+        return self.clock() + self.offset if self.offset else self.clock()
 
     def ledger(self, path: Path) -> Ledger:
         """Every write is a place to die."""
@@ -189,7 +193,7 @@ class Storm(Stage):
 
     def point(self, name: str) -> None:
         """A place where our process can be killed, and where time has passed."""
-        if threading.current_thread() is not threading.main_thread():
+        if threading.get_ident() != MAIN_THREAD:
             return self._point_of_a_thread()
         if self.dead and not self.is_nested:
             raise Killed
