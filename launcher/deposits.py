@@ -84,6 +84,21 @@ def load(folder: Path) -> Deposits | None:
         return Deposits(path=path)
 
 
+def line(folder: Path) -> str:
+    """For a person: what of a run lies in the store, by our books, or what came from there; "" where it had none."""
+    known = load(folder)
+    if known is None or not known.attempts:
+        return ""
+    names = [name for one in known.attempts.values() for name in one.stored]
+    results = "results" in names
+    checkpoints = len(names) - results
+    held = [*(["the results"] if results else []), *([f"checkpoints: {checkpoints}"] if checkpoints else [])]
+    if known.is_clean:
+        held = ["nothing is left there"]
+    came = ["the results here came from there"] if known.results_from else []
+    return f"{known.store} ({', '.join([*(held or ['nothing yet, as far as we know']), *came])})"
+
+
 def opened(folder: Path, store: str) -> Deposits:
     """The same, begun where there is none."""
     found = load(folder) or Deposits(path=folder / FILE)

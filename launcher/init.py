@@ -188,4 +188,7 @@ evaluate:
 
 # With a gate the run succeeds only if the tuned model is good enough:
 # gate: {exact: {at_least: 0.80}}
+
+# A bucket of yours keeps checkpoints and results also where this computer is gone: `durable_store` in config.yaml, once
+# for all jobs.
 """

@@ -1,6 +1,6 @@
 """After a death: open intents are settled, machines without an owner are ended, runs that still work are taken back."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from launcher import durable, fence, flow
 from launcher.errors import Exit, LaunchError
@@ -184,7 +184,18 @@ def _ended(
 ) -> tuple[tuple[Instance, ...], tuple[Instance, ...]]:
     """Those that ended, and those that did not."""
     gone = list(zip(machines, end_machines(provider, machines, world), strict=True))
+    for one in (one for one, is_gone in gone if is_gone):
+        _unlist(one, world)
     return tuple(one for one, is_gone in gone if is_gone), tuple(one for one, is_gone in gone if not is_gone)
+
+
+def _unlist(machine: Instance, world: World) -> None:
+    """It was listed before it ended, and is no risk any more: the exposure cap counts what was listed last."""
+    for region in ("", machine.region):
+        seen = world.ledger.sightings.listing(machine.provider, region)
+        if seen is not None and any(one.id == machine.id for one in seen.machines):
+            left = tuple(one for one in seen.machines if one.id != machine.id)
+            world.ledger.sightings.keep_listing(machine.provider, region, replace(seen, machines=left))
 
 
 def _why_not_overdue(machine: Instance, world: World) -> str:

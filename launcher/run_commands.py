@@ -49,11 +49,13 @@ TAKE_OVER = click.option("--take-over", is_flag=True, help="Also a run that anot
 @pass_session
 def show(session: Session, reference: str | None) -> int:
     """Show one run: state, machine, money, folder. RUN: id, unique prefix or name; without it the latest."""
-    from launcher import tables, wire
+    from launcher import deposits, tables, wire
 
     world = session.world()
     record = world.ledger.find(reference)
-    session.say(tables.run_page(record, session.now(), session.width()), lambda: wire.shown(record, world.now()))
+    store = deposits.line(world.run_folder(record.id))
+    page = tables.run_page(record, session.now(), session.width(), store)
+    session.say(page, lambda: {**wire.shown(record, world.now()), "store": store})
     return 0
 
 

@@ -354,8 +354,8 @@ def _finding(finding: Finding, subjects: int, width: int) -> list[str]:
     return [head + first, *(f"{'':<{len(head)}}{line}" for line in rest), *fix]
 
 
-def run_page(run: RunRecord, now: datetime, width: int = 80) -> str:
-    """`show`: one run in full, from the ledger alone."""
+def run_page(run: RunRecord, now: datetime, width: int = 80, store: str = "") -> str:
+    """`show`: one run in full, from what lies on this computer; `store`: what the durable one has of it, in words."""
     machine = " ".join(
         part for part in (run.provider, run.instance_type, market(run.market), run.zone or run.region) if part
     )
@@ -367,6 +367,7 @@ def run_page(run: RunRecord, now: datetime, width: int = 80) -> str:
         folded("cost", [f"{money(run.spent_usd)}{budget}", _resumed(run)], width),
         folded("age", [age(now - run.created_at)], width),
         folded("results", [str(run.out_dir)], width),
+        *([folded("store", [store], width)] if store else []),
         *_maybe(run),
         "",
         f"next  {_next_for(run)}",

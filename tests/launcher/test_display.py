@@ -3,11 +3,12 @@
 from dataclasses import replace
 from datetime import timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from launcher import display, tables
+from launcher import deposits, display, tables
 from launcher.display import View
 from launcher.errors import Exit, LaunchError
 from launcher.receipt import Results, Terminated
@@ -158,6 +159,21 @@ def test_the_list_of_runs_says_aloud_what_may_be_running(width: int, snapshot: S
 @WIDTHS
 def test_one_run_is_shown_in_full(width: int, snapshot: SnapshotAssertion) -> None:
     assert tables.run_page(values.record(), NOW, width) == snapshot
+
+
+@WIDTHS
+def test_one_run_is_shown_with_what_the_durable_store_has_of_it(
+    width: int, tmp_path: Path, snapshot: SnapshotAssertion
+) -> None:
+    assert deposits.line(tmp_path) == ""
+    known = deposits.opened(tmp_path, "mine/launch")
+    known.of(1).stored = {"checkpoint-1": 10, "checkpoint-2": 10}
+    known.of(2).stored = {"results": 10}
+    known.save()
+    assert tables.run_page(values.record(), NOW, width, deposits.line(tmp_path)) == snapshot
+    known.results_from, known.is_clean = 2, True
+    known.save()
+    assert deposits.line(tmp_path) == "mine/launch (nothing is left there, the results here came from there)"
 
 
 @WIDTHS

@@ -9,7 +9,7 @@ from threading import Barrier, Thread
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from launcher import exposure_page, flow, resuming, tables
+from launcher import exposure_page, fence, flow, recover, resuming, tables
 from launcher.config import Config
 from launcher.errors import Exit, LaunchError
 from launcher.exposure import Exposed, Exposure, Reservation, note
@@ -170,6 +170,23 @@ def test_a_machine_of_ours_that_no_run_here_knows_counts_once_it_was_listed(stag
     assert other.usd == 2 * (machine.billed_usd_per_hour or 0)
     stage.clock.sleep(7200)
     assert [one.name for one in at_risk(stage).parts] == [run.id], "nobody has seen it for hours"
+
+
+def test_a_machine_that_reap_ended_counts_no_more_for_whoever_launches_next(stage: Stage) -> None:
+    """The refusal says `launch reap`; who does as it says must not be refused again."""
+    run = opened(stage, "brave-otter-0001", "2")
+    when(stage, in_state(stage, State.RUNNING, "remote"), stage.kill)
+    with pytest.raises(Killed):
+        flow.carry(run, stage.laptop(), is_new=True)
+    stage.revive()
+    (machine,) = stage.provider.list()
+    empty = replace(stage.laptop(), ledger=Ledger(stage.folder / "empty.sqlite"))
+    empty.ledger.sightings.claim("fake", "north-1", stage.clock(), 1.0)
+    empty.ledger.sightings.keep_listing("fake", "north-1", Listing(at=stage.clock(), machines=(machine,)))
+    assert len(empty.ledger.exposure(Decimal(3), stage.clock()).parts) == 1
+    reaped = recover.reap(replace(empty, taken_over=fence.All()))
+    assert [one.id for one in reaped.ended] == [machine.id]
+    assert empty.ledger.exposure(Decimal(3), stage.clock()).parts == ()
 
 
 def test_an_estimate_says_where_it_would_be_refused() -> None:

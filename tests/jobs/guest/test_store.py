@@ -137,6 +137,42 @@ def test_the_last_checkpoint_of_a_job_that_was_stopped_is_stored_with_its_logs(b
     assert "manifest.json" in [file.path for file in source.index().files]
 
 
+def test_addresses_that_ran_out_give_way_to_those_of_a_newer_grant(box: Box, bucket: SignedBucket) -> None:
+    """The laptop's credentials ended and were renewed: the same objects can be written again."""
+    box.environment["QUICK_STEPS"], box.environment["QUICK_SECONDS"] = "400", "0.05"
+    good = grant(bucket, "renewed", end=False)
+    stale = json.loads(good)
+    for slot in stale["slots"]:
+        slot["parts"] = [address.replace("Signature=", "Signature=0") for address in slot["parts"]]
+        slot["complete"] += "&stale"
+    box.ship()
+    box.ask("grant", "--run", RUN, stdin=json.dumps(stale).encode())
+    box.start()
+    renewed = stopped = False
+    stored: list[str] = []
+    for event in box.follow():
+        if isinstance(event, Warned) and event.code == "store" and not renewed:
+            renewed = True
+            box.ask("grant", "--run", RUN, stdin=good)
+        if isinstance(event, Stored):
+            stored.append(event.object)
+        if stored and not stopped:
+            stopped = True
+            box.ask("stop", "--run", RUN)
+    assert renewed
+    assert "checkpoint-1" in stored
+    assert stored[-1] == "results"
+
+
+def test_who_follows_the_log_is_told_its_end_while_the_supervisor_waits_on(box: Box, bucket: SignedBucket) -> None:
+    box.ship()
+    box.ask("grant", "--run", RUN, stdin=grant(bucket, "waits", wait_seconds=30))
+    box.start()
+    assert b"step 8 of 8" in box.call("log", "--run", RUN, "--offset", "0", "--follow").stdout
+    assert box.status()["supervisor_alive"], "it stores, and waits for somebody"
+    assert lease(box) == 100_000
+
+
 def test_no_address_lies_on_the_disk(box: Box, bucket: SignedBucket) -> None:
     box.ship()
     box.ask("grant", "--run", RUN, stdin=grant(bucket, "six", end=False))
