@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.cloud.client import REPOSITORY
 from tests.soak.table import commit
 from tests.soak_kill import forking
-from tests.soak_kill.drawn import drawn
+from tests.soak_kill.drawn import SCALE, drawn
 from tests.soak_kill.lane import HARNESS, Clouds, broken, lived
 from tests.soak_kill.life import Seasoning
 from tests.soak_kill.table import Kept
@@ -26,6 +26,10 @@ from tests.soak_kill.table import Kept
 BROKEN = REPOSITORY / ".soak-kill" / "broken"
 LANES_PER_PROCESS = 3
 """Lives at once for each core that may be used: most of a life is waiting."""
+
+
+Lane = Callable[["Synchronized[int]", "Synchronized[int]", int], None]
+"""Takes the next seed and counts kills, until there are so many."""
 
 
 def main() -> int:
@@ -38,7 +42,8 @@ def main() -> int:
     name = commit()
     kept = Kept(said.state or REPOSITORY / ".soak-kill" / f"{name}.jsonl")
     began = time.monotonic()
-    _part(kept, said.keep or BROKEN, said.first, said.kills, said.processes * LANES_PER_PROCESS)
+    keep, lanes = said.keep or BROKEN, said.processes * LANES_PER_PROCESS
+    _part(kept, lambda *counts: _lane(kept, keep, said.short, *counts), said.first, said.kills, lanes)
     done = kept.read()
     print(done.text(name))
     print(f"this part: {time.monotonic() - began:.0f} s of wall time, {said.processes} processes")
@@ -56,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--first", type=int, default=0, help="the first seed of a new file")
     parser.add_argument("--processes", type=int, default=2, help="cores to keep busy")
     parser.add_argument("--state", type=Path, default=None, help="the file (default: .soak-kill/COMMIT.jsonl)")
+    parser.add_argument("--short", action="store_true", help="leave out lives of half an hour of sim time and more")
     parser.add_argument("--keep", type=Path, default=None, help="where lives that broke something are kept")
     parser.add_argument("--seed", type=int, default=None, help="only this life, told")
     return parser
@@ -69,7 +75,7 @@ def _one(seed: int, keep: Path) -> int:
         return 1 if lived(life, clouds, Seasoning(), keep, print).breaches else 0
 
 
-def _part(kept: Kept, keep: Path, first: int, kills: int, lanes: int) -> None:
+def _part(kept: Kept, lane: "Lane", first: int, kills: int, lanes: int) -> None:
     """Lanes take seed after seed until there are enough kills in the file."""
     done = kept.read()
     next_seed = max((one.seed + 1 for one in done.lives), default=first)
@@ -78,7 +84,7 @@ def _part(kept: Kept, keep: Path, first: int, kills: int, lanes: int) -> None:
     for _ in range(lanes):
         child = os.fork()
         if child == 0:
-            _in_child(lambda: _lane(kept, keep, seed, count, kills))
+            _in_child(lambda: lane(seed, count, kills))
         children.append(child)
     try:
         for child in children:
@@ -108,7 +114,9 @@ def _in_child(lane: Callable[[], None]) -> None:
         os._exit(code)
 
 
-def _lane(kept: Kept, keep: Path, seed: "Synchronized[int]", count: "Synchronized[int]", kills: int) -> None:
+def _lane(
+    kept: Kept, keep: Path, short: bool, seed: "Synchronized[int]", count: "Synchronized[int]", kills: int
+) -> None:
     forking.adopt_orphans()
     seasoning = Seasoning()
     with Clouds() as clouds:
@@ -117,6 +125,8 @@ def _lane(kept: Kept, keep: Path, seed: "Synchronized[int]", count: "Synchronize
                 mine = seed.value
                 seed.value += 1
             life = drawn(mine)
+            if short and life.scale != SCALE:
+                continue
             try:
                 one = lived(life, clouds, seasoning, keep)
             except HARNESS as error:

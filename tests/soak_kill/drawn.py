@@ -120,8 +120,8 @@ MOST: dict[str, dict[Point, int]] = {
 }
 SECONDS = {"launch": 4.0, "attach": 2.5, "reap": 1.2, "stop": 1.5, "offers": 0.8, "": 3.0}
 """Real seconds that an undisturbed one takes at that scale (measured on a computer with something else to do)."""
-PRICING_SECONDS, PRICING_SHARE = 0.8, 0.15
-"""The first part of a launch writes nothing down and rents nothing: no more than that share of its deaths by time."""
+PRICING_SECONDS, PRICING_CALLS, PRICING_SHARE = 0.8, 14, 0.15
+"""The first part of a launch writes nothing down and rents nothing: no more of its deaths than that share fall there."""
 COLD_SHARE = 0.03
 """Of commands that import all anew: a second of CPU more for each, and deaths in imports are all alike."""
 SEASONED_SHARE = 0.9
@@ -258,11 +258,12 @@ def _moment(dice: random.Random, command: str) -> Moment:
         (30, 26, *((5, 5, 4) if command not in ("reap", "offers") else (1, 1, 1)), 20, 9),
     )[0]
     blow: Blow = dice.choices(("kill", "group", "stopped", "term", "hup"), (78, 10, 5, 4, 3))[0]
-    least = PRICING_SECONDS if command == "launch" and dice.random() > PRICING_SHARE else 0.0
+    is_later = command == "launch" and dice.random() > PRICING_SHARE
+    least, first = (PRICING_SECONDS, PRICING_CALLS if point == "call" else 1) if is_later else (0.0, 1)
     seen_here = point in ("time", "ledger", "files")
     return Moment(
         point=point,
-        nth=0 if point == "time" else dice.randint(1, MOST[command][point]),
+        nth=0 if point == "time" else dice.randint(first, MOST[command][point]),
         seconds=round(dice.uniform(least, SECONDS[command]), 4) if point == "time" else 0,
         applied=point == "call" and dice.random() < 0.5,
         blow=blow if seen_here or blow in ("kill", "group") else "kill",

@@ -32,7 +32,7 @@ LIVES = [drawn(seed) for seed in range(600)]
 @pytest.mark.cloud
 def test_deaths_of_the_real_program_break_no_promise(tmp_path: Path) -> None:
     state = tmp_path / "lives.jsonl"
-    argv = [sys.executable, "-m", "tests.soak_kill", "--kills", str(IN_THE_SUITE), "--processes", "1"]
+    argv = [sys.executable, "-m", "tests.soak_kill", "--kills", str(IN_THE_SUITE), "--processes", "1", "--short"]
     said = subprocess.run(
         [*argv, "--state", str(state)],
         cwd=REPOSITORY,
