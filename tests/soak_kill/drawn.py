@@ -121,7 +121,7 @@ MOST: dict[str, dict[Point, int]] = {
 SECONDS = {"launch": 4.0, "attach": 2.5, "reap": 1.2, "stop": 1.5, "offers": 0.8, "": 3.0}
 """Real seconds that an undisturbed one takes at that scale (measured on a computer with something else to do)."""
 PRICING_SECONDS, PRICING_CALLS, PRICING_SHARE = 0.8, 14, 0.15
-"""The first part of a launch writes nothing down and rents nothing: no more of its deaths than that share fall there."""
+"""The first part of a launch writes nothing down and rents nothing: that share of its deaths fall there."""
 COLD_SHARE = 0.03
 """Of commands that import all anew: a second of CPU more for each, and deaths in imports are all alike."""
 SEASONED_SHARE = 0.9
