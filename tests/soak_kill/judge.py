@@ -74,7 +74,10 @@ def judge(player: Player, record: RunRecord | None) -> Verdict:
 
 
 def _record(player: Player) -> RunRecord | None:
-    file = player.laptop.home / "ledger.sqlite"
+    return _latest(player.laptop.home / "ledger.sqlite")
+
+
+def _latest(file: Path) -> RunRecord | None:
     if not file.exists():
         return None
     ledger = Ledger(file)
@@ -140,7 +143,7 @@ def _receipts(
     if record is None or record.receipt_json is None:
         return
     told = json.loads(record.receipt_json)
-    yield from _same_on_disk(record, told)
+    yield from _same_on_disk(record, told, _second(player))
     if told["terminated"]["confirmed"]:
         at = datetime.fromisoformat(told["terminated"]["at"]) if told["terminated"]["at"] else None
         ends = [_ended(player, one) for one in machines]
@@ -152,9 +155,15 @@ def _receipts(
         yield Breach(rule="R7", text=f"a receipt says {told['spent_usd']} spent, and {billed:.6f} were billed")
 
 
-def _same_on_disk(record: RunRecord, told: Any) -> Iterator[Breach]:
+def _second(player: Player) -> RunRecord | None:
+    """The run as a second laptop has it, whose results lie in the same folder here."""
+    return _latest(player.folder / "second" / "ledger.sqlite")
+
+
+def _same_on_disk(record: RunRecord, told: Any, second: RunRecord | None) -> Iterator[Breach]:
     file = record.out_dir / "receipt.json"
-    if file.exists() and json.loads(file.read_text()) != told:
+    others = [json.loads(second.receipt_json)] if second is not None and second.receipt_json else []
+    if file.exists() and json.loads(file.read_text()) not in [told, *others]:
         yield Breach(rule="R7", text="receipt.json is not the ledger's receipt")
 
 

@@ -48,6 +48,7 @@ class Afterwards:
 
     cloud: FakeCloud
     life: Life = LIFE
+    folder: Path = Path("/nonexistent")
     typed: list[Typed] = field(default_factory=list)
     budgets: list[str] = field(default_factory=list)
     sick_books: list[str] = field(default_factory=list)
