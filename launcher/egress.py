@@ -81,14 +81,19 @@ class ByHand:
 
 def take_in(run: Run, world: World) -> None:
     """What was pulled by hand since the last time becomes egress of the machine that the run has now."""
-    path = world.run_folder(run.id) / BY_HAND
+    if counted(run, world):
+        world.ledger.save_attempt(run, run.attempt)
+
+
+def counted(run: Run, world: World) -> int:
+    """The same, in this value of the run alone; how many slices there were."""
     slices = 0
     with suppress(OSError):
-        slices = path.read_bytes().count(b"\n")
-    known = sum(one.slices_by_hand for one in run.attempts)
-    if not run.attempts or slices <= known:
-        return
+        slices = (world.run_folder(run.id) / BY_HAND).read_bytes().count(b"\n")
+    new = slices - sum(one.slices_by_hand for one in run.attempts)
+    if not run.attempts or new <= 0:
+        return 0
     tax = current_plan(run, world).terms.tax(run.attempt.offer.provider)
-    books.note_egress(run.attempt, (slices - known) * SLICE_BYTES, tax)
-    run.attempt.slices_by_hand += slices - known
-    world.ledger.save_attempt(run, run.attempt)
+    books.note_egress(run.attempt, new * SLICE_BYTES, tax)
+    run.attempt.slices_by_hand += new
+    return new

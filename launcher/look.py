@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from jobs.report import Base
+from launcher import books
 from launcher.boot import connect, guest_of
-from launcher.egress import ByHand
+from launcher.egress import ByHand, counted
 from launcher.errors import Exit, LaunchError
 from launcher.events import Pulled
 from launcher.guest import Guest
@@ -79,8 +81,11 @@ def base_of(run_id: str, world: World) -> Base:
 def pull_now(run_id: str, world: World) -> Pulled:
     """Fetch what the machine has by now, verified; the run goes on."""
     with machine_of(run_id, world) as (run, _, guest):
-        workload = current_plan(run, world).workload
-        caps = result_caps(workload.result_gib, workload.merged_gib)
+        plan = current_plan(run, world)
+        counted(run, world)  # in no books: those are written by whoever carries the run
+        paid_bytes, _ = books.pull_limits(run, plan, world)
+        caps = result_caps(plan.workload.result_gib, plan.workload.merged_gib)
+        caps = replace(caps, bytes=min(caps.bytes, paid_bytes))
         ByHand(world.run_folder(run_id), guest)
         haul = pull(SmallFiles(guest), "out", run.out_dir, caps, world.now())
     event = Pulled(

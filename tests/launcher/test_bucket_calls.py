@@ -226,7 +226,8 @@ def test_an_address_shows_in_no_error(bucket: SignedBucket, store: Store, result
             upload(contained(results, "expired"), slot, never)
     finally:
         store.gate.now = lambda: datetime.now(UTC)
-    assert caught.value.spent
+    assert caught.value.refused
+    assert not caught.value.spent, "the next grant has others for it"
     assert "Signature=" not in repr(caught.value)
     assert "127.0.0.1" not in str(caught.value)
     assert caught.value.__cause__ is None

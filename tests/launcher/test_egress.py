@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs import progress
-from launcher import egress, flow
+from launcher import egress, flow, look
 from launcher.egress import SLICE_BYTES
 from launcher.heard import MOST_WARNINGS, Heard
 from launcher.run import Run, State
@@ -134,3 +134,15 @@ def test_a_job_that_floods_warnings_leaves_a_bounded_number_in_the_books(stage: 
     kept = world.ledger.events(FIRST_RUN)[before:]
     assert len(kept) == MOST_WARNINGS
     assert "no more of them are" in kept[-1].text
+
+
+def test_a_pull_by_hand_takes_no_more_than_the_budget_pays_for(stage: Stage) -> None:
+    """Typed again and again: the machine's own end comes first, whoever carries the run or not."""
+    run, world = pulling(stage, budget="5")
+    (world.run_folder(run.id) / egress.BY_HAND).write_bytes(b"8388608\n" * 10_000)
+    pulled = look.pull_now(FIRST_RUN, world)
+    assert not pulled.verified
+    assert pulled.bytes == 0
+    assert world.ledger.load(FIRST_RUN).attempt.slices_by_hand == 0, "the books are not ours to write"
+    (world.run_folder(run.id) / egress.BY_HAND).unlink()
+    assert look.pull_now(FIRST_RUN, world).verified
