@@ -117,6 +117,7 @@ class Ends:
             ("that file comes spoiled", bool(missing) and set(missing) == {storm.site.spoiled}),
             ("a person said --now", storm.said_now),
             ("its line is down", self._is_cut_off(machine, missing, is_over=is_over)),
+            ("its line was down when it was to save", not is_over and self._could_not_be_asked(machine)),
             ("this disk is full", Kind.DISK_FULL_HERE in storm.until),
             ("the ledger was lost", storm.lost_ledger_at is not None and machine.born_at <= storm.lost_ledger_at),
             ("this clock is wrong", abs((storm.now() - storm.clock()).total_seconds()) > WRONG_CLOCK_SECONDS),
@@ -136,6 +137,11 @@ class Ends:
         verbs |= {"send out"} if len(missing) > len(verbs) else set()
         sends = [failing([one for one in contacts if one.verb == verb]) for verb in verbs]
         return not is_over and (len(row) >= TRIES or (all(len(one) >= TRIES for one in sends) and bool(sends)))
+
+    def _could_not_be_asked(self, machine: Machine) -> bool:
+        """Whether the wish to save did not reach it, and nothing was heard of its work since."""
+        talk = [one for one in self.storm.contacts[machine.id] if one.verb in ("stop", "follow")]
+        return any(one.verb == "stop" for one in failing(talk))
 
     def _is_known_to_succeed(self, machine: Machine, job: Started) -> bool:
         """Whether anybody of us can have heard that its results are there: then they are waited for much longer."""

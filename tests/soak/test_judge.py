@@ -190,6 +190,15 @@ def _the_clock_is_wrong(on_stage: Scene) -> None:
     on_stage.storm.offset = timedelta(days=1)
 
 
+def test_a_wish_to_save_that_did_not_arrive_is_a_reason_until_the_job_is_heard_again(tmp_path: Path) -> None:
+    for number, (heard, rules) in enumerate([(False, []), (True, ["R5"])]):
+        (tmp_path / str(number)).mkdir()
+        on_stage = scene(tmp_path / str(number), UNTIL_SAVED)
+        on_stage.contacts("RemoteUnreachable", verb="stop")
+        on_stage.contacts("", verb="follow" if heard else "send out")
+        assert on_stage.end() == rules
+
+
 REASONS = (
     _said_now, _silent_for_long, _another_key, _that_file_is_spoiled, _container_restarted, _the_deadline_is_there,
     _no_money_is_left, _the_ledger_is_lost, _the_clock_is_wrong,

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from launcher.ledger import Ledger
+from providers.base import EndReason
 from tests.fake_guest import Started
 from tests.fake_machine import Machine
 from tests.fake_world import FIRST_RUN
@@ -46,8 +47,13 @@ class Kept:
         return ""
 
     def left_behind(self) -> str:
-        """A checkpoint that somebody who listened had all the time to fetch, and did not, or ""."""
+        """A checkpoint that somebody who listened had all the time to fetch, and did not, or "".
+
+        Of machines that ended without us: an end that we asked for is judged when it is (`excuses`).
+        """
         for machine in self.storm.of_the_run():
+            if machine.reason is EndReason.ASKED:
+                continue
             job = self.storm.site.started.get(machine.id)
             step = 0 if job is None else self._sure_step(machine, job)
             if step > self.newest(machine.ended_at):
