@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from tests.soak.copies import copied
@@ -46,6 +47,12 @@ def sharp() -> Iterator[Life]:
     yield _life(6, (), _step(("launch", "--detach")), _step(ATTACH, Moment(point="time", seconds=0.6)), _step(REAP))
     yield _life(7, (), _step(LAUNCH, Moment(point="time", seconds=3.5)), _step(("stop", "--now", "--json")))
     yield _life(8, (deaf,), _step(LAUNCH, AT_THE_END), _step(ATTACH))
+    reclaims = tuple(
+        Trouble(name="reclaim", verb="preempt", asked={"notice_seconds": 0}, at_seconds=at) for at in (6, 9, 12)
+    )
+    two = _life(9, reclaims, _step(("launch", "--detach")), _step(ATTACH), _step(ATTACH))
+    words = tuple(word.replace("--on-demand", "--spot") for word in two.words)
+    yield replace(two, words=words, job={"steps": 200, "seconds": 1.0, "save_every": 5})
 
 
 def _habit(name: str, **knobs: object) -> Trouble:
