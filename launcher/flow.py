@@ -50,6 +50,8 @@ STEPS = {
 }
 JOB_FILE = "job_file.sha256"
 """In a run's folder: hash and place of the launch.yaml that it was packed from, as `sha256sum` writes them."""
+RENTING = (State.PLANNED, State.PROVISIONING)
+"""States that go on to another create call: only where no machine of the run can be there that its books miss."""
 DETACH_LOOK_SECONDS = 0.5
 BEGIN_SECONDS = 60.0
 """How long a run may be carried by nobody before the process that should begin with it counts as dead."""
@@ -205,7 +207,8 @@ def carry(run: Run, world: World, *, ending: Ending | None = None, is_new: bool 
         if run.state is not State.TERMINATED and not is_new:
             run.beats[TAKEN_UP] = world.now()
             all_asked = take_in(run, world, everywhere=ending is None)
-            if ending is not None and not run.since_resumed and not all_asked:
+            is_idle = not run.since_resumed if ending is not None else run.state in RENTING
+            if is_idle and not all_asked:
                 raise _not_certain(run)
         return carry_held(run, world, ending)
 

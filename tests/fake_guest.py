@@ -123,7 +123,7 @@ class Started:
                        "epoch": 1.0}  # fmt: skip
             if work.probe_steps and step == self.first_step + WARM_STEPS + work.probe_steps:
                 yield at, self._probe(step, self._last(at))
-            asked = self.stop_at is not None and at >= self.stop_at
+            asked = self.stop_at is not None and at > self.stop_at  # what was told at that very moment stays
             if step % work.save_every == 0 or asked:
                 yield at, _checkpoint(step)
             if asked:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from launcher import flow, reaping, recover
+from launcher.errors import Exit, LaunchError
+from launcher.run import Outcome
 from launcher.strays import end_late, end_machine
 from providers.base import Busy, Instance, Leftover, Unavailable
 from tests.fake_world import Killed, Stage
@@ -103,3 +105,15 @@ def test_the_machine_of_an_intent_that_was_left_open_is_ended(stage: Stage) -> N
     assert len(stage.laptop().ledger.left_open()) == 1  # what was seen a moment ago is not yet "nothing there"
     end_late(stage.laptop())
     assert stage.laptop().ledger.left_open() == ()
+
+
+def test_no_machine_is_made_while_a_cloud_does_not_say_whether_one_of_the_run_is_there(folder: Path) -> None:
+    stage = Stage(folder)
+    world = stage.laptop()
+    run = stage.open_run(world)
+    stage.provider.lies.reads_down = 1
+    with pytest.raises(LaunchError) as refused:
+        flow.attach(run.id, world)
+    assert refused.value.exit_code is Exit.PROVIDER
+    assert stage.cloud.machines() == ()
+    assert flow.attach(run.id, world).outcome is Outcome.SUCCEEDED
