@@ -3,7 +3,9 @@
 from launcher import deposits, durable
 from launcher.errors import Exit, LaunchError
 from launcher.events import Pulled
+from launcher.lock import is_carried
 from launcher.look import FRESH_SECONDS, pull_now
+from launcher.remote import RemoteUnreachable
 from launcher.run import Run
 from launcher.settle import settle
 from launcher.sight import shown
@@ -13,10 +15,17 @@ from providers.base import OVER, InstanceState
 
 def fetch(run_id: str, world: World) -> Pulled:
     """What the machine has by now, verified; where it is gone, what the durable store has of it."""
-    run = world.ledger.load(run_id)
-    if deposits.load(world.run_folder(run_id)) is not None and not _has_machine(run, world):
+    run, folder = world.ledger.load(run_id), world.run_folder(run_id)
+    has_store = deposits.load(folder) is not None
+    if has_store and not _has_machine(run, world):
         return _from_store(run, world)
-    return pull_now(run_id, world)
+    try:
+        return pull_now(run_id, world)
+    except RemoteUnreachable:
+        # It may just have ended itself, and be shown as running for a while. Who carries the run waits for it instead.
+        if not has_store or is_carried(folder) or not durable.is_over(run, world):
+            raise
+        return _from_store(run, world)
 
 
 def _has_machine(run: Run, world: World) -> bool:

@@ -14,6 +14,7 @@ from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
 from launcher.fetching import fetch
 from launcher.kept import receipt as kept_receipt
+from launcher.remote import RemoteUnreachable
 from launcher.run import Outcome, State
 from tests.fake_bucket import FakeBucket
 from tests.fake_guest import Work
@@ -117,6 +118,25 @@ def test_pull_fetches_from_the_store_where_the_machine_is_gone(stage: Stage, sto
     assert pulled.verified
     assert adapter(stage).exists()
     assert store.content  # the run is not closed yet: nothing is removed
+
+
+def test_pull_fetches_from_the_store_where_the_machine_is_still_shown_and_not_to_be_reached(
+    stage: Stage, store: FakeBucket
+) -> None:
+    stage.provider.catalogue = tuple(replace(one, guarded=False) for one in stage.offers)
+    killed_while_it_works(stage)
+    stage.clock.sleep(1800)
+    store.due()
+    stage.revive()
+
+    def unreachable(verb: str) -> None:
+        if verb == "remote":
+            raise RemoteUnreachable("connection refused")
+
+    stage.cloud.before_call = unreachable
+    assert stage.cloud.alive()
+    assert fetch(FIRST_RUN, stage.laptop()).verified
+    assert adapter(stage).exists()
 
 
 def test_a_store_that_is_away_at_the_end_keeps_the_results_and_pull_mends_the_receipt(

@@ -40,8 +40,9 @@ def test_a_machine_without_its_laptop_stores_ends_itself_and_is_settled_another_
     assert objects(store, f"runs/{run}/1/results") == [f"launches/runs/{run}/1/results"]
     early = laptop.cloud.meter().total_usd  # its lease would have cost dollars
 
-    pulled = laptop.run("pull", "--json").last
-    assert (pulled["event"], pulled["verified"]) == ("pulled", True)
+    pulled = laptop.run("pull", "--json")
+    assert (pulled.code, pulled.last["event"]) == (0, "pulled"), f"{pulled.out[-4000:]}\n{pulled.err[-4000:]}"
+    assert pulled.last["verified"]
     assert (laptop.record().out_dir / "adapter" / "adapter_model.safetensors").is_file()
 
     reaped = laptop.run("reap", "--json")
