@@ -129,7 +129,8 @@ class Ends:
     def _is_cut_off(self, machine: Machine, missing: tuple[str, ...], *, is_over: bool) -> bool:
         contacts = self.storm.contacts[machine.id]
         row = failing(contacts)
-        if row and (row[-1].trouble == "HostKeyMismatch" or self.storm.clock() - row[0].at >= SILENT):
+        is_stranger = any(one.trouble == "HostKeyMismatch" for one in row)
+        if row and (is_stranger or self.storm.clock() - row[0].at >= SILENT):
             return True
         verbs = {
             f"send {name.replace('checkpoint ', 'checkpoints/')}" for name in missing if name[:11] == "checkpoint "

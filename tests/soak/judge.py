@@ -40,6 +40,7 @@ LINE = frozenset({
 })  # fmt: skip
 """Where none of these fired, a reclaim may cost no more than one interval and one step. On all other days what was sure
 to come home is asked for (`work`)."""
+MINUTE_SECONDS = 60
 TWINS_SECONDS = 600.0
 """So long two machines of one create call may be there, where the cloud knows no tokens and delivered it twice: until
 one of them lets us in (its boot deadline is 480 s), and the end of the other."""
@@ -196,7 +197,10 @@ class Judge:
             books.close()
 
     def _twins(self) -> None:
-        """Never two machines; but for the twins of a call that was delivered twice, for a while."""
+        """Never two machines; but for the twins of a call that was delivered twice, for a while.
+
+        Where nobody is left who could know of them, their guards or the next `reap` end them.
+        """
         storm = self.storm
         mine = [(one.born_at, one.ended_at or storm.clock()) for one in storm.of_the_run()]
         most = peak((begin.timestamp(), end.timestamp()) for begin, end in mine)
@@ -204,8 +208,21 @@ class Judge:
             return
         seconds = together_seconds(mine)
         allowed = (TWINS_SECONDS + storm.absent_seconds + self._deaf_seconds()) * bool(storm.fired[Kind.DOUBLED])
-        if most > 1 + storm.fired[Kind.DOUBLED] or seconds > allowed:
+        is_unknown = bool(self._twins_usd()) and self._nobody_knows()
+        if most > 1 + storm.fired[Kind.DOUBLED] or (seconds > allowed and not is_unknown):
             self.breach("R2", f"{most} machines at once, for {seconds:.0f} s")
+
+    def _nobody_knows(self) -> bool:
+        return self.storm.is_gone or self.storm.lost_ledger_at is not None
+
+    def _twins_usd(self) -> Decimal:
+        """What the second machines of calls that were delivered twice cost."""
+        storm = self.storm
+        if not storm.fired[Kind.DOUBLED]:
+            return Decimal(0)
+        firsts = {one.request.nonce: one.id for one in reversed(storm.of_the_run())}
+        twins = (one for one in storm.of_the_run() if firsts[one.request.nonce] != one.id)
+        return sum((one.billed_usd(storm.clock()) for one in twins), Decimal(0))
 
     def share(self) -> float:
         """Of the budget, what was billed."""
@@ -233,7 +250,23 @@ class Judge:
         return sum((one.billed_usd(storm.clock()) for one in machines if one.request.nonce not in known), Decimal(0))
 
     def unbound_usd(self) -> Decimal:
-        """What cannot be bound where nothing but us ends a machine: time without us, or with a cloud that is deaf."""
+        """What cannot be bound where nothing but us ends a machine: time without us, or with a cloud that is deaf.
+
+        And the twin of a call that was delivered twice, where nobody is there to end it, or where the least that a
+        machine costs is more than a minute.
+        """
+        storm = self.storm
+        least_seconds = max(
+            (
+                max(one.request.offer.billing.granularity_seconds, one.request.offer.billing.minimum_seconds)
+                for one in storm.of_the_run()
+            ),
+            default=0,
+        )
+        is_apart = self._nobody_knows() or least_seconds > MINUTE_SECONDS
+        return self._alone_usd() + (self._twins_usd() if is_apart else Decimal(0))
+
+    def _alone_usd(self) -> Decimal:
         storm = self.storm
         if all(one.request.offer.guarded for one in storm.of_the_run()) and not storm.fired[Kind.UNARMED]:
             return Decimal(0)
