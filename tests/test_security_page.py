@@ -4,6 +4,8 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 NAMED = re.compile(r"`(test_\w+)`")
 NEVER = {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve", "torch", "numpy.lib.npyio", "safetensors"}
@@ -16,14 +18,15 @@ FOR_A_PERSON = {"jobs/try_adapter.py"}
 """Copied beside the results, and run by a person with libraries of their own."""
 
 
-def test_each_test_that_the_security_page_names_exists() -> None:
-    named = NAMED.findall((ROOT / "docs" / "security.md").read_text("utf-8"))
+@pytest.mark.parametrize(("page", "least"), [("security.md", 40), ("money-safety.md", 12)])
+def test_each_test_that_a_page_of_promises_names_exists(page: str, least: int) -> None:
+    named = NAMED.findall((ROOT / "docs" / page).read_text("utf-8"))
     there = {
         name
         for path in (ROOT / "tests").rglob("test_*.py")
         for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text("utf-8"), re.MULTILINE)
     }
-    assert len(named) > 40
+    assert len(named) > least
     assert [name for name in named if name not in there] == []
 
 
