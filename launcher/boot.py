@@ -271,8 +271,11 @@ def ship(run: Run, world: World) -> None:
         raise Ended(host_keys.stranger(error)) from error
     except (RemoteError, GuestError) as error:
         _must_not_be_taken(run, world)
-        _must_be_affordable(run, plan, world)
-        raise Ended(Ending(outcome=Outcome.LOST, why=f"shipping failed: {error}", code="ship", again=True)) from error
+        if attempt.job_at is None or isinstance(error, GuestError):
+            _must_be_affordable(run, plan, world)
+            why = f"shipping failed: {error}"
+            raise Ended(Ending(outcome=Outcome.LOST, why=why, code="ship", again=True)) from error
+        # Its supervisor may have been started, by a call whose answer was lost or by who died: watching tells.
     finally:
         remote.close()
     attempt.phases["ship"] = max(0.0, (world.now() - began).total_seconds())

@@ -189,3 +189,17 @@ def test_a_line_that_hangs_is_not_waited_for_beyond_what_is_set_aside(stage: Sta
     assert min(waited) == 1.0
     assert stage.cloud.billed_usd() <= Decimal("0.30")
     assert stage.provider.list() == () or stage.provider.list()[0].state is InstanceState.ENDING
+
+
+def test_a_job_whose_start_got_no_answer_is_watched_and_not_ended_as_not_shipped(stage: Stage) -> None:
+    lost: list[bool] = []
+
+    def lose(verb: str) -> None:
+        if verb == "remote" and not lost and stage.site.argv_seen[-1][2:3] == ("start",):
+            lost.append(True)
+            raise RemoteUnreachable("connection reset")
+
+    stage.cloud.after_call = lose
+    assert stage.launch().outcome is Outcome.SUCCEEDED
+    assert lost
+    assert list(stage.site.started) == ["m-0001"]

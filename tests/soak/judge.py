@@ -8,6 +8,7 @@ false is told. R0 is not in the issue's table: every way out is a receipt or an 
 import hashlib
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -40,7 +41,8 @@ LINE = frozenset({
 })  # fmt: skip
 """Where none of these fired, a reclaim may cost no more than one interval and one step. On all other days what was sure
 to come home is asked for (`work`)."""
-MINUTE_SECONDS = 60
+MINUTE_SECONDS, AWAY_SECONDS = 60, 120.0
+"""A minute of a twin is paid for by every budget; nobody being there for so long is no looking away."""
 TWINS_SECONDS = 600.0
 """So long two machines of one create call may be there, where the cloud knows no tokens and delivered it twice: until
 one of them lets us in (its boot deadline is 480 s), and the end of the other."""
@@ -107,9 +109,18 @@ class Judge:
     def at_terminated(self) -> None:
         """The ledger is about to say that no machine of the run is there."""
         self.unlisted_ids |= {one.id for one in self.storm.unlisted_twins()}  # the next `reap` knows them
-        alive = [one for one in self.storm.of_the_run(alive=True) if one.id not in self.unlisted_ids]
+        alive = [
+            one for one in self.storm.of_the_run(alive=True) if one.id not in self.unlisted_ids | self._forgotten()
+        ]
         if alive:
             self.breach("R7", f"said TERMINATED while {alive[0].id} runs")
+
+    def _forgotten(self) -> set[str]:
+        """Machines of which a ledger that was put back does not know: they are taken in, or ended by `reap`."""
+        if self.storm.lost_ledger_at is None:
+            return set()
+        known = self._known_nonces()
+        return {one.id for one in self.storm.of_the_run() if one.request.nonce not in known}
 
     def at_death(self) -> None:
         """What was acknowledged must be there for the next process."""
@@ -239,15 +250,16 @@ class Judge:
         storm = self.storm
         if not storm.lost_ledger_at:
             return Decimal(0)
-        books = Ledger(storm.ledger_path)
-        try:
-            known = {one.nonce for one in books.load(FIRST_RUN).attempts}
-        except KeyError:
-            known = set()
-        finally:
-            books.close()
+        known = self._known_nonces()
         machines = storm.of_the_run()
         return sum((one.billed_usd(storm.clock()) for one in machines if one.request.nonce not in known), Decimal(0))
+
+    def _known_nonces(self) -> set[str]:
+        with closing(Ledger(self.storm.ledger_path)) as books:
+            try:
+                return {one.nonce for one in books.load(FIRST_RUN).attempts}
+            except KeyError:
+                return set()
 
     def unbound_usd(self) -> Decimal:
         """What cannot be bound where nothing but us ends a machine: time without us, or with a cloud that is deaf.
@@ -263,7 +275,7 @@ class Judge:
             ),
             default=0,
         )
-        is_apart = self._nobody_knows() or least_seconds > MINUTE_SECONDS
+        is_apart = self._nobody_knows() or least_seconds > MINUTE_SECONDS or storm.absent_seconds > AWAY_SECONDS
         return self._alone_usd() + (self._twins_usd() if is_apart else Decimal(0))
 
     def _alone_usd(self) -> Decimal:
