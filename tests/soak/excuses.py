@@ -29,6 +29,8 @@ PULL_SECONDS, TEARDOWN_SECONDS, LOOK_SECONDS = 51.0, 60.0, 60.0
 """What is set aside for a pull and for an end (docs/estimate.md), and the longest wait between two reckonings."""
 EGRESS_USD = Decimal("0.03") * Decimal("0.09") * 8
 """Set aside for what leaves the network: eight times a result of 0.03 GiB (docs/estimate.md)."""
+LAST_EVENTS = 10
+"""What was told so shortly before an end may be about it ("saving ...")."""
 LOSS_CODES = frozenset({
     "checkpoint", "pull", "saving", "silent", "teardown", "late-machine", "unknown-machine", "bug", "ship", "market",
     "died-booting", "never-ready", "machine-ended", "not-pulled", "preempted", "lost", "failed", "not-as-rented",
@@ -45,6 +47,8 @@ class Forced:
     at: datetime
     missing: tuple[str, ...]
     why: str
+    heard: int
+    """How many events had been told by then."""
 
 
 class Ends:
@@ -67,7 +71,8 @@ class Ends:
             return ""
         why = self._why(machine, missing, is_over=self._is_known_to_succeed(machine, job))
         if why:
-            self.forced.append(Forced(machine_id=machine.id, at=self.storm.clock(), missing=missing, why=why))
+            now, heard = self.storm.clock(), len(self.storm.heard.events)
+            self.forced.append(Forced(machine_id=machine.id, at=now, missing=missing, why=why, heard=heard))
             return ""
         if missing:
             return f"{machine.id} was ended and {missing[0]} is not home"
@@ -89,7 +94,7 @@ class Ends:
                 continue  # who would have told it knew it from the ledger
             if self._is_kept_for_later():
                 continue
-            told = (event for event in storm.heard.events if event.at >= one.at - SILENT)
+            told = storm.heard.events[max(0, one.heard - LAST_EVENTS) :]
             if not (any(map(_tells_loss, told)) or storm.errors or one.machine_id in storm.reaped_ids):
                 return f"{one.machine_id} was ended without {', '.join(one.missing)} ({one.why}), and nobody was told"
         return ""
