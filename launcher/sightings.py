@@ -59,24 +59,21 @@ class Sightings:
         return self._last[1]
 
     def claim(self, provider: str, region: str, now: datetime, fresh_seconds: float) -> bool:
-        """Whether it is for us to ask now: nobody has asked so lately, and nobody is just asking."""
-        if not self._may_claim(provider, region, now, fresh_seconds):  # most looks: no write is locked for them
-            return False
-        with transaction(self._db) as db:
-            is_ours = self._may_claim(provider, region, now, fresh_seconds)
-            if is_ours:
-                db.execute(
-                    "INSERT INTO sightings (provider, region, asked_at) VALUES (?,?,?)"
-                    " ON CONFLICT (provider, region) DO UPDATE SET asked_at=excluded.asked_at",
-                    (provider, region, now.isoformat()),
-                )
-        return is_ours
+        """Whether it is for us to ask now: nobody has asked so lately, and nobody is just asking.
 
-    def _may_claim(self, provider: str, region: str, now: datetime, fresh_seconds: float) -> bool:
+        Of two who read the same, the first to write has it: what was read must still stand there.
+        """
+        place = (provider, region)
         row = self._db.execute(
-            "SELECT asked_at, seen_at FROM sightings WHERE provider=? AND region=?", (provider, region)
+            "SELECT asked_at, seen_at FROM sightings WHERE provider=? AND region=?", place
         ).fetchone()
-        return row is None or _is_due(row, now, fresh_seconds)
+        if row is None:
+            claim = "INSERT OR IGNORE INTO sightings (provider, region, asked_at) VALUES (?,?,?)"
+            return self._db.execute(claim, (*place, now.isoformat())).rowcount == 1
+        if not _is_due(row, now, fresh_seconds):
+            return False
+        claim = "UPDATE sightings SET asked_at=? WHERE provider=? AND region=? AND asked_at IS ? AND seen_at IS ?"
+        return self._db.execute(claim, (now.isoformat(), *place, row["asked_at"], row["seen_at"])).rowcount == 1
 
     def ask_again(self, provider: str, region: str, now: datetime, fresh_seconds: float) -> None:
         """Our asking came to nothing: somebody may ask again, after no more than the usual time."""

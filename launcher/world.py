@@ -148,9 +148,11 @@ class SteadyClock:
 
     def __call__(self) -> datetime:
         """Now, as an aware instant."""
-        at = self._monotonic()
-        self._last = max(self._wall(), self._last + timedelta(seconds=at - self._at))
-        self._at = at
+        at, last = self._monotonic(), self._last
+        if at != self._at:
+            last += timedelta(seconds=at - self._at)
+            self._at = at
+        self._last = max(self._wall(), last)
         return self._last
 
 

@@ -360,6 +360,9 @@ class FakeRemote:
         self._site.cloud.call("remote")
         machine = self._alive()
         self._site.argv_seen.append(tuple(argv))
+        if argv[0] in ("sudo", "true"):  # a new host key is laid down, and the line that shows it
+            self._site.cloud.after_call("remote")
+            return _said({})
         if argv[1] == "-c":
             self._site.wiped.discard(self._id)
             return _said({})
@@ -420,7 +423,9 @@ class FakeRemote:
         site.store_due()
         if site.wrong_host_key:
             raise HostKeyMismatch("another key")
-        machine = next(one for one in site.cloud.machines() if one.id == self._id)
+        machine = next((one for one in site.cloud.machines() if one.id == self._id), None)
+        if machine is None:
+            raise RemoteUnreachable("no route to host")
         gone = machine.ended_at is not None and machine.ended_at <= site.clock()
         if gone or self._id in site.unreachable or not site.answers(machine):
             site.clock.sleep(site.knocking_seconds)

@@ -20,6 +20,8 @@ class VirtualClock:
 
     def __init__(self, start: datetime = datetime(2026, 11, 24, 12, tzinfo=UTC)) -> None:
         self._now = start
+        self.seconds = 0.0
+        """Since it began: what a monotonic clock shows."""
 
     def __call__(self) -> datetime:
         return self._now
@@ -27,6 +29,7 @@ class VirtualClock:
     def sleep(self, seconds: float) -> None:
         """Time passes."""
         self._now += timedelta(seconds=max(seconds, 0.0))
+        self.seconds += max(seconds, 0.0)
 
 
 @dataclass

@@ -172,9 +172,10 @@ class Storm(Stage):
     # Our processes
 
     def laptop(self) -> World:
-        """A fresh process; its clock never goes back, and begins with what this laptop shows."""
-        self.now = SteadyClock(self._shown_time, lambda: self.clock().timestamp())
-        return replace(super().laptop(), environ=self.environ)
+        """A fresh process; its clock never goes back, and begins with what this laptop shows, or the ledger says."""
+        world = super().laptop()
+        self.now = SteadyClock(self._shown_time, lambda: self.clock.seconds, since=world.ledger.latest())
+        return replace(world, environ=self.environ, now=self.now)
 
     def _shown_time(self) -> datetime:
         return self.clock() + self.offset if self.offset else self.clock()
