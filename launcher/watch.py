@@ -6,7 +6,6 @@ from enum import StrEnum
 
 from jobs import progress
 from launcher import books, egress, fence, way_in
-from launcher.books import talking_seconds
 from launcher.boot import connect, guest_of
 from launcher.events import Progressed, Warned
 from launcher.granting import Granting
@@ -182,7 +181,7 @@ class _Watch:
         self.tracker, self.splitter = Tracker(), progress.Splitter()
         self.pacer, self.granting = Pacer(run, world, self.plan), Granting(run, world)
         self.silent_seconds, self.ticked_at, self.provider_answers = 0.0, world.now(), True
-        self.doubt, self.interrupted = "", False
+        self.doubt, self.interrupted, self.is_asked = "", False, False
         self.due: dict[str, datetime] = {}
         self.saving: Ending | None = None
         self.save_until, self.owed, self.heard = world.now(), Owed(run, world), Heard(run, world)
@@ -195,7 +194,7 @@ class _Watch:
             raise ValueError(f"{self.run.id} has no machine to watch")
         self.access = instance.access
         self.remote = connect(self.run, instance, self.world)
-        self.guest = guest_of(self.run, self.remote, lambda: talking_seconds(self.run, self.plan, self.world))
+        self.guest = guest_of(self.run, self.remote, lambda: books.talking_seconds(self.run, self.plan, self.world))
         self.feed = self.world.feed(self.guest, offset)
 
     def stay(self) -> None:
@@ -357,16 +356,17 @@ class _Watch:
             self._leave(ending)
 
     def _ask_save(self, ending: Ending) -> None:
-        """The job gets as long as its bundle says for a last checkpoint; then what there is comes home."""
-        self._warn("saving", f"{ending.why}; saving what there is")
-        self.saving = ending
-        reserve = books.cap(self.run, self.run.attempt.choice, self.plan, self.world).reserve
-        self.save_until = self.world.now() + timedelta(seconds=reserve.save_seconds)
+        """The job gets as long as its bundle says for a last checkpoint; a line that is down may come back in it."""
+        if self.saving is None:
+            self._warn("saving", f"{ending.why}; saving what there is")
+            reserve = books.cap(self.run, self.run.attempt.choice, self.plan, self.world).reserve
+            self.saving, self.save_until = ending, self.world.now() + timedelta(seconds=reserve.save_seconds)
         try:
             self.guest.stop()
+            self.is_asked = True
         except (RemoteError, GuestError) as error:
             self._warn("saving", f"the machine could not be asked to save ({error})")
-            self.save_until = self.world.now()
+            self.save_until = self.world.now() if isinstance(error, GuestError) else self.save_until
 
     def _go_on_saving(self, act: Act, ending: Ending) -> None:
         assert self.saving is not None
@@ -376,6 +376,8 @@ class _Watch:
             self._leave(ending if ending.outcome is Outcome.SUCCEEDED else self.saving)
         elif self.world.now() >= self.save_until:
             self._leave(self.saving)
+        elif not self.is_asked:
+            self._ask_save(self.saving)
 
     def _leave(self, ending: Ending) -> None:
         """On to the results; a machine that is gone, or that was to be stopped at once, has none to give."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import BinaryIO
@@ -203,3 +204,23 @@ def test_a_job_whose_start_got_no_answer_is_watched_and_not_ended_as_not_shipped
     assert stage.launch().outcome is Outcome.SUCCEEDED
     assert lost
     assert list(stage.site.started) == ["m-0001"]
+
+
+def test_a_wish_to_save_that_did_not_arrive_is_said_again_once_the_line_is_back(stage: Stage) -> None:
+    _slow_saver(stage)
+    world = stage.laptop()
+    run = stage.open_run(world)
+    asked_at = stage.clock() + timedelta(seconds=TOLD_AT_SECONDS - 40)
+
+    def down(verb: str) -> None:
+        since = (stage.clock() - asked_at).total_seconds()
+        if since >= 0 and not world.ledger.stop_asked(run.id):
+            world.ledger.ask_stop(run.id, "save")
+        if verb == "remote" and 0 <= since < 30:
+            raise RemoteUnreachable("no route to host")
+
+    stage.cloud.before_call = down
+    assert flow.carry(run, world).outcome is Outcome.CANCELLED
+    done = stage.site.started["m-0001"].steps_done(stage.clock())
+    assert 0 < done < 20
+    assert _checkpoint_here(stage, done)
