@@ -39,6 +39,7 @@ from launcher.unknown import TAKEN_UP
 from launcher.watch import watch
 from launcher.world import World
 from pricing.offer import Market
+from providers.base import ProviderError
 
 STEPS = {
     State.PLANNED: provision,
@@ -206,20 +207,20 @@ def carry(run: Run, world: World, *, ending: Ending | None = None, is_new: bool 
         run = world.ledger.load(run.id)
         if run.state is not State.TERMINATED and not is_new:
             run.beats[TAKEN_UP] = world.now()
-            all_asked = take_in(run, world, everywhere=ending is None)
+            trouble = take_in(run, world, everywhere=ending is None)
             is_idle = not run.since_resumed if ending is not None else run.state in RENTING
-            if is_idle and not all_asked:
-                raise _not_certain(run)
+            if is_idle and trouble is not None:
+                raise _not_certain(run, trouble)
         return carry_held(run, world, ending)
 
 
-def _not_certain(run: Run) -> LaunchError:
+def _not_certain(run: Run, trouble: ProviderError) -> LaunchError:
     """Its books know of no machine, and the cloud that could does not answer: it stays open until it does."""
     return LaunchError(
-        f"{run.id}: whether a machine of it runs cannot be asked just now",
+        f"{run.id}: whether a machine of it runs cannot be asked just now: {trouble.text}",
         code="provider-unavailable",
         exit_code=Exit.PROVIDER,
-        hint="launch reap     # again, in a while",
+        hint=trouble.fix or "launch reap     # again, in a while",
     )
 
 

@@ -89,7 +89,7 @@ def _taken_up(run_id: str, asked: Request, world: World) -> Run:
     if run.parts and all(one.never_was for one in run.since_resumed):
         world.ledger.undo_reopening(run)  # it died over an earlier try that rented nothing
         run = world.ledger.load(run_id)
-    if not take_in(run, world, everywhere=True) and not take_in(run, world, everywhere=False):
+    if take_in(run, world, everywhere=True) and take_in(run, world, everywhere=False):
         raise LaunchError(
             f"{run.id}: whether a machine of it still runs cannot be asked just now",
             code="provider-unavailable",

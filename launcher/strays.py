@@ -53,13 +53,13 @@ def end_late(world: World, run_id: str = "") -> None:
                 world.ledger.close_intent(intent.run, intent.attempt, "absent", world.now())
 
 
-def take_in(run: Run, world: World, *, everywhere: bool) -> bool:
+def take_in(run: Run, world: World, *, everywhere: bool) -> ProviderError | None:
     """Write down machines of this run that its books do not know: they come from a ledger that was put back.
 
     The run has them from then on as if their create calls had just been answered. `everywhere`: also where the run may
-    still rent, not only where it did. False: not every cloud could be asked.
+    still rent, not only where it did. What is returned is why a cloud could not be asked; None: all were.
     """
-    machines, all_asked = unknown(run, world, everywhere=everywhere)
+    machines, trouble = unknown(run, world, everywhere=everywhere)
     choices = current_plan(run, world).choices
     for machine in machines:
         carried = None if run.id in world.taken_over else marked_elsewhere(machine, world)
@@ -68,7 +68,7 @@ def take_in(run: Run, world: World, *, everywhere: bool) -> bool:
         choice = next((one for one in choices if _is_of(one, machine)), None)
         if choice is not None:
             _write_down(run, machine, choice, world)
-    return all_asked
+    return trouble
 
 
 def _is_of(choice: Choice, machine: Instance) -> bool:

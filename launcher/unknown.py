@@ -10,19 +10,19 @@ TAKEN_UP = "taken up"
 """In `Run.beats`: when this process took a run up that another one had begun."""
 
 
-def unknown(run: Run, world: World, *, everywhere: bool) -> tuple[list[Instance], bool]:
-    """Those that the clouds list, and whether all of them could be asked: those it used, or may use (`everywhere`)."""
+def unknown(run: Run, world: World, *, everywhere: bool) -> tuple[list[Instance], ProviderError | None]:
+    """Those that the clouds list which it used, or may use (`everywhere`); and why one of them could not be asked."""
     found: list[Instance] = []
-    all_asked = True
+    trouble: ProviderError | None = None
     known = {attempt.nonce for attempt in run.attempts}
     choices = current_plan(run, world).choices
     used, planned = ({one.offer.provider for one in some} for some in (run.attempts, choices))
     for name in sorted(used | planned if everywhere else used or planned):
         try:
             found += [one for one in world.provider(name).list() if one.run_id == run.id and one.nonce not in known]
-        except ProviderError:
-            all_asked = False
-    return found, all_asked
+        except ProviderError as error:
+            trouble = trouble or error
+    return found, trouble
 
 
 def must_be_the_only_one(run: Run, world: World) -> None:

@@ -44,6 +44,8 @@ def test_an_unknown_step_is_refused_with_the_steps_that_there_are(tmp_path: Path
 
 def test_the_steps_name_phases_in_their_order_and_scripts_that_exist() -> None:
     steps = json.loads((RUN.parent / "steps.json").read_text())
+    first, *steps = steps  # begun ahead, beside the others until the one that needs it
+    assert (first["name"], first["until"]) == ("ahead", "download")
     phases = [step["phase"] for step in steps]
     assert list(dict.fromkeys(phases)) == ["install", "model", "evaluate", "train"]
     assert phases.index("train") < len(phases) - 1 - phases[::-1].index("evaluate"), "the tuned model is asked too"
