@@ -107,18 +107,22 @@ def _tried_where_it_is(run: Run, left: Callable[[], float], world: World) -> Tro
         remote.close()
 
 
-def rescue(run: Run, world: World) -> None:
-    """One try to bring home what there is, where our own bug or disk is why the machine must go now."""
+def rescue(run: Run, world: World) -> bool:
+    """One try to bring home what there is, where our own bug or disk is why the machine must go now; whether all came.
+
+    Where nothing can be there yet, all has. Raises what a pull raises.
+    """
     instance = run.attempt.instance if run.attempts else None
     if run.state not in (State.RUNNING, State.PULLING) or instance is None:
-        return
+        return True
     remote = connect(run, instance, world)
     try:
-        _try_pull(run, guest_of(run, remote), world)
+        trouble = _try_pull(run, guest_of(run, remote), world)
     except GuestGone:
-        return
+        return False
     finally:
         remote.close()
+    return trouble is None
 
 
 def wait(seconds: float, world: World) -> None:

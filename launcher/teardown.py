@@ -50,8 +50,13 @@ def _end_after(error: Exception, run: Run, world: World) -> None:
     """A bug of ours, a full disk: what there is comes home if it can, the machine goes, the books follow."""
     if run.state is State.TERMINATED:
         return  # proven gone already; what went wrong concerns the books
+    is_home = False
     with suppress(Exception):
-        rescue(run, world)
+        is_home = rescue(run, world)
+    if not is_home:
+        with suppress(Exception):
+            text = f"{run.id}: its machine is ended ({str(error) or type(error).__name__}); not all of it came home"
+            world.console.tell(Warned(run=run.id, at=world.now(), code="ended-early", text=text))
     ending = Ending(outcome=Outcome.FAILED, why=str(error) or type(error).__name__, code="bug")
     with suppress(sqlite3.Error):
         if run.state not in (State.TERMINATING, State.TERMINATED):

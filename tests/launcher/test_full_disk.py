@@ -58,3 +58,21 @@ def test_where_no_job_works_yet_nothing_is_waited_for(stage: Stage) -> None:
     with pytest.raises(sqlite3.OperationalError):
         flow.carry(run, world)
     assert not stage.cloud.alive()
+
+
+def test_what_is_lost_with_the_machine_is_said_although_it_cannot_be_written_down(stage: Stage) -> None:
+    stage.site.work = Work(steps=60)
+    world = stage.laptop()
+    run = stage.open_run(world)
+    _full(stage, State.RUNNING, 1e9)
+    lost = stage.clock() + timedelta(seconds=200)
+
+    def lose(verb: str) -> None:
+        stage.site.wrong_host_key = stage.clock() >= lost
+
+    stage.cloud.after_call = lose
+    with pytest.raises(sqlite3.OperationalError):
+        flow.carry(run, world)
+    (said,) = [one.text for one in stage.heard.of(Warned) if one.code == "ended-early"]
+    assert said == f"{run.id}: its machine is ended (database or disk is full); not all of it came home"
+    assert not stage.cloud.alive()

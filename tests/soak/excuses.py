@@ -34,7 +34,7 @@ LAST_EVENTS = 10
 LOSS_CODES = frozenset({
     "checkpoint", "pull", "saving", "silent", "teardown", "late-machine", "unknown-machine", "bug", "ship", "market",
     "died-booting", "never-ready", "machine-ended", "not-pulled", "preempted", "lost", "failed", "not-as-rented",
-    "unwatched", "fenced", "slow-host",
+    "unwatched", "fenced", "ended-early", "slow-host",
 })  # fmt: skip
 """Warnings that say that a machine went before its time, or that something of it did not come home."""
 
