@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.soak import hunt
 from tests.source import REPOSITORY, ROOMS
 
-IN_THE_SUITE = 1_000
+IN_THE_SUITE = 2_000
 """Schedules that `make test` plays."""
 MOST_WALL_SECONDS = 3600.0
 """A process that neither plays nor uses the processor is given up after this (assumed)."""
