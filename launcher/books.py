@@ -25,11 +25,15 @@ def attempt_usd(attempt: Attempt, now: datetime) -> Decimal:
     """What one machine has cost so far: the stretches metered, the one since, and what the provider rounds up."""
     if attempt.never_was:
         return Decimal(0)
-    seconds = attempt.seconds(now)
-    rounding_seconds = max(0.0, attempt.offer.billing.billed_seconds(seconds) - seconds)
-    rounding_usd = _usd(rounding_seconds, attempt.rate_usd_per_hour)
+    rounding_usd = _usd(_begun_seconds(attempt, now), attempt.rate_usd_per_hour)
     total = attempt.metered_usd + _stretch_usd(attempt, attempt.rate_usd_per_hour, now) + rounding_usd
     return total.quantize(CENT_PART_USD, rounding=ROUND_UP)
+
+
+def _begun_seconds(attempt: Attempt, now: datetime) -> float:
+    """What is still to come of the provider's step of billing, or of its minimum, that is begun."""
+    seconds = attempt.seconds(now)
+    return max(0.0, attempt.offer.billing.billed_seconds(seconds) - seconds)
 
 
 def _stretch_usd(attempt: Attempt, rate_usd_per_hour: Decimal, now: datetime) -> Decimal:
@@ -57,7 +61,8 @@ def cap(run: Run, choice: Choice, plan: Plan, world: World) -> Cap:
     guard_delay_seconds = world.provider(offer.provider).traits.guard_delay_seconds
     return Cap(
         budget_usd=run.budget_usd,
-        spent_usd=spent_usd(run, now),
+        # The step that is begun is still to be lived: from now on its price may rise, too.
+        spent_usd=spent_usd(run, now) + (_rise_usd(run.attempt, worst, now) if running else NOTHING_USD),
         worst_usd_per_hour=worst,
         reserve=reserve_for(
             offer,
@@ -70,6 +75,13 @@ def cap(run: Run, choice: Choice, plan: Plan, world: World) -> Cap:
         deadline_left_seconds=None if run.deadline_at is None else (run.deadline_at - now).total_seconds(),
         lived_seconds=run.attempt.seconds(now) if running else 0.0,
     )
+
+
+def _rise_usd(attempt: Attempt, worst_usd_per_hour: Decimal, now: datetime) -> Decimal:
+    """What the step that is begun may cost above the rate at which `attempt_usd` counts it."""
+    if attempt.never_was or attempt.ended_at is not None:
+        return NOTHING_USD
+    return _usd(_begun_seconds(attempt, now), max(NOTHING_USD, worst_usd_per_hour - attempt.rate_usd_per_hour))
 
 
 def lease_seconds(run: Run, choice: Choice, plan: Plan, world: World) -> int:
