@@ -1,6 +1,7 @@
 """An intent whose create call has no answer yet: the machine is found by its nonce, or proven not to be there."""
 
 from launcher import books
+from launcher.awake import Awake
 from launcher.run import Attempt, Ending, Outcome, Run
 from launcher.steps import Ended, turn_round_if_asked
 from launcher.teardown import PATIENCE_SECONDS
@@ -16,10 +17,10 @@ LONGEST_WAIT_SECONDS = 15.0
 def find_machine(run: Run, world: World) -> bool:
     """The machine of a create call without an answer, or the proof (over the settle window) that there is none."""
     attempt, began = run.attempt, world.now()
-    wait_seconds = FIRST_WAIT_SECONDS
-    while attempt.gone_at is None and not look_for_machine(run, attempt, world):
+    awake, wait_seconds = Awake(attempt, world), FIRST_WAIT_SECONDS
+    while attempt.gone_at is None and not look_for_machine(run, attempt, world, awake):
         turn_round_if_asked(run, world)
-        if (world.now() - began).total_seconds() > PATIENCE_SECONDS:
+        if (awake.now() - began - awake.leapt).total_seconds() > PATIENCE_SECONDS:
             why = f"{attempt.offer.provider} does not say whether a machine was created"
             raise Ended(Ending(outcome=Outcome.LOST, why=why, code="create-unclear"))
         world.sleep(wait_seconds)
@@ -29,9 +30,12 @@ def find_machine(run: Run, world: World) -> bool:
     return attempt.gone_at is None
 
 
-def look_for_machine(run: Run, attempt: Attempt, world: World) -> bool:
-    """One look. True: found and adopted. `attempt.gone_at` is set by enough looks in vain over the settle window."""
-    provider = world.provider(attempt.offer.provider)
+def look_for_machine(run: Run, attempt: Attempt, world: World, awake: Awake | None = None) -> bool:
+    """One look. True: found and adopted. `attempt.gone_at` is set by enough looks in vain over the settle window.
+
+    `awake`: of whoever looks again and again; who looks once takes for waited what was before, and no leap within it.
+    """
+    provider, awake = world.provider(attempt.offer.provider), awake or Awake(attempt, world)
     try:
         found = [one for one in provider.list(attempt.offer.region) if one.nonce == attempt.nonce]
     except ProviderError:  # a key that is refused, or an answer that breaks its contract, tells of no machine either
@@ -42,7 +46,7 @@ def look_for_machine(run: Run, attempt: Attempt, world: World) -> bool:
         world.ledger.save_attempt(run, attempt)
         return True
     attempt.looks += 1
-    now = world.now()
+    now = awake.now()
     settled = attempt.unanswered_seconds(now) >= provider.traits.settle_seconds
     if attempt.looks >= LEAST_LOOKS and settled:
         books.note_absent(attempt, provider.traits, now)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from launcher import books, twins
+from launcher.awake import Awake
 from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
 from launcher.fence import CarriedElsewhere
@@ -95,6 +96,7 @@ class _Ending:
         self.run, self.attempt, self.world = run, attempt, world
         self.provider: Provider = world.provider(attempt.offer.provider)
         self.began = world.now()
+        self.awake = Awake(attempt, world)
         self.asked_seconds_ago = ASK_AGAIN_SECONDS
         self.absent_since: datetime | None = None
         self.is_asked = False
@@ -142,6 +144,7 @@ class _Ending:
 
     def _look(self) -> Look:
         """Both doors: the machine by its id, and the list of what is ours there."""
+        self.awake.now()
         try:
             listed = [one for one in self.provider.list(self.attempt.offer.region) if one.run_id == self.run.id]
             self._turned_up(listed)
@@ -191,7 +194,7 @@ class _Ending:
         """Not seeing a machine proves nothing while a fresh one, never seen yet, may still be invisible."""
         return (
             self.attempt.seen_at is not None
-            or self.attempt.unanswered_seconds(self.world.now()) >= self.provider.traits.settle_seconds
+            or self.attempt.unanswered_seconds(self.awake.now()) >= self.provider.traits.settle_seconds
         )
 
     def _note_rate(self, instance: Instance | None) -> None:
@@ -254,7 +257,7 @@ class _Ending:
             self._warn("already ending the machine; Ctrl-C again leaves it to `launch reap`")
 
     def _seconds(self) -> float:
-        return (self.world.now() - self.began).total_seconds()
+        return (self.awake.now() - self.began - self.awake.leapt).total_seconds()
 
     def _proven(self) -> None:
         now = self.world.now()

@@ -98,12 +98,13 @@ class Started:
         told = (self.stop_at, len(self.shortened), self.notice_at, self.notice_action, self.work, self.slowness,
                 len(self.stored))  # fmt: skip
         if self._known is None or self._known.told != told:
+            own = list(self._all())
             notice: list[tuple[datetime, dict[str, object]]] = []
-            if self.notice_at is not None:
+            if self.notice_at is not None and self.notice_at <= own[-1][0]:  # none once it ended
                 notice.append((self.notice_at, {"event": "notice", "action": self.notice_action}))
             self._known = Timeline(
                 told,
-                list(merge(self._all(), notice, self.stored, key=lambda line: line[0])),
+                list(merge(own, notice, self.stored, key=lambda line: line[0])),
                 timedelta(seconds=self.skew_seconds),
             )
         return self._known
@@ -152,10 +153,11 @@ class Started:
                 "save_every": self.work.save_every}  # fmt: skip
 
     def is_over(self, now: datetime) -> bool:
-        lines = self.lines(now)
-        last = lines[-1][1] if lines else {}
-        vanished = self.work.outcome == "vanished" and last.get("phase") == "evaluate" and last.get("state") == "end"
-        return vanished or any(event["event"] == "done" for _, event in lines)
+        vanishes = self.work.outcome == "vanished"
+        return any(
+            event["event"] == "done" or (vanishes and event.get("phase") == "evaluate" and event["state"] == "end")
+            for _, event in self.lines(now)
+        )
 
     def steps_done(self, now: datetime) -> int:
         return max((int(str(e["step"])) for _, e in self.lines(now) if e["event"] == "step"), default=self.first_step)
@@ -258,6 +260,8 @@ class Inside:
     """What a try to reach a machine takes where nobody answers."""
     sent_bytes: int = 0
     sent_by: Counter[str] = field(default_factory=Counter)
+    spoiled_by: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By machine and file: how often in a row it came spoiled."""
     unarmed_ids: set[str] = field(default_factory=set)
     full_ids: set[str] = field(default_factory=set)
     rotten_ids: set[str] = field(default_factory=set)
@@ -397,6 +401,7 @@ class FakeRemote:
             site.lost_pulls, breaks = site.lost_pulls - 1, True
         whole = content[: len(content) // 2] if breaks else content
         whole = whole[::-1] if path == site.spoiled else whole
+        site.spoiled_by[self._id, path] = site.spoiled_by[self._id, path] + 1 if path == site.spoiled else 0
         size = max(1000, len(content) // 100)
         for start in range(0, len(whole), size):
             site.clock.sleep(site.trickle_seconds)

@@ -1,13 +1,16 @@
 """An intent is on disk before the call that it is about, and is closed only by an answer or by enough looks in vain."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from launcher.awake import TURN_SECONDS, Awake
 from launcher.creating import create, create_for
 from launcher.intents import LEAST_LOOKS, look_for_machine
 from launcher.price import current_plan
-from launcher.run import Outcome
+from launcher.run import Attempt, Outcome
+from launcher.teardown import tear_down
 from providers.base import AuthFailed, ContractBroken, ProviderError, Throttled, Unavailable
 from tests.fake_machine import fake_traits
 from tests.fake_world import Killed, Stage
@@ -125,3 +128,53 @@ def test_a_death_between_the_note_that_nothing_came_and_the_end_of_the_intent_le
     books = stage.laptop().ledger
     assert books.load(run.id).attempt.gone_at is None
     assert len(books.open_intents(run.id)) == 1
+
+
+def _leaps_by_a_day(stage: Stage, *, after_seconds: float) -> None:
+    """From then on the clock that our processes see shows tomorrow; the provider's goes on."""
+    at = stage.clock() + timedelta(seconds=after_seconds)
+    stage.now = lambda: stage.clock() + timedelta(days=stage.clock() >= at)
+
+
+def _listed_late(stage: Stage) -> None:
+    stage.provider.traits = replace(fake_traits(idempotent_create=False), settle_seconds=180)
+    stage.provider.lies.visible_after_seconds = stage.provider.lies.early_not_found_seconds = 160
+
+
+def test_a_clock_that_is_put_forward_while_we_look_has_not_waited_for_the_settle_window(stage: Stage) -> None:
+    _listed_late(stage)
+    stage.provider.lies.create_lost_after = 1
+    _leaps_by_a_day(stage, after_seconds=45)
+    world = stage.laptop()
+    run, choice = opened(stage, world)
+    assert create_for(run, choice, 3600, world) is None  # not "there is none"
+    assert run.attempt.instance is not None
+    assert run.attempt.gone_at is None
+
+
+def test_nor_has_it_while_an_end_is_proven(stage: Stage) -> None:
+    _listed_late(stage)
+    world = stage.laptop()
+    run, choice = opened(stage, world)
+    stage.cloud.after_call = lambda verb: stage.kill() if verb == "create" else None
+    with pytest.raises(Killed):
+        create_for(run, choice, 3600, world)
+    stage.revive()
+    stage.cloud.after_call = lambda verb: None
+    _leaps_by_a_day(stage, after_seconds=15)
+    world = stage.laptop()
+    tear_down(world.ledger.load(run.id), world)
+    assert stage.cloud.machines()
+    assert stage.cloud.alive() == ()
+
+
+def test_turns_that_are_all_slow_use_up_patience_and_prove_nothing(stage: Stage) -> None:
+    world = stage.laptop()
+    run, choice = opened(stage, world)
+    assert create_for(run, choice, 3600, world) is None
+    attempt: Attempt = run.attempt
+    awake, began = Awake(attempt, world), stage.clock()
+    for turn in range(1, 4):
+        stage.clock.sleep(TURN_SECONDS + 1)
+        assert awake.now() - began - awake.leapt == timedelta(seconds=TURN_SECONDS * turn)
+    assert attempt.unanswered_seconds(stage.clock()) <= TURN_SECONDS

@@ -120,6 +120,7 @@ class Ends:
         reasons = (
             ("its container was restarted", machine.id in storm.wiped_at),
             ("that file comes spoiled", bool(missing) and set(missing) == {storm.site.spoiled}),
+            ("that file came spoiled whenever it was fetched", self._always_came_spoiled(machine, missing)),
             ("a person said --now", storm.said_now),
             ("its line is down", self._is_cut_off(machine, missing, is_over=is_over)),
             ("its line was down when it was to save", not is_over and self._could_not_be_asked(machine)),
@@ -143,6 +144,10 @@ class Ends:
         verbs |= {"send out"} if len(missing) > len(verbs) else set()
         sends = [failing([one for one in contacts if one.verb == verb]) for verb in verbs]
         return not is_over and (len(row) >= TRIES or (all(len(one) >= TRIES for one in sends) and bool(sends)))
+
+    def _always_came_spoiled(self, machine: Machine, missing: tuple[str, ...]) -> bool:
+        """Whether it was given up after all tries of a pull; the end that follows may be refused for long."""
+        return len(missing) == 1 and self.storm.site.spoiled_by[machine.id, missing[0]] >= TRIES
 
     def _could_not_be_asked(self, machine: Machine) -> bool:
         """Whether the wish to save did not reach it, and nothing was heard of its work since."""

@@ -14,7 +14,7 @@ from tests.fake_guest import Started, checkpoint_bytes, finished_files
 from tests.fake_machine import Machine
 from tests.fake_world import FIRST_RUN, Killed
 from tests.soak.clouds import request_of
-from tests.soak.excuses import SILENT
+from tests.soak.excuses import SILENT, TRIES
 from tests.soak.judge import Judge
 from tests.soak.leaks import leaks
 from tests.soak.line import Contact
@@ -98,6 +98,17 @@ def test_a_job_cut_off_in_the_middle_must_have_been_asked_to_save(tmp_path: Path
     assert on_stage.end() == ["R5"]
 
 
+def test_a_supervisor_that_died_tells_of_no_notice_and_its_job_stays_over(tmp_path: Path) -> None:
+    on_stage = scene(tmp_path, UNTIL_DONE, replace(DAY, outcome="vanished"))
+    on_stage.bring_results()
+    on_stage.bring_checkpoint(6)
+    job = on_stage.storm.site.started[on_stage.machine.id]
+    told = job.text(on_stage.storm.clock())
+    job.notice_at, job.notice_action = on_stage.storm.clock(), "rebalance"
+    assert job.text(on_stage.storm.clock()) == told
+    assert on_stage.end() == []
+
+
 def test_the_newest_checkpoint_must_be_home_at_an_end(tmp_path: Path) -> None:
     on_stage = scene(tmp_path, UNTIL_SAVED)
     on_stage.storm.site.started[on_stage.machine.id].stop_at = on_stage.storm.clock()
@@ -132,6 +143,10 @@ def _another_file_is_spoiled(on_stage: Scene) -> None:
     on_stage.storm.site.spoiled = "adapter/adapter_config.json"
 
 
+def _it_came_spoiled_before_it_was_tried_for_long(on_stage: Scene) -> None:
+    on_stage.storm.site.spoiled_by[on_stage.machine.id, "adapter/adapter_model.safetensors"] = TRIES - 1
+
+
 def _a_deadline_that_is_far(on_stage: Scene) -> None:
     on_stage.storm.schedule = replace(on_stage.storm.schedule, deadline_seconds=3600)
 
@@ -144,7 +159,7 @@ def _money_for_an_hour(on_stage: Scene) -> None:
     "circumstance",
     [
         _fired_before, _one_drop, _line_came_back, _six_tries_for_results, _another_file_is_spoiled,
-        _a_deadline_that_is_far, _money_for_an_hour,
+        _a_deadline_that_is_far, _money_for_an_hour, _it_came_spoiled_before_it_was_tried_for_long,
     ],
 )  # fmt: skip
 def test_what_did_not_hold_is_no_reason(tmp_path: Path, circumstance: Callable[[Scene], None]) -> None:
@@ -168,6 +183,10 @@ def _another_key(on_stage: Scene) -> None:
 
 def _that_file_is_spoiled(on_stage: Scene) -> None:
     on_stage.storm.site.spoiled = "adapter/adapter_model.safetensors"
+
+
+def _all_tries_brought_it_spoiled(on_stage: Scene) -> None:
+    on_stage.storm.site.spoiled_by[on_stage.machine.id, "adapter/adapter_model.safetensors"] = TRIES
 
 
 def _container_restarted(on_stage: Scene) -> None:
@@ -201,7 +220,7 @@ def test_a_wish_to_save_that_did_not_arrive_is_a_reason_until_the_job_is_heard_a
 
 REASONS = (
     _said_now, _silent_for_long, _another_key, _that_file_is_spoiled, _container_restarted, _the_deadline_is_there,
-    _no_money_is_left, _the_ledger_is_lost, _the_clock_is_wrong,
+    _no_money_is_left, _the_ledger_is_lost, _the_clock_is_wrong, _all_tries_brought_it_spoiled,
 )  # fmt: skip
 
 
