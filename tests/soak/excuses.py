@@ -17,7 +17,7 @@ from launcher.run import Outcome
 from tests.fake_guest import Started, checkpoint_bytes, finished_files, first_files
 from tests.fake_machine import Machine
 from tests.fake_world import FIRST_RUN
-from tests.soak.line import failing
+from tests.soak.line import Contact, failing
 from tests.soak.schedule import BY_POINT, OF_A_CLOUD, Kind
 from tests.soak.storm import WRONG_CLOCK_SECONDS, Storm
 
@@ -142,7 +142,7 @@ class Ends:
             f"send {name.replace('checkpoint ', 'checkpoints/')}" for name in missing if name[:11] == "checkpoint "
         }
         verbs |= {"send out"} if len(missing) > len(verbs) else set()
-        sends = [failing([one for one in contacts if one.verb == verb]) for verb in verbs]
+        sends = [failing([one for one in contacts if _is_try(one, verb)]) for verb in verbs]
         return not is_over and (len(row) >= TRIES or (all(len(one) >= TRIES for one in sends) and bool(sends)))
 
     def _always_came_spoiled(self, machine: Machine, missing: tuple[str, ...]) -> bool:
@@ -182,6 +182,12 @@ class Ends:
     def _deadline_seconds(self) -> float:
         most = self.storm.schedule.deadline_seconds
         return float("inf") if most is None else most - self.storm.seconds()
+
+
+def _is_try(contact: Contact, send: str) -> bool:
+    """Whether it was a try to fetch that folder: its list comes first, and where that fails nothing is sent."""
+    is_unlisted = bool(contact.trouble) and contact.verb == send.replace("send ", "manifest ", 1)
+    return contact.verb == send or is_unlisted
 
 
 def shut_seconds(storm: Storm) -> float:

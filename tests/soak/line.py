@@ -37,7 +37,7 @@ class Line(FakeRemote):
 
     def run(self, argv: Sequence[str], *, stdin: bytes | BinaryIO = b"", timeout_seconds: float = 60) -> Completed:
         """See `Remote`."""
-        verb = "install" if argv[1] == "-c" else argv[2]
+        verb = "install" if argv[1] == "-c" else _told_with_its_folder(argv)
         self.patience(timeout_seconds)
         try:
             done = super().run(argv, stdin=stdin, timeout_seconds=timeout_seconds)
@@ -48,8 +48,8 @@ class Line(FakeRemote):
         return done
 
     def stream(self, argv: Sequence[str], *, idle_seconds: float = 60) -> Iterator[bytes]:
-        """See `Remote`. What is sent is noted with the folder that it comes from: "send out"."""
-        verb = f"send {argv[argv.index('--under') + 1]}" if argv[2] == "send" else argv[2]
+        """See `Remote`."""
+        verb = _told_with_its_folder(argv)
         try:
             yield from super().stream(argv, idle_seconds=idle_seconds)
         except (RemoteUnreachable, HostKeyMismatch) as error:
@@ -62,6 +62,11 @@ class Line(FakeRemote):
             self._site.clock.sleep(self._site.knocking_seconds)
             raise RemoteUnreachable("no route to host")
         return super()._alive()
+
+
+def _told_with_its_folder(argv: Sequence[str]) -> str:
+    """What is listed or sent is noted with the folder that it comes from: "manifest out", "send out"."""
+    return f"{argv[2]} {argv[argv.index('--under') + 1]}" if argv[2] in ("manifest", "send") else argv[2]
 
 
 class HalfOpenFeed(FakeFeed):

@@ -218,6 +218,18 @@ def test_a_wish_to_save_that_did_not_arrive_is_a_reason_until_the_job_is_heard_a
         assert on_stage.end() == rules
 
 
+@pytest.mark.parametrize(("verb", "rules"), [("manifest checkpoints/step-6", []), ("manifest out", ["R5"])])
+def test_a_folder_that_could_not_be_listed_in_any_try_could_not_be_fetched(
+    tmp_path: Path, verb: str, rules: list[str]
+) -> None:
+    on_stage = scene(tmp_path, UNTIL_DONE, replace(DAY, outcome="failed"))
+    on_stage.bring_results()
+    on_stage.contacts("", verb="send checkpoints/step-6", every=1000.0)
+    on_stage.contacts(*["RemoteUnreachable"] * TRIES, verb=verb)
+    on_stage.contacts("")  # what else was asked was answered
+    assert on_stage.end() == rules
+
+
 REASONS = (
     _said_now, _silent_for_long, _another_key, _that_file_is_spoiled, _container_restarted, _the_deadline_is_there,
     _no_money_is_left, _the_ledger_is_lost, _the_clock_is_wrong, _all_tries_brought_it_spoiled,
