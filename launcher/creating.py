@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from jobs import package
-from launcher import books, keys, on_disk
+from launcher import books, called, keys, on_disk
 from launcher.codec import dump
 from launcher.events import IntentWritten, OfferRefused, Warned
 from launcher.intents import adopt, close_absent, find_machine
@@ -87,6 +87,7 @@ def _write_intent(run: Run, choice: Choice, lease: int, world: World) -> Attempt
     if attempt.number == 1:  # its keys, made just now: without them nobody would get in
         on_disk.sync(world.run_folder(run.id) / "keys", world.home)
     world.ledger.open_attempt(run, attempt, _sha256(request))
+    called.note(run, attempt.nonce, world)
     world.console.tell(
         IntentWritten(
             run=run.id,

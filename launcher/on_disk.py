@@ -16,6 +16,11 @@ def sync(folder: Path, upto: Path) -> None:
             break
 
 
+def sync_name(path: Path) -> None:
+    """A new file's name in its folder. Raises `OSError`."""
+    _sync(path.parent)
+
+
 def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

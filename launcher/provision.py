@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from launcher.called import wait_for_unknown
 from launcher.codec import load
 from launcher.creating import BY_A_PERSON, COOL_DOWN_SECONDS, create
 from launcher.intents import find_machine
@@ -26,6 +27,8 @@ def provision(run: Run, world: World) -> None:
     else:
         if any(not one.never_was for one in run.attempts):
             take_in(run, world, everywhere=True)  # one that another computer has made meanwhile
+        if not _has_machine(run):
+            wait_for_unknown(run, current_plan(run, world), world)
         created = _has_machine(run) or _from_choices(run, world)
     if created:
         step_to(run, State.BOOTING, world)

@@ -1,0 +1,64 @@
+"""Create calls of a run, noted beside its ledger: one that was put back from a copy knows less, and that is seen."""
+
+import os
+from contextlib import suppress
+
+from launcher import on_disk
+from launcher.intents import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS
+from launcher.run import Ending, Outcome, Run
+from launcher.steps import Ended, turn_round_if_asked
+from launcher.strays import take_in
+from launcher.teardown import PATIENCE_SECONDS
+from launcher.unknown import TAKEN_UP
+from launcher.world import World
+from pricing.plan import Plan
+
+FILE = "calls.txt"
+"""In a run's folder: the nonce of each create call, one a line, before it is made."""
+
+
+def note(run: Run, nonce: str, world: World) -> None:
+    """The ledger knows the call already: this only tells whoever finds an older ledger that there was one."""
+    path = world.run_folder(run.id) / FILE
+    with suppress(OSError):  # a full disk: the ledger has it, and that is what counts
+        is_new = not path.exists()
+        with path.open("a", encoding="ascii") as file:
+            file.write(f"{nonce}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if is_new:
+            on_disk.sync_name(path)
+
+
+def unknown_calls(run: Run, world: World) -> set[str]:
+    """Nonces of calls that were made for the run, and of which its ledger knows nothing."""
+    try:
+        noted = (world.run_folder(run.id) / FILE).read_text(encoding="ascii", errors="replace").split()
+    except OSError:
+        return set()
+    return set(noted) - {attempt.nonce for attempt in run.attempts}
+
+
+def wait_for_unknown(run: Run, plan: Plan, world: World) -> None:
+    """Take in what came of calls that the ledger does not know; a list may show their machines late.
+
+    Nothing is rented before the clouds' settle window has passed since the run was taken up: whoever made such a call
+    had let go of the run by then. Raises `Ended` where a cloud does not say for too long.
+    """
+    taken_up_at = run.beats.get(TAKEN_UP)
+    if taken_up_at is None or not unknown_calls(run, world):
+        return
+    names = {choice.offer.provider for choice in plan.choices} | {one.offer.provider for one in run.attempts}
+    settle_seconds = max((world.provider(name).traits.settle_seconds for name in names), default=0.0)
+    wait_seconds = FIRST_WAIT_SECONDS
+    while True:
+        age_seconds = (world.now() - taken_up_at).total_seconds()
+        trouble = take_in(run, world, everywhere=True)
+        if not unknown_calls(run, world) or (trouble is None and age_seconds >= settle_seconds):
+            return
+        if age_seconds > settle_seconds + PATIENCE_SECONDS:
+            why = "a create call was made that the ledger does not know, and its cloud does not say what came of it"
+            raise Ended(Ending(outcome=Outcome.LOST, why=why, code="create-unclear"))
+        turn_round_if_asked(run, world)
+        world.sleep(wait_seconds)
+        wait_seconds = min(wait_seconds * 1.5, LONGEST_WAIT_SECONDS)
