@@ -1,6 +1,5 @@
 """From a request to a plan: the job read and measured, the market asked, the choices ranked. Nothing is spent here."""
 
-import re
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from jobs.spec import LoadedSpec
-from launcher import after_reclaim, codec, freshness, market, short_memory
+from launcher import after_reclaim, checkpoints, codec, freshness, market, short_memory
 from launcher.books import spent_usd
 from launcher.display import age
 from launcher.errors import Exit, LaunchError
@@ -40,8 +39,6 @@ STOCK_SECONDS = 30.0
 """Between looks at a market where all that would do is sold out (`--wait-capacity`)."""
 FEW_TOKENS = 10_000
 """Below it they are told one by one: in millions they would be 0.00."""
-CHECKPOINT = re.compile(r"step-(\d{1,12})")
-"""How the job names what it has after so many steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,7 +287,7 @@ def left_share(run: Run, world: World) -> float:
     told = [one.measured.of for one in run.attempts if one.measured is not None]
     of = max(told, default=0) if shortened is None else shortened.of
     last = of if shortened is None else shortened.last_step
-    saved = CHECKPOINT.fullmatch(world.ledger.checkpoint(run.id) or "")
+    saved = checkpoints.NAME.fullmatch(world.ledger.checkpoint(run.id) or "")
     if of < 1:
         return 1.0
     return min(1.0, max(1, last - int(saved[1] if saved else 0)) / of)
