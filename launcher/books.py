@@ -121,9 +121,12 @@ def _late_usd(attempt: Attempt, rate_usd_per_hour: Decimal, now: datetime) -> De
     return _usd(seconds, rise) if attempt.metered_at is not None and rise > 0 else Decimal(0)
 
 
-def note_absent(attempt: Attempt, traits: Traits, now: datetime) -> None:
-    """Nothing is there, and nobody ever saw a machine: it never was, or, seen too late, it counts as if it had been."""
-    late = attempt.unanswered_seconds(now) > traits.settle_seconds + SURELY_SEEN_SECONDS
+def note_absent(attempt: Attempt, traits: Traits, now: datetime, *, was_seen: bool) -> None:
+    """Nothing is there, and the ledger knows of no machine: it never was, or counts as if it had been until now.
+
+    That it does where the look is a late one, or where an earlier process saw it and had no room to write so.
+    """
+    late = was_seen or attempt.unanswered_seconds(now) > traits.settle_seconds + SURELY_SEEN_SECONDS
     last = attempt.deadline + timedelta(seconds=traits.guard_delay_seconds)
     attempt.never_was, attempt.gone_at = not late, now
     attempt.ended_at = attempt.ended_at or (min(now, last) if attempt.offer.guarded else now)

@@ -3,7 +3,7 @@
 import os
 from contextlib import suppress
 
-from launcher import on_disk
+from launcher import on_disk, seen
 from launcher.intents import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS
 from launcher.run import Ending, Outcome, Run
 from launcher.steps import Ended, turn_round_if_asked
@@ -13,13 +13,10 @@ from launcher.unknown import TAKEN_UP
 from launcher.world import World
 from pricing.plan import Plan
 
-FILE = "calls.txt"
-"""In a run's folder: the nonce of each create call, one a line, before it is made."""
-
 
 def note(run: Run, nonce: str, world: World) -> None:
     """The ledger knows the call already: this only tells whoever finds an older ledger that there was one."""
-    path = world.run_folder(run.id) / FILE
+    path = world.run_folder(run.id) / seen.CALLS
     with suppress(OSError):  # a full disk: the ledger has it, and that is what counts
         is_new = not path.exists()
         with path.open("a", encoding="ascii") as file:
@@ -32,11 +29,7 @@ def note(run: Run, nonce: str, world: World) -> None:
 
 def unknown_calls(run: Run, world: World) -> set[str]:
     """Nonces of calls that were made for the run, and of which its ledger knows nothing."""
-    try:
-        noted = (world.run_folder(run.id) / FILE).read_text(encoding="ascii", errors="replace").split()
-    except OSError:
-        return set()
-    return set(noted) - {attempt.nonce for attempt in run.attempts}
+    return seen.all_calls(run, world) - {attempt.nonce for attempt in run.attempts}
 
 
 def wait_for_unknown(run: Run, plan: Plan, world: World) -> None:

@@ -1,6 +1,6 @@
 """An intent whose create call has no answer yet: the machine is found by its nonce, or proven not to be there."""
 
-from launcher import books
+from launcher import books, seen
 from launcher.awake import Awake
 from launcher.run import Attempt, Ending, Outcome, Run
 from launcher.steps import Ended, turn_round_if_asked
@@ -49,7 +49,7 @@ def look_for_machine(run: Run, attempt: Attempt, world: World, awake: Awake | No
     now = awake.now()
     settled = attempt.unanswered_seconds(now) >= provider.traits.settle_seconds
     if attempt.looks >= LEAST_LOOKS and settled:
-        books.note_absent(attempt, provider.traits, now)
+        books.note_absent(attempt, provider.traits, now, was_seen=seen.is_noted(run, attempt, world))
         world.ledger.save_answered(run, attempt, "absent", now)
     else:
         world.ledger.save_attempt(run, attempt)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from launcher import books, twins
+from launcher import books, seen, twins
 from launcher.awake import Awake
 from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
@@ -262,16 +262,20 @@ class _Ending:
     def _proven(self) -> None:
         now = self.world.now()
         if self.attempt.instance is None:
-            books.note_absent(self.attempt, self.provider.traits, now)
+            was_seen = seen.is_noted(self.run, self.attempt, self.world)
+            books.note_absent(self.attempt, self.provider.traits, now, was_seen=was_seen)
         self.attempt.ended_at = self.attempt.ended_at or self.absent_since or now
         self.attempt.gone_at = now
         with suppress(sqlite3.Error):  # as in `_save`
             self.world.ledger.save_answered(self.run, self.attempt, "gone", now)
 
     def _save(self) -> None:
-        """A ledger that cannot be written (a full disk) must not keep a machine alive."""
-        with suppress(sqlite3.Error):
+        """A ledger that cannot be written (a full disk) must not keep a machine alive, and not hide that it was."""
+        try:
             self.world.ledger.save_attempt(self.run, self.attempt)
+        except sqlite3.Error:
+            if self.attempt.instance is not None:
+                seen.note(self.run, self.attempt, self.world)
 
     def _warn(self, text: str) -> None:
         with suppress(Exception):  # as above

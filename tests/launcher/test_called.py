@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher import called, flow
+from launcher import called, flow, seen
 from launcher.errors import LaunchError
 from launcher.events import Warned
 from launcher.intents import LONGEST_WAIT_SECONDS
@@ -101,6 +101,6 @@ def test_a_cloud_that_is_silent_for_too_long_ends_the_run_and_no_machine_is_made
 def test_a_disk_that_takes_no_note_stops_no_create_call(stage: Stage, folder: Path) -> None:
     world = stage.laptop()
     run = stage.open_run(world)
-    (world.run_folder(run.id) / called.FILE).mkdir(parents=True)
+    (world.run_folder(run.id) / seen.CALLS).mkdir(parents=True)
     assert flow.carry(run, world, is_new=True).outcome is Outcome.SUCCEEDED
     assert called.unknown_calls(run, world) == set()

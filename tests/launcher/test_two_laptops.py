@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher import called, fence, flow, place, recover
+from launcher import fence, flow, place, recover, seen
 from launcher.boot import connect, guest_of
 from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
@@ -212,7 +212,7 @@ def test_of_two_machines_that_two_computers_asked_for_at_once_who_came_later_giv
         if verb == "create" and not (stage.folder / "copy").exists():
             with closing(sqlite3.connect(copied(stage) / "ledger.sqlite")) as older:  # from before the first intent
                 older.executescript("DELETE FROM attempts; DELETE FROM intents;")
-            (stage.folder / "copy" / "runs" / FIRST_RUN / called.FILE).unlink()
+            (stage.folder / "copy" / "runs" / FIRST_RUN / seen.CALLS).unlink()
         before(verb)
 
     def after_create(verb: str) -> None:
