@@ -138,11 +138,22 @@ def strict_store(secret: str = SECRET) -> Iterator[Store]:
     client = boto3.client(
         "s3", endpoint_url=address, region_name=REGION, aws_access_key_id=KEY, aws_secret_access_key=SECRET
     )
-    if BUCKET not in [one["Name"] for one in client.list_buckets()["Buckets"]]:  # moto's world is the process's
-        client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     try:
+        _emptied(client)
         yield Store(address=address, gate=gate, client=client)
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def _emptied(client: Any) -> None:
+    """moto's world is the process's: what another test of this process left in it is not there for the next one."""
+    if BUCKET not in [one["Name"] for one in client.list_buckets()["Buckets"]]:
+        client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=BUCKET):
+        for one in page.get("Uploads", []):
+            client.abort_multipart_upload(Bucket=BUCKET, Key=one["Key"], UploadId=one["UploadId"])
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
+        for one in page.get("Contents", []):
+            client.delete_object(Bucket=BUCKET, Key=one["Key"])
