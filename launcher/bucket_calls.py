@@ -151,9 +151,10 @@ class SignedBucket:
 
     def probe(self, key: str) -> None:
         """See `Bucket`. The addresses are used as a machine uses them: without any credential."""
-        left = self.begin(f"{key}-left")
-        begun, content = self.begin(key), secrets.token_bytes(PROBE_BYTES)
+        left, content = self.begin(f"{key}-left"), secrets.token_bytes(PROBE_BYTES)
+        mine = [left]
         try:
+            mine.append(begun := self.begin(key))
             one = self.addresses(begun, parts=1, part_bytes=PROBE_BYTES, seconds=PROBE_SECONDS)
             tag = _sent("PUT", one.parts[0], content, {"Content-MD5": md5(content)}).headers.get("ETag", "")
             _sent("POST", one.complete, completion([tag]), {"Content-Type": "application/xml"})
@@ -164,7 +165,7 @@ class SignedBucket:
             if left not in self.begun(key):
                 raise BucketError("an upload that was begun is not listed", code="store-refuses")
         finally:
-            for one_begun in (begun, left):
+            for one_begun in mine:
                 self.give_up(one_begun)
             self.remove(key)
 

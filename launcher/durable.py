@@ -28,6 +28,8 @@ TRIES_SECONDS = (1.0, 5.0, 15.0, 30.0)
 """Before a store that does not answer is asked again: nothing is billed meanwhile but what is billed anyway."""
 IN_STORE = "in-store"
 """The code of an ending whose results lie in the durable store, and not yet here."""
+PROBE, PROBED_AT = "probe-", "%Y%m%dT%H%M%S%f"
+"""Where a probe writes: the moment that it began, in UTC."""
 NAME = re.compile(r"step-[0-9]{1,12}")
 Value = TypeVar("Value")
 
@@ -192,18 +194,22 @@ def step_of(checkpoint: str | None) -> int:
     return int(checkpoint[5:]) if checkpoint and NAME.fullmatch(checkpoint) else -1
 
 
-# Later: `launch pull`, `launch reap`
+# Later: `launch pull`; `launch reap` has launcher.store_reaping
 
 
 def is_over(run: Run, world: World) -> bool:
-    """Whether the results of the run's machine are there: then its work is done, whatever became of it."""
+    """Whether the results of the run's machine are there: then its work is done, whatever became of it.
+
+    A look alone: whoever asks does not hold the run, and must not write its books.
+    """
     known = deposits.load(world.run_folder(run.id))
     if known is None or world.bucket is None or not run.attempts or run.attempt.number not in known.attempts:
         return False
     try:
-        return _look(run, run.attempt, known, world).results is not None
+        found = world.bucket().objects(place(run.id, run.attempt.number, RESULTS))
     except BucketError:
         return False
+    return any(one.key.endswith(f"/{RESULTS}") for one in found)
 
 
 def pull_later(run: Run, world: World) -> Index | None:
@@ -246,17 +252,20 @@ def _is_home(run: Run, known: Deposits | None) -> bool:
     return ending.pull or ending.outcome is Outcome.SUCCEEDED or (known is not None and bool(known.results_from))
 
 
-def clean(run: Run, world: World) -> tuple[str, ...]:
-    """Remove what is home, or worth nothing any more; what stays there, in words, for the receipt."""
+def clean(run: Run, world: World, *, again: bool = False) -> tuple[str, ...]:
+    """Remove what is home, or worth nothing any more, by who holds the run; what stays there, in words.
+
+    `again`: also where our books say that nothing is left; something was seen there all the same.
+    """
     known = deposits.load(world.run_folder(run.id))
-    if known is None or known.is_clean:
+    if known is None or (known.is_clean and not again):
         return ()
     if world.bucket is None:
         return (f"objects below runs/{run.id}/ in {known.store or 'the durable store'}, which is not set up any more",)
     is_home = _is_home(run, known)
     goes_on = known.unfetched and (run.ending is None or run.ending.outcome is not Outcome.SUCCEEDED)
     try:
-        left = _cleaned(run.id, world.bucket(), results=not is_home or _keeps(world), checkpoints=goes_on)
+        left = _cleaned(run.id, world.bucket(), results=not is_home or keeps(world), checkpoints=goes_on)
         known.is_clean = (is_home and not goes_on) or not left
         known.save()
     except (BucketError, OSError) as error:
@@ -264,7 +273,8 @@ def clean(run: Run, world: World) -> tuple[str, ...]:
     return () if known.is_clean else tuple(f"{one} in {known.store}: launch pull {run.id}" for one in left)
 
 
-def _keeps(world: World) -> bool:
+def keeps(world: World) -> bool:
+    """Whether results stay in the store once they are home, as config.yaml says."""
     return world.config.durable_store is not None and world.config.durable_store.keep
 
 
@@ -285,43 +295,6 @@ def came_from(run: Run, world: World) -> str:
     """Where the results here came from: the store's name, "" for the machine itself."""
     known = deposits.load(world.run_folder(run.id))
     return known.store if known is not None and known.results_from else ""
-
-
-def reap(world: World) -> tuple[list[str], list[str]]:
-    """What of runs that are over was removed from the store, and what lies there for another reason, in words."""
-    if world.bucket is None:
-        return [], []
-    removed: list[str] = []
-    left: list[str] = []
-    known = {record.id: record for record in world.ledger.runs()}
-    try:
-        bucket = world.bucket()
-        keys = [*(one.key for one in bucket.objects("runs/")), *(one.key for one in bucket.begun("runs/"))]
-        for run_id in sorted({_run_of(key) for key in keys}):
-            record = known.get(run_id)
-            if record is None:
-                left.append(f"{run_id}: objects in {bucket.name}, of a run that this computer does not know")
-            elif record.state is State.TERMINATED:
-                told = clean_again(world.ledger.load(run_id), world)
-                (left if told else removed).append(told or f"objects of {run_id} in {bucket.name}")
-    except BucketError as error:
-        left.append(f"the durable store could not be asked ({error})")
-    return removed, left
-
-
-def clean_again(run: Run, world: World) -> str:
-    """`clean`, by `launch reap`: what stays, in words; "" where all is gone."""
-    known = deposits.load(world.run_folder(run.id))
-    if known is not None and known.is_clean and _keeps(world):
-        return f"{run.id}: its results in {known.store}, kept there as config.yaml says"
-    if known is not None:
-        known.is_clean = False
-        known.save()
-    return "; ".join(f"{run.id}: {line}" for line in clean(run, world))
-
-
-def _run_of(key: str) -> str:
-    return key.split("/")[1]
 
 
 # Before money is spent
@@ -345,8 +318,8 @@ def must_work(world: World) -> tuple[str, ...]:
 
 
 def probe_key(world: World) -> str:
-    """A name of its own for each probe: two at once must not meet."""
-    return f"probe-{world.now():%Y%m%dT%H%M%S%f}"
+    """A name of its own for each probe: two at once must not meet, and what a dead one left shows its age."""
+    return f"{PROBE}{world.now():{PROBED_AT}}"
 
 
 def remark(bucket: Bucket, world: World) -> str:

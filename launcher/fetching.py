@@ -3,6 +3,7 @@
 from launcher import deposits, durable
 from launcher.errors import Exit, LaunchError
 from launcher.events import Pulled
+from launcher.flow import held
 from launcher.lock import is_carried
 from launcher.look import FRESH_SECONDS, pull_now
 from launcher.remote import RemoteUnreachable
@@ -14,18 +15,23 @@ from providers.base import OVER, InstanceState
 
 
 def fetch(run_id: str, world: World) -> Pulled:
-    """What the machine has by now, verified; where it is gone, what the durable store has of it."""
+    """What the machine has by now, verified; where it is gone, what the durable store has of it.
+
+    Raises `LaunchError`, also where the machine is gone and another process carries the run: that one fetches it.
+    """
     run, folder = world.ledger.load(run_id), world.run_folder(run_id)
     has_store = deposits.load(folder) is not None
     if has_store and not _has_machine(run, world):
-        return _from_store(run, world)
+        with held(run_id, world):
+            return _from_store(run_id, world)
     try:
         return pull_now(run_id, world)
     except RemoteUnreachable:
         # It may just have ended itself, and be shown as running for a while. Who carries the run waits for it instead.
         if not has_store or is_carried(folder) or not durable.is_over(run, world):
             raise
-        return _from_store(run, world)
+        with held(run_id, world):
+            return _from_store(run_id, world)
 
 
 def _has_machine(run: Run, world: World) -> bool:
@@ -36,8 +42,12 @@ def _has_machine(run: Run, world: World) -> bool:
     return instance.state not in OVER and instance.state is not InstanceState.ABSENT
 
 
-def _from_store(run: Run, world: World) -> Pulled:
-    """A run that had ended without its results gets its receipt anew."""
+def _from_store(run_id: str, world: World) -> Pulled:
+    """The same, by who holds the run: its books are written, and it must not be resumed before they are.
+
+    A run that had ended without its results gets its receipt anew.
+    """
+    run = world.ledger.load(run_id)
     index = durable.pull_later(run, world)
     if index is None:
         raise LaunchError(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 
-from launcher import durable, fence, flow
+from launcher import durable, fence, flow, store_reaping
 from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
 from launcher.intents import adopt, look_for_machine
@@ -116,7 +116,7 @@ def reap(world: World, names: tuple[str, ...] = ()) -> Reaped:
     troubles = [_close_book(record, world, names) for record in world.ledger.unfinished()]
     if world.ledger.left_open():
         end_late(world)
-    removed, left = durable.reap(world)
+    removed, left = store_reaping.reap(world)
     found.append(Reaped(leftovers_removed=tuple(removed), left_alone=tuple(left)))
     trouble = next((one for one in troubles if one is not None), None)
     if trouble is not None:

@@ -4,9 +4,11 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 
 from jobs.guest.container import Container, TooLarge
 from jobs.guest.transfer import listed
@@ -178,6 +180,29 @@ def test_what_is_no_object_of_ours_is_refused(bucket: SignedBucket, store: Store
 def test_the_probe_leaves_nothing_behind(bucket: SignedBucket) -> None:
     bucket.probe("probe-1")
     assert bucket.objects("probe-") == ()
+    assert bucket.begun("probe-") == ()
+
+
+class Halting:
+    """A client whose second upload does not begin."""
+
+    def __init__(self, client: Any) -> None:
+        self._client, self.begun = client, 0
+
+    def __getattr__(self, verb: str) -> Any:
+        return getattr(self._client, verb)
+
+    def create_multipart_upload(self, **said: object) -> Any:
+        self.begun += 1
+        if self.begun == 2:
+            raise ConnectTimeoutError(endpoint_url="http://away")
+        return self._client.create_multipart_upload(**said)
+
+
+def test_a_probe_that_fails_in_the_middle_leaves_nothing_behind(bucket: SignedBucket, store: Store) -> None:
+    settings = DurableStore(bucket=BUCKET, prefix="launch/", endpoint_url=store.address, region=REGION)
+    with pytest.raises(BucketError, match="ConnectTimeoutError"):
+        SignedBucket(Halting(store.client), None, settings).probe("probe-2")
     assert bucket.begun("probe-") == ()
 
 
