@@ -64,6 +64,15 @@ class Answer:
         value = self.raw(key, or_else=or_else)
         return value if value in words else self._wrong(key, f"one of {', '.join(words)}")
 
+    def says(self, key: str) -> bool:
+        """Whether it is there, and not null."""
+        return self._values.get(key) is not None
+
+    def matching(self, key: str, form: re.Pattern[str]) -> str:
+        """A text that is of that form from its first sign to its last."""
+        value = self.raw(key)
+        return value if form.fullmatch(value) else self._wrong(key, "well-formed")
+
     def sha256(self, key: str) -> str:
         """64 lower-case hexadecimal digits."""
         value = self.raw(key)

@@ -266,7 +266,9 @@ def ship(run: Run, world: World) -> None:
         raise ValueError(f"{run.id} has no machine to ship to")
     remote = connect(run, instance, world)
     try:
-        _send_all(run, guest_of(run, remote, lambda: _left_seconds(run, plan, world)), world)
+        guest = guest_of(run, remote, lambda: _left_seconds(run, plan, world))
+        if not _has_begun(attempt, guest):
+            _send_all(run, guest, world)
     except HostKeyMismatch as error:
         raise Ended(host_keys.stranger(error)) from error
     except (RemoteError, GuestError) as error:
@@ -281,6 +283,14 @@ def ship(run: Run, world: World) -> None:
     attempt.phases["ship"] = max(0.0, (world.now() - began).total_seconds())
     world.ledger.save_attempt(run, attempt)
     step_to(run, State.RUNNING, world)
+
+
+def _has_begun(attempt: Attempt, guest: Guest) -> bool:
+    """Whether who died before it was written down had started the job: then nothing is shipped over its work."""
+    if attempt.job_at is None:
+        return False
+    status = guest.status()
+    return status.supervisor_alive or bool(status.outcome)
 
 
 def _must_not_be_taken(run: Run, world: World) -> None:

@@ -11,6 +11,12 @@ NAME = re.compile(r"step-(\d{1,12})")
 MANIFEST = "manifest.json"
 
 
+def step_of(name: str) -> int:
+    """How many steps are behind the checkpoint of that name; 0 where no checkpoint is called so."""
+    found = NAME.fullmatch(name)
+    return 0 if found is None else int(found[1])
+
+
 def newest_whole(folder: Path) -> str | None:
     """The name of the checkpoint of most steps whose every file is what its manifest says; None where there is none."""
     if not folder.is_dir():

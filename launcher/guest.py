@@ -9,6 +9,7 @@ from math import inf
 from pathlib import Path
 from typing import BinaryIO
 
+from launcher import checkpoints
 from launcher.answers import Answer, GuestError, GuestGone, printable, read
 from launcher.remote import Remote
 
@@ -24,6 +25,7 @@ __all__ = [
     "Probe",
     "ProbedGpu",
     "RemoteFile",
+    "Saved",
 ]
 
 GUEST = ".launch/guest.pyz"
@@ -106,6 +108,14 @@ class Carriage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Saved:
+    """A whole checkpoint that lies there; `sha256` is that of its manifest.json."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class GuestStatus:
     """How the supervisor stands. Texts are "" and `exit_code` is None as long as it does not say.
 
@@ -121,6 +131,8 @@ class GuestStatus:
     outcome: str = ""
     exit_code: int | None = None
     text: str = ""
+    checkpoint: Saved | None = None
+    """The newest; None where there is none, or an older program there does not say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -356,7 +368,12 @@ def _status(answer: Answer) -> GuestStatus:
         outcome=answer.word("outcome", ("", "succeeded", "failed", "stopped"), or_else=""),
         exit_code=answer.exit_code("exit_code"),
         text=answer.text("text", or_else=""),
+        checkpoint=_saved(answer.answer("checkpoint")) if answer.says("checkpoint") else None,
     )
+
+
+def _saved(answer: Answer) -> Saved:
+    return Saved(name=answer.matching("name", checkpoints.NAME), sha256=answer.sha256("sha256"))
 
 
 def _remote_file(answer: Answer) -> RemoteFile:

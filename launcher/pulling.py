@@ -10,7 +10,7 @@ from jobs.whole_files import sha256
 from launcher import books, checkpoints, egress, fence, way_in
 from launcher.boot import connect, guest_of
 from launcher.events import Pulled, Warned
-from launcher.guest import Guest, GuestError, GuestGone
+from launcher.guest import Guest, GuestError, GuestGone, Saved
 from launcher.host_keys import stranger
 from launcher.interrupt import Interrupted
 from launcher.landing import NoRoom, PullError
@@ -23,6 +23,7 @@ from launcher.sight import look
 from launcher.small_files import SmallFiles
 from launcher.steps import Ended
 from launcher.world import World
+from pricing.offer import Market
 from providers.base import OVER
 
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0)
@@ -102,7 +103,7 @@ def _tried_where_it_is(run: Run, left: Callable[[], float], world: World) -> Tro
     guest = guest_of(run, remote, left)
     try:
         fence.holding(run, guest, world)
-        return _try_pull(run, guest, world)
+        return _bring_all(run, guest, left, world)
     finally:
         remote.close()
 
@@ -116,13 +117,64 @@ def rescue(run: Run, world: World) -> bool:
     if run.state not in (State.RUNNING, State.PULLING) or instance is None:
         return True
     remote = connect(run, instance, world)
+    began, limit = world.now(), _pull_seconds(run, world)
+
+    def left() -> float:
+        return limit - (world.now() - began).total_seconds()
+
     try:
-        trouble = _try_pull(run, guest_of(run, remote), world)
+        trouble = _bring_all(run, guest_of(run, remote, left), left, world)
     except GuestGone:
         return False
     finally:
         remote.close()
     return trouble is None
+
+
+def _bring_all(run: Run, guest: Guest, left: Callable[[], float], world: World) -> Trouble | None:
+    """One try for the results, and for a checkpoint beside them; what stood in the way of the results."""
+    trouble = _try_pull(run, guest, world)
+    if trouble is None or not trouble.may_pass:  # it answers, and goes after this
+        _bring_unheard(run, guest, left, world)
+    return trouble
+
+
+def _bring_unheard(run: Run, guest: Guest, left: Callable[[], float], world: World) -> None:
+    """The newest checkpoint of a job that did not succeed: a line that was down when it saved told nobody of it.
+
+    As many tries as results get, as long as `left` says that they are paid for; the machine goes without it after that.
+    """
+    is_whole = run.ending is not None and run.ending.outcome is Outcome.SUCCEEDED
+    if is_whole or run.attempt.offer.market is Market.OWNED:
+        return
+    text = "the machine did not say whether it has a newer checkpoint than what is here"
+    for wait_seconds in (0.0, *RETRY_SECONDS):
+        if left() <= wait_seconds:
+            break
+        if wait_seconds:
+            wait(wait_seconds, world)
+        try:
+            status = guest.status()
+        except HostKeyMismatch:
+            raise
+        except GuestGone:  # it began anew since the results came: what was there is no more
+            return
+        except RemoteError:
+            continue
+        newest = status.checkpoint
+        if newest is None or status.outcome == "succeeded" or _is_old(newest, run, world):
+            return
+        if bring_checkpoint(run, guest, newest, world, most_seconds=left()):
+            return
+        text = f"{newest.name} did not come home before its machine had to go"
+    world.console.tell(Warned(run=run.id, at=world.now(), code="checkpoint", text=text))
+
+
+def _is_old(there: Saved, run: Run, world: World) -> bool:
+    """Whether as much of the work lies here, whole and acknowledged."""
+    here = checkpoints.newest_whole(world.run_folder(run.id) / "checkpoints")
+    is_acknowledged = here is not None and here == world.ledger.checkpoint(run.id)
+    return is_acknowledged and checkpoints.step_of(there.name) <= checkpoints.step_of(here or "")
 
 
 def wait(seconds: float, world: World) -> None:
@@ -201,11 +253,14 @@ def _gone_with_results(ending: Ending, trouble: str) -> Ending:
     return replace(_without_results(ending, trouble), again=again)
 
 
-def bring_checkpoint(run: Run, guest: Guest, told: Checkpoint, world: World) -> bool:
+def bring_checkpoint(
+    run: Run, guest: Guest, told: Checkpoint | Saved, world: World, *, most_seconds: float = CHECKPOINT_CAPS.seconds
+) -> bool:
     """Fetch one checkpoint; from then on a new machine can go on from it. False: it is worth another try."""
     folder, name = world.run_folder(run.id) / "checkpoints", told.name
+    caps = replace(CHECKPOINT_CAPS, seconds=min(CHECKPOINT_CAPS.seconds, most_seconds))
     try:
-        haul = _haul(run, guest, CHECKPOINT_CAPS, world, under=f"checkpoints/{name}", into=folder / name)
+        haul = _haul(run, guest, caps, world, under=f"checkpoints/{name}", into=folder / name)
     except (RemoteError, PullError) as error:
         text = f"{name} could not be fetched ({error}); the machine still has it"
         world.console.tell(Warned(run=run.id, at=world.now(), code="checkpoint", text=text))
@@ -228,7 +283,7 @@ def bring_checkpoint(run: Run, guest: Guest, told: Checkpoint, world: World) -> 
     return True
 
 
-def _is_as_told(folder: Path, told: Checkpoint) -> bool:
+def _is_as_told(folder: Path, told: Checkpoint | Saved) -> bool:
     """Whether it is whole by its own manifest, and that the one that the job told of when it had written it."""
     manifest = folder / checkpoints.MANIFEST
     return manifest.is_file() and sha256(manifest) == told.sha256 and checkpoints.is_whole(folder)

@@ -506,8 +506,20 @@ class FakeRemote:
         return {"pid": 7}
 
     def _status(self, machine: Lived, _options: dict[str, str], _data: bytes) -> dict[str, object]:
-        job = self._site.started.get(machine.id)
-        return {"supervisor_alive": job is not None and not job.is_over(self._site.clock())}
+        job, now = self._site.started.get(machine.id), self._site.clock()
+        if job is None:
+            return {"supervisor_alive": False}
+        told = [event for _, event in job.lines(now)]
+        done = next((one for one in told if one["event"] == "done"), None)
+        last = {} if done is None else {key: done[key] for key in ("outcome", "exit_code", "text")}
+        answer: dict[str, object] = {"supervisor_alive": not job.is_over(now), "state": "over" if last else "running"}
+        answer |= last
+        saved = [int(str(one["step"])) for one in told if one["event"] == "checkpoint"]
+        step = max(saved, default=self._site.restored.get(machine.id, 0))
+        if step:
+            manifest = self._files(machine, f"checkpoints/step-{step}")["manifest.json"]
+            answer["checkpoint"] = {"name": f"step-{step}", "sha256": hashlib.sha256(manifest).hexdigest()}
+        return answer
 
     def _stop(self, machine: Lived, _options: dict[str, str], _data: bytes) -> dict[str, object]:
         if not self._site.stop_is_ignored:

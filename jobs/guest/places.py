@@ -10,6 +10,8 @@ import re
 from typing import Any, Iterator
 
 HASH_BLOCK_BYTES = 1 << 20
+MANIFEST = "manifest.json"
+"""Of a checkpoint: its files with their hashes, written last."""
 
 
 class GuestError(Exception):
@@ -62,6 +64,26 @@ class Run:
             if not argv or not all(isinstance(word, str) for word in [*argv, step.get("name"), step.get("phase")]):
                 raise GuestError(f"{self.job_json}: a step has name, phase and argv, not {step!r}")
         return found
+
+
+def whole_steps(run: Run) -> list[int]:
+    """Of the whole checkpoints: a folder gets its name when all is in it, its manifest included."""
+    found = []
+    with contextlib.suppress(OSError):
+        for name in os.listdir(run.checkpoints):
+            step = re.fullmatch(r"step-([0-9]{1,12})", name)
+            if step and os.path.isfile(os.path.join(run.checkpoints, name, MANIFEST)):
+                found.append(int(step.group(1)))
+    return found
+
+
+def newest_checkpoint(run: Run) -> dict[str, Any]:
+    """`{"checkpoint": {"name", "sha256"}}`, the hash that of its manifest; empty where there is none."""
+    for step in sorted(whole_steps(run), reverse=True):
+        name = f"step-{step}"
+        with contextlib.suppress(OSError):  # dropped by the job meanwhile
+            return {"checkpoint": {"name": name, "sha256": sha256(os.path.join(run.checkpoints, name, MANIFEST))}}
+    return {}
 
 
 def plain_relative(path: str) -> str:

@@ -18,7 +18,7 @@ from . import keep
 from .container import Container, TooLarge
 from .events import Teller
 from .guard import Guard
-from .places import GuestError, Run, write_whole
+from .places import GuestError, Run, whole_steps, write_whole
 from .transfer import listed
 from .upload import NotStored, upload
 
@@ -109,7 +109,7 @@ class Storing:
 
     def _newest_checkpoint(self, grant: dict[str, Any], *, is_last: bool) -> None:
         """The newest whole one that is not there yet. One place is kept for the last one."""
-        step = max(_steps(self._run.checkpoints), default=-1)
+        step = max(whole_steps(self._run), default=-1)
         slots = self._slots(grant, "checkpoint")
         if step <= self._step or len(slots) <= (0 if is_last else 1):
             return
@@ -205,17 +205,6 @@ def _wait(seconds: float) -> bool:
     if seconds:
         time.sleep(seconds)
     return False
-
-
-def _steps(folder: str) -> list[int]:
-    """Of the whole checkpoints: a folder gets its name when all is in it, its manifest included."""
-    found = []
-    with contextlib.suppress(OSError):
-        for name in os.listdir(folder):
-            whole = os.path.isfile(os.path.join(folder, name, "manifest.json"))
-            if name.startswith("step-") and name[5:].isdigit() and whole:
-                found.append(int(name[5:]))
-    return found
 
 
 def _linked(folder: str, aside: str) -> None:

@@ -9,7 +9,7 @@ import sys
 from typing import Any, Callable, Sequence
 
 from .guard import Guard
-from .places import GuestError, Run, note_seen, read_json
+from .places import GuestError, Run, newest_checkpoint, note_seen, read_json
 
 RUN = ".launch/run"
 """The run's folder where a verb names only the guard's."""
@@ -168,6 +168,7 @@ def _status(arguments: argparse.Namespace) -> dict[str, Any]:
         "supervisor_alive": lives,
         "life_seconds": guard.life_seconds(),
         "lease_seconds": guard.lease_seconds(),
+        **newest_checkpoint(run),
     }
 
 

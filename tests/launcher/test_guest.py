@@ -14,7 +14,7 @@ import pytest
 
 from jobs import package
 from launcher.folder import FolderRemote
-from launcher.guest import Guest, GuestError, Lease
+from launcher.guest import Guest, GuestError, Lease, Saved
 from launcher.pull import CHECKPOINT_CAPS, pull, result_caps
 from launcher.remote import Completed
 from providers.base import Folder
@@ -124,6 +124,16 @@ def test_a_job_is_shipped_run_followed_and_its_results_come_home(guest: Guest, m
     assert [one for one in pulled.refused if "training_args.bin" in one]
 
 
+def test_how_it_stands_names_the_newest_whole_checkpoint(guest: Guest, machine: Path) -> None:
+    assert guest.status().checkpoint is None
+    for step in (9, 10, 11):
+        (machine / ".launch" / "run" / "checkpoints" / f"step-{step}").mkdir(parents=True)
+    for step in (9, 10):
+        (machine / ".launch" / "run" / "checkpoints" / f"step-{step}" / "manifest.json").write_text(f"{step}")
+    (machine / ".launch" / "run" / "checkpoints" / "step-99.tmp").mkdir()
+    assert guest.status().checkpoint == Saved(name="step-10", sha256=hashlib.sha256(b"10").hexdigest())
+
+
 def test_a_checkpoint_that_was_pulled_can_be_brought_back(guest: Guest, machine: Path, tmp_path: Path) -> None:
     there = machine / ".launch" / "run" / "checkpoints" / "step-10"
     holds = {"optimizer.pt": b"opaque", "adapter/x.safetensors": b"w", "manifest.json": b"{}"}
@@ -198,6 +208,27 @@ def test_an_odd_answer_is_refused(answer: bytes) -> None:
 
 def test_the_plain_answer_passes_so_that_the_odd_ones_fail_for_their_oddness() -> None:
     assert Guest(Liar(lease_answer()), "/g").lease(1) == Lease(life_seconds=1, lease_seconds=2)
+
+
+ODD_CHECKPOINTS: tuple[object, ...] = (
+    "step-5", [], {"name": "step-5"}, {"name": "../../x", "sha256": "0" * 64}, {"name": "step-5", "sha256": "0"},
+    {"name": "step-5\n", "sha256": "0" * 64}, {"name": 5, "sha256": "0" * 64}, {"name": "out", "sha256": "0" * 64},
+)  # fmt: skip
+
+
+def status_answer(checkpoint: object) -> bytes:
+    return json.dumps({"supervisor_alive": True, "checkpoint": checkpoint}).encode()
+
+
+@pytest.mark.parametrize("checkpoint", ODD_CHECKPOINTS)
+def test_a_checkpoint_that_is_named_oddly_is_refused(checkpoint: object) -> None:
+    with pytest.raises(GuestError, match="odd answer"):
+        Guest(Liar(status_answer(checkpoint)), "/g").status()
+
+
+def test_a_machine_with_an_older_program_names_no_checkpoint() -> None:
+    assert Guest(Liar(b'{"supervisor_alive": true}'), "/g").status().checkpoint is None
+    assert Guest(Liar(status_answer(None)), "/g").status().checkpoint is None
 
 
 FILE = {"path": "a.json", "bytes": 1, "sha256": "0" * 64}

@@ -19,7 +19,7 @@ from launcher.teardown import PATIENCE_SECONDS
 from providers.base import Access, InstanceState, Ssh
 from tests.fake_guest import FakeRemote, checkpoint_bytes
 from tests.fake_machine import fake_traits
-from tests.fake_world import FIRST_RUN, Stage, Work
+from tests.fake_world import FIRST_RUN, Killed, Stage, Work
 from tests.launcher.moments import after, in_state, when
 from tests.soak.clouds import request_of
 from tests.soak.disk import Disk
@@ -204,6 +204,39 @@ def test_a_job_whose_start_got_no_answer_is_watched_and_not_ended_as_not_shipped
     assert stage.launch().outcome is Outcome.SUCCEEDED
     assert lost
     assert list(stage.site.started) == ["m-0001"]
+
+
+@pytest.mark.parametrize("seconds_away", [20, 3000])
+def test_a_job_that_was_begun_by_who_died_is_watched_and_not_shipped_over(stage: Stage, seconds_away: float) -> None:
+    def die_after_the_start(name: str) -> None:
+        if name == "after remote" and stage.site.argv_seen[-1][2:3] == ("start",):
+            stage.kill()
+
+    stage.at_point = die_after_the_start
+    with pytest.raises(Killed):
+        stage.launch()
+    stage.at_point = lambda name: None
+    stage.site.full_ids.add("m-0001")  # by what the job wrote meanwhile
+    stage.clock.sleep(seconds_away)
+    stage.revive()
+    assert flow.attach(FIRST_RUN, stage.laptop()).outcome is Outcome.SUCCEEDED
+    assert list(stage.site.started) == ["m-0001"]
+    assert [argv[2] for argv in stage.site.argv_seen].count("start") == 1
+
+
+def test_a_job_that_was_not_begun_when_its_process_died_is_shipped_again(stage: Stage) -> None:
+    def die_before_the_start(name: str) -> None:
+        if name == "after remote" and stage.site.argv_seen[-1][2:3] == ("secrets",):
+            stage.at_point = lambda _: stage.kill() if stage.points[-1] == "before remote" else None
+
+    stage.at_point = die_before_the_start
+    with pytest.raises(Killed):
+        stage.launch()
+    stage.at_point = lambda name: None
+    stage.revive()
+    assert flow.attach(FIRST_RUN, stage.laptop()).outcome is Outcome.SUCCEEDED
+    assert list(stage.site.started) == ["m-0001"]
+    assert [argv[2] for argv in stage.site.argv_seen].count("unpack") == 2
 
 
 def test_a_wish_to_save_that_did_not_arrive_is_said_again_once_the_line_is_back(stage: Stage) -> None:

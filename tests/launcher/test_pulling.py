@@ -1,15 +1,17 @@
 """Results that a line or a disk keeps away are waited for, as long as they are worth it and the budget pays."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from launcher import flow, recover
-from launcher.events import Warned
+from launcher.events import Pulled, Warned
+from launcher.pulling import RETRY_SECONDS
 from launcher.remote import RemoteUnreachable
 from launcher.run import Outcome, State
 from launcher.world import World
-from tests.fake_world import Stage, Work
+from tests.fake_guest import checkpoint_bytes
+from tests.fake_world import FIRST_RUN, Stage, Work
 from tests.launcher.moments import in_state
 
 
@@ -89,3 +91,107 @@ def test_what_a_failed_job_left_is_not_worth_an_hour(stage: Stage) -> None:
     assert outcome is Outcome.FAILED
     assert down() < 200
     stage.all_quiet()
+
+
+DOWN_SECONDS = 160
+"""Longer than a job has for its last save (150 s), shorter than the tries for its results."""
+
+
+def _stopped_while_the_line_is_down(
+    stage: Stage, at_status: Callable[[], object] = lambda: None, *, asked_after_seconds: float = 80, budget: str = "5"
+) -> tuple[World, Outcome]:
+    """Asked to save while it trains; from the next moment on the line is down, for so long.
+
+    `at_status` happens whenever the machine was asked how it stands.
+    """
+    stage.site.work = Work(steps=90, step_seconds=10, save_every=90)
+    world = stage.laptop()
+    run = stage.open_run(world, budget=budget)
+    asked_at = stage.clock() + timedelta(seconds=asked_after_seconds)
+
+    def before(verb: str) -> None:
+        if stage.clock() >= asked_at and not world.ledger.stop_asked(run.id):
+            world.ledger.ask_stop(run.id, "save")
+        job = stage.site.started.get("m-0001")
+        if verb != "remote" or job is None or job.stop_at is None:
+            return
+        if (stage.clock() - job.stop_at).total_seconds() < DOWN_SECONDS:
+            raise RemoteUnreachable("no route to host")
+
+    def after(verb: str) -> None:
+        if verb == "remote" and stage.site.argv_seen[-1][2:3] == ("status",):
+            at_status()
+
+    stage.cloud.before_call, stage.cloud.after_call = before, after
+    return world, flow.carry(run, world).outcome
+
+
+def _saved_is_home(stage: Stage, world: World) -> bool:
+    step = stage.site.started["m-0001"].steps_done(stage.clock())
+    manifest = world.run_folder(FIRST_RUN) / "checkpoints" / f"step-{step}" / "manifest.json"
+    is_whole = manifest.is_file() and manifest.read_bytes() == checkpoint_bytes(step)
+    return 0 < step < 90 and is_whole and world.ledger.checkpoint(FIRST_RUN) == f"step-{step}"
+
+
+def test_a_checkpoint_that_was_saved_while_the_line_was_down_comes_home_after_the_results(stage: Stage) -> None:
+    world, outcome = _stopped_while_the_line_is_down(stage)
+    assert outcome is Outcome.CANCELLED
+    assert [one.what.partition("-")[0] for one in stage.heard.of(Pulled)] == ["results", "step"]
+    assert _saved_is_home(stage, world)
+    stage.all_quiet()
+
+
+def test_a_checkpoint_that_nobody_heard_of_is_tried_again_where_the_line_breaks_once_more(stage: Stage) -> None:
+    asked: list[bool] = []
+
+    def at_status() -> None:
+        asked.append(True)
+        if len(asked) == 1:
+            raise RemoteUnreachable("connection reset")
+        stage.site.lost_pulls = 1 if len(asked) == 2 else 0
+
+    world, outcome = _stopped_while_the_line_is_down(stage, at_status)
+    assert (outcome, len(asked)) == (Outcome.CANCELLED, 3)
+    assert _saved_is_home(stage, world)
+
+
+def test_a_checkpoint_that_never_comes_is_given_up_soon_and_that_is_said(stage: Stage) -> None:
+    asked: list[datetime] = []
+
+    def at_status() -> None:
+        asked.append(stage.clock())
+        stage.site.unsendable = "manifest.json"
+
+    _, outcome = _stopped_while_the_line_is_down(stage, at_status)
+    assert outcome is Outcome.CANCELLED
+    assert len(asked) == 1 + len(RETRY_SECONDS)
+    assert (asked[-1] - asked[0]).total_seconds() < 45
+    assert "did not come home before its machine had to go" in stage.heard.of(Warned)[-1].text
+    stage.all_quiet()
+
+
+def test_a_checkpoint_that_nobody_heard_of_costs_no_more_than_what_is_set_aside(stage: Stage) -> None:
+    asked: list[datetime] = []
+
+    def at_status() -> None:
+        asked.append(stage.clock())
+        stage.clock.sleep(60)  # until the line counts as dead
+        raise RemoteUnreachable("nothing came")
+
+    _, outcome = _stopped_while_the_line_is_down(stage, at_status, asked_after_seconds=500, budget="0.30")
+    assert outcome is Outcome.CANCELLED
+    assert 1 <= len(asked) < 1 + len(RETRY_SECONDS)
+    assert stage.cloud.billed_usd() <= Decimal("0.30")
+    stage.all_quiet()
+
+
+def test_a_job_that_succeeded_is_not_asked_for_checkpoints(stage: Stage) -> None:
+    assert stage.launch().outcome is Outcome.SUCCEEDED
+    assert "status" not in {argv[2] for argv in stage.site.argv_seen if len(argv) > 2}
+
+
+def test_what_is_here_already_is_not_fetched_again(stage: Stage) -> None:
+    stage.site.work = Work(steps=40, step_seconds=10, save_every=5, outcome="failed")
+    assert stage.launch().outcome is Outcome.FAILED
+    asked = [argv[argv.index("--under") + 1] for argv in stage.site.argv_seen if argv[2:3] == ("manifest",)]
+    assert asked == [*(f"checkpoints/step-{step}" for step in range(5, 45, 5)), "out"]
