@@ -14,6 +14,7 @@ from pathlib import Path
 
 from launcher.errors import Exit, LaunchError
 from launcher.world import World
+from providers import registry
 
 EVERY_SECONDS = 600
 BOOT_SECONDS = 120
@@ -23,9 +24,8 @@ LOG = "reap.log"
 KEYS = "reap.env"
 """In the state folder: variables for the timer, one NAME=value a line; what only a shell knows is not known to it."""
 MOST_LOG_BYTES = 1024 * 1024
-PASSED_ON = ("PATH", "LAUNCH_CONFIG")
-PASSED_ON_ENDINGS = ("_PROFILE", "_CONFIG_FILE", "_CREDENTIALS_FILE", "_REGION", "_BASE_URL")
-"""Names and places, no secrets: what a command of ours needs to find the same things as here."""
+PASSED_ON = ("PATH", "LAUNCH_CONFIG", "LAUNCH_OWNER")
+"""And the places of the providers: names, no secrets; what a command of ours needs to find the same things as here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,12 +176,8 @@ def _home(world: World) -> Path:
 
 
 def _around(world: World) -> dict[str, str]:
-    named = {
-        name: value
-        for name, value in sorted(world.environ.items())
-        if value and (name in PASSED_ON or name.endswith(PASSED_ON_ENDINGS))
-    }
-    return {"LAUNCH_HOME": str(world.home), **named}
+    names = sorted({*PASSED_ON, *registry.places()})
+    return {"LAUNCH_HOME": str(world.home), **{name: world.environ[name] for name in names if world.environ.get(name)}}
 
 
 def _keys(world: World) -> str:

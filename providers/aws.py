@@ -63,6 +63,13 @@ TRAITS = Traits(
     notice="imds",
     boot_data_is_seen=True,
 )
+PLACES = (
+    "AWS_CA_BUNDLE", "AWS_CONFIG_FILE", "AWS_DEFAULT_PROFILE", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_REGION",
+    "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL_PRICING", "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL_SERVICE_QUOTAS", "AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL_STS",
+)  # fmt: skip
+"""Ours, and those by which boto3 finds credentials without holding one (its guides, "Configuration", "Credentials")."""
 FEES = Fees(
     disk_usd_per_gib_month=Decimal("0.08"), ip_usd_per_hour=Decimal("0.005"), egress_usd_per_gib=Decimal("0.09")
 )

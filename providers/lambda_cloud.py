@@ -66,6 +66,7 @@ TRAITS = Traits(
     look_seconds=LOOK_TURNS * lambda_settings.SECONDS_BETWEEN_REQUESTS,
     first_use=True,
 )
+PLACES = ("LAMBDA_API_BASE_URL",)
 KEY_GUARD = "a key of yours on the machine, with which it ends itself"
 DEADMAN_FIX = "make a key for this alone at cloud.lambda.ai/api-keys, and export it as LAMBDA_DEADMAN_API_KEY"
 MOST_NAME = 64

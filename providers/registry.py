@@ -29,6 +29,14 @@ def connect(name: str, surroundings: Surroundings) -> Provider:
     return cast("Provider", _module(name).connect(surroundings))
 
 
+def places() -> tuple[str, ...]:
+    """Variables of the environment that say where a provider is asked and as whom: its file's `PLACES`, no secrets.
+
+    Whatever runs a command of ours in another environment hands them on; any other provider's file has none.
+    """
+    return tuple(sorted({name for provider in names() for name in getattr(_module(provider), "PLACES", ())}))
+
+
 @cache
 def _modules() -> dict[str, str]:
     files = [path for path in sorted(Path(__file__).parent.glob("*.py")) if ENTRY in path.read_text("utf-8")]

@@ -79,6 +79,7 @@ TRAITS = Traits(
     prepaid=True,
     minimum_disk_gib=60,
 )
+PLACES = ("RUNPOD_API_BASE_URL",)
 MOST_NAME = 190
 MOST_PAGES = 100
 CURSORS = ("nextCursor", "next_cursor", "cursor")

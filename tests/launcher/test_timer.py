@@ -51,11 +51,29 @@ def told(text: str, stage: Stage) -> str:
 
 @pytest.mark.parametrize("kind", ["systemd", "launchd", "cron"])
 def test_what_is_written(stage: Stage, kind: str, snapshot: SnapshotAssertion) -> None:
-    world = at_home(stage, Programs(), SOME_PROFILE="work", SOME_API_KEY="secret", EMPTY_REGION="")
+    world = at_home(stage, Programs(), AWS_PROFILE="work", AWS_SECRET_ACCESS_KEY="secret", AWS_REGION="")
     made = getattr(timer, kind)(world)
     assert "secret" not in timer_page.shown(made)
     assert told(timer_page.shown(made), stage) == snapshot(name="shown")
     assert told(timer_page.installed(made, world), stage) == snapshot(name="installed")
+
+
+def test_of_other_programs_variables_none_is_written_down(stage: Stage) -> None:
+    ours = {
+        "AWS_CONFIG_FILE": "/me/aws", "AWS_PROFILE": "work", "AWS_REGION": "eu-west-1", "LAMBDA_API_BASE_URL": "http://l",
+        "LAUNCH_CONFIG": "/me/launch.yaml", "LAUNCH_OWNER": "0" * 32, "RUNPOD_API_BASE_URL": "http://r",
+    }  # fmt: skip
+    others = {
+        "TF_CLI_CONFIG_FILE": "/me/.terraformrc", "DBT_PROFILE": "prod", "OCI_CONFIG_FILE": "/me/oci", "X_REGION": "x",
+        "GOOGLE_CREDENTIALS_FILE": "/me/google", "INTERNAL_BASE_URL": "http://name:password@in.house",
+        "AWS_ACCESS_KEY_ID": "AKIA", "AWS_SESSION_TOKEN": "t", "LAMBDA_API_KEY": "k", "RUNPOD_API_KEY": "k",
+    }  # fmt: skip
+    world = at_home(stage, Programs(), **ours, **others)
+    made = plistlib.loads(next(iter(timer.launchd(world).files.values())).encode())
+    assert made["EnvironmentVariables"] == {"LAUNCH_HOME": str(world.home), "PATH": "/usr/bin:/bin", **ours}
+    for text in (timer_page.shown(timer.systemd(world)), timer_page.shown(timer.cron(world))):
+        assert [name for name in ours if f"{name}={ours[name]}" not in text] == []
+        assert [name for name in others if f"{name}=" in text] == []
 
 
 def test_installed_twice_it_is_there_once_and_removed_it_is_gone(stage: Stage) -> None:
