@@ -29,6 +29,8 @@ _NEVER = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 def clean(text: str) -> str:
     """`text` on one line, without terminal escapes, control and invisible characters."""
+    if text.isascii() and text.isprintable():  # as nearly all are
+        return text
     bare = "".join(" " if one in _SPACES else one for one in _ESCAPES.sub("", text))
     return "".join(one for one in bare if unicodedata.category(one) not in _NEVER)
 

@@ -107,7 +107,9 @@ def note_rate(attempt: Attempt, instance: Instance, plan: Plan, now: datetime) -
     """
     offer = attempt.offer
     billed = offer.worst_usd_per_hour if instance.billed_usd_per_hour is None else instance.billed_usd_per_hour
-    seen = replace(offer, usd_per_hour=billed, worst_usd_per_hour=max(billed, offer.worst_usd_per_hour))
+    seen = offer
+    if billed != offer.usd_per_hour:
+        seen = replace(offer, usd_per_hour=billed, worst_usd_per_hour=max(billed, offer.worst_usd_per_hour))
     rate = expected_usd_per_hour(seen, attempt.choice.disk_gib, plan.terms.tax(offer.provider))
     if attempt.ended_at is None:
         attempt.metered_usd += _stretch_usd(attempt, rate, now) + _late_usd(attempt, rate, now)

@@ -87,9 +87,10 @@ def take_in(run: Run, world: World) -> None:
 
 def counted(run: Run, world: World) -> int:
     """The same, in this value of the run alone; how many slices there were."""
-    slices = 0
-    with suppress(OSError):
-        slices = (world.run_folder(run.id) / BY_HAND).read_bytes().count(b"\n")
+    path, slices = world.run_folder(run.id) / BY_HAND, 0
+    if path.exists():  # seldom: asked at every look
+        with suppress(OSError):
+            slices = path.read_bytes().count(b"\n")
     new = slices - sum(one.slices_by_hand for one in run.attempts)
     if not run.attempts or new <= 0:
         return 0

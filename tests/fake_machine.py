@@ -70,13 +70,14 @@ class Machine:
         """Let happen what happens by itself up to `now`: death in pending, a slow end, the own deadline."""
         if self.ended_at is not None:
             return
-        if self.ends_at is not None and now >= self.ends_at and self.ends_at <= (self.dead_at or self.ends_at):
+        dead_at = self.dead_at
+        if self.ends_at is not None and now >= self.ends_at and self.ends_at <= (dead_at or self.ends_at):
             self.end(self.ends_at, self.ends_for)
             return
         if self.dies_in_pending and now >= self.born_at + timedelta(seconds=self.pending_seconds):
             self.end(self.born_at + timedelta(seconds=self.pending_seconds), self.dies_in_pending)
-        elif self.dead_at is not None and now >= self.dead_at:
-            self.end(self.dead_at, EndReason.OWN_DEADLINE)
+        elif dead_at is not None and now >= dead_at:
+            self.end(dead_at, EndReason.OWN_DEADLINE)
 
     def end_later(self, at: datetime, reason: EndReason) -> None:
         """It will end then, unless something ends it before."""

@@ -145,8 +145,9 @@ class FakeCloud:
 
     def machines(self) -> tuple[Machine, ...]:
         """All that ever were, as they are now."""
+        now = self.clock()
         for machine in self.truth.values():
-            machine.settle(self.clock())
+            machine.settle(now)
         return tuple(self.truth.values())
 
     def alive(self, run_id: str | None = None) -> tuple[Machine, ...]:

@@ -28,8 +28,8 @@ BLOCK = 250
 """Schedules that one process takes at a time."""
 LINES = 20
 """So often it is told how far it is."""
-RUBBISH = 50_000
-"""Values that may be made before rubbish is looked for: a tenth of the time went into it (measured)."""
+RUBBISH = 500_000
+"""Values that may be made before rubbish is looked for: some ten days leave so much, which is little memory."""
 FRESH = 1_000_000
 """Seeds of one date: the first of the next date is so many further on."""
 Item = TypeVar("Item")

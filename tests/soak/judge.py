@@ -8,16 +8,14 @@ false is told. R0 is not in the issue's table: every way out is a receipt or an 
 import hashlib
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
-from launcher.ledger import Ledger
 from launcher.receipt import Receipt
-from launcher.run import Outcome
+from launcher.run import Outcome, State
 from providers.base import EndReason
 from tests.cloud.meter import peak
 from tests.fake_guest import finished_files
@@ -26,6 +24,7 @@ from tests.fake_world import FIRST_RUN
 from tests.soak.clouds import STRANGER
 from tests.soak.excuses import Ends, shut_seconds
 from tests.soak.leaks import PLANTED, SECRETS, leaks
+from tests.soak.reading import rows
 from tests.soak.schedule import BY_POINT, Kind
 from tests.soak.storm import Storm
 from tests.soak.work import Kept
@@ -200,12 +199,9 @@ class Judge:
 
     def _unanswered(self) -> None:
         """A run that is over has no create call whose answer nobody knows: nobody would look for it any more."""
-        books = Ledger(self.storm.ledger_path)
-        try:
-            for intent in books.left_open():
-                self.breach("R6", f"TERMINATED with an open intent: create call {intent.attempt}")
-        finally:
-            books.close()
+        left_open = "SELECT i.attempt FROM intents i JOIN runs r ON r.id=i.run WHERE i.closed_at IS NULL AND r.state=?"
+        for (attempt,) in rows(self.storm.ledger_path, left_open, State.TERMINATED):
+            self.breach("R6", f"TERMINATED with an open intent: create call {attempt}")
 
     def _twins(self) -> None:
         """Never two machines; but for the twins of a call that was delivered twice, for a while.
@@ -255,11 +251,8 @@ class Judge:
         return sum((one.billed_usd(storm.clock()) for one in machines if one.request.nonce not in known), Decimal(0))
 
     def _known_nonces(self) -> set[str]:
-        with closing(Ledger(self.storm.ledger_path)) as books:
-            try:
-                return {one.nonce for one in books.load(FIRST_RUN).attempts}
-            except KeyError:
-                return set()
+        known = "SELECT json_extract(value, '$.nonce') FROM attempts WHERE run=?"
+        return {nonce for (nonce,) in rows(self.storm.ledger_path, known, FIRST_RUN)}
 
     def unbound_usd(self) -> Decimal:
         """What cannot be bound where nothing but us ends a machine: time without us, or with a cloud that is deaf.

@@ -1,6 +1,5 @@
 """Plays one schedule from the agreement to quiescence, and says what the judge saw."""
 
-import gc
 import shutil
 import tempfile
 from collections import Counter
@@ -174,7 +173,6 @@ class _Day:
         self.judge.has_reaped = True
         calls = sum(verb != "remote" for verb in storm.cloud.calls[before : self.reap_ended])
         self.judge.reaped(calls, self.reap_seconds(began.timestamp()))
-        gc.collect(0)
 
     reap_ended = 0
     reap_at = 0.0

@@ -136,6 +136,9 @@ class Storm(Stage):
         self.on_terminated: Callable[[], None] = lambda: None
         self.on_revived: Callable[[], None] = lambda: None
         self.count = 0
+        self.by_verb: dict[str, list[Fault]] = {}
+        for one in schedule.faults:
+            self.by_verb.setdefault(one.verb, []).append(one)
         self.deaths = {one.nth: one for one in schedule.faults if one.kind in BY_POINT}
         self.copies = {one.nth: one for one in schedule.faults if one.kind is Kind.LEDGER_ROLLED_BACK}
         self.cloud.before_call, self.cloud.after_call = self._before, self._after
@@ -338,7 +341,10 @@ class Storm(Stage):
             del self.until[kind]
             if kind is Kind.DISK_FULL_HERE:
                 self._free_disk()
-        for fault in [one for one in self.pending if one.at_seconds <= self.seconds()]:
+        seconds = self.seconds()
+        if not self.pending or seconds < self.pending[0].at_seconds:  # they are sorted
+            return
+        for fault in [one for one in self.pending if one.at_seconds <= seconds]:
             if fault in self.pending and self._happen(fault):
                 self.pending.remove(fault)
 
@@ -537,8 +543,8 @@ class Storm(Stage):
 
     def _due(self, verb: str, nth: int, name: str) -> list[Fault]:
         return [
-            one for one in self.schedule.faults
-            if one.verb == verb and one.nth <= nth < one.nth + one.times and one.cloud in ("", name)
+            one for one in self.by_verb.get(verb, ())
+            if one.nth <= nth < one.nth + one.times and one.cloud in ("", name)
         ]  # fmt: skip
 
     def _lie(self, fault: Fault, name: str) -> None:

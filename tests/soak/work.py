@@ -2,13 +2,13 @@
 
 from datetime import datetime
 
-from launcher.ledger import Ledger
 from providers.base import EndReason
 from tests.fake_guest import Started
 from tests.fake_machine import Machine
 from tests.fake_world import FIRST_RUN
 from tests.soak.excuses import is_home
 from tests.soak.line import is_sure
+from tests.soak.reading import rows
 from tests.soak.storm import Storm
 
 
@@ -78,10 +78,5 @@ class Kept:
         return max((step for at, step in told if is_sure(contacts, at)), default=0)
 
     def _told_by_the_ledger(self) -> int:
-        books = Ledger(self.storm.ledger_path)
-        try:
-            return int((books.checkpoint(FIRST_RUN) or "step-0").rpartition("-")[2])
-        except KeyError:
-            return 0
-        finally:
-            books.close()
+        found = rows(self.storm.ledger_path, "SELECT checkpoint FROM runs WHERE id=?", FIRST_RUN)
+        return max((int(name.rpartition("-")[2]) for (name,) in found if name), default=0)
