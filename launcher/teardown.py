@@ -19,6 +19,7 @@ from launcher.price import current_plan
 from launcher.pulling import rescue
 from launcher.run import Attempt, Ending, Outcome, Run, State
 from launcher.steps import tell_state
+from launcher.unknown import TAKEN_UP
 from launcher.world import World
 from providers.base import Instance, InstanceState, NotFound, Provider, ProviderError
 
@@ -54,9 +55,10 @@ def _end_after(error: Exception, run: Run, world: World) -> None:
     is_home = False
     with suppress(Exception):
         is_home = rescue(run, world)
-    if not is_home:
+    lost = _lost(run, is_home=is_home)
+    if lost:
         with suppress(Exception):
-            text = f"{run.id}: its machine is ended ({str(error) or type(error).__name__}); not all of it came home"
+            text = f"{run.id}: its machine is ended ({str(error) or type(error).__name__}); {lost}"
             world.console.tell(Warned(run=run.id, at=world.now(), code="ended-early", text=text))
     ending = Ending(outcome=Outcome.FAILED, why=str(error) or type(error).__name__, code="bug")
     with suppress(sqlite3.Error):
@@ -66,6 +68,16 @@ def _end_after(error: Exception, run: Run, world: World) -> None:
     with suppress(sqlite3.Error):
         if run.state is State.TERMINATING:
             world.ledger.advance(run, State.TERMINATED, world.now())
+
+
+def _lost(run: Run, *, is_home: bool) -> str:
+    """What a person is to know of work that goes with the machine; "" where none can."""
+    if not is_home:
+        return "not all of it came home"
+    is_there = any(one.gone_at is None for one in run.attempts)
+    is_idle = run.state in (State.PROVISIONING, State.BOOTING, State.SHIPPING) and not run.may_work
+    # Books that were put back are older than the machine: what we took up may have worked although they do not say so.
+    return "these books know of no work of its job" if is_there and is_idle and TAKEN_UP in run.beats else ""
 
 
 def tear_down(run: Run, world: World) -> None:
@@ -246,7 +258,7 @@ class _Ending:
 
     def _wait_seconds(self, look: Look, last: float) -> float:
         if look.alive:
-            return min(last * 1.6, 5.0)
+            return min(last * 2, 5.0)
         return SEEN_DEAD_SECONDS if look.read else NOT_SEEN_SECONDS
 
     def _sleep(self, seconds: float) -> None:
