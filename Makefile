@@ -52,10 +52,10 @@ dedup: $(STAMP)  ## how well repeats and leaks in the data are found, on 10,000 
 	@$(BIN)/python -m tests.dedup
 
 SOAK = $(BIN)/python -m tests.soak
-soak-sim: $(STAMP)  ## 100,000 bad days on virtual time, SIGKILL at every point and every pair: is a promise about money ever broken?
-	@$(SOAK)
-	@$(SOAK) --kills
-	@$(SOAK) --pairs
+soak-sim: $(STAMP)  ## 100,000 bad days on virtual time, SIGKILL at every point and every pair: does a promise about money break?
+	@$(SOAK) --keep
+	@$(SOAK) --kills --keep
+	@$(SOAK) --pairs --keep
 
 soak-teeth: $(STAMP)  ## whether that notices bugs: those that are planted on purpose, and mutants that a tool draws
 	@$(SOAK).teeth --all $(TEETH)
@@ -83,4 +83,4 @@ shoot: $(STAMP)  ## the pictures of the report that docs/report.md shows, taken 
 	$(BIN)/python -m docs.shoot
 
 clean:  ## everything that these targets made
-	rm -rf .venv .demo .bench .soak-kill .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv .demo .bench .soak-kill .soak-sim .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -3,6 +3,7 @@
 python -m tests.soak [--schedules N] [--first SEED | --fresh] [--processes 2]     # the table of docs/money-safety.md
 python -m tests.soak --kills [--stride K]    # SIGKILL at every point of a launch, on every kind of cloud
 python -m tests.soak --pairs [--stride K]    # at every pair of points that differ
+    [--keep]        # of any of these: goes on where a run at the same commit was broken off
     [--part I/N]    # of any of these the I-th of N parts, counted from 0
 python -m tests.soak --seed N            # one day, told and shrunk
 """
@@ -15,14 +16,16 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from tests.soak import pairs
+from tests.soak.kept import Kept
 from tests.soak.pairs import Once
 from tests.soak.play import play
 from tests.soak.schedule import Schedule, drawn
 from tests.soak.shrink import shrunk
-from tests.soak.table import Tally, tally, tally_of
+from tests.soak.table import Tally, commit, tally, tally_of
 
 BLOCK = 250
 """Schedules that one process takes at a time."""
@@ -47,13 +50,14 @@ def main(words: Sequence[str] | None = None) -> int:
     if said.until_breach:
         return _first_breach(seeds)
     if said.kills:
-        found = _all(block, _blocks(_part(list(pairs.kills(said.stride)), said.part), 50), said.processes, first=-1)
+        days = _blocks(_part(list(pairs.kills(said.stride)), said.part), 50)
+        found = _all(block, days, said, Tally(first=-1))
     elif said.pairs:
         second = partial(after, stride=said.stride)
-        found = _all(second, _part(list(pairs.firsts(said.stride)), said.part), said.processes, first=-1)
+        found = _all(second, _part(list(pairs.firsts(said.stride)), said.part), said, Tally(first=-1))
     else:
         mine = _part(seeds, said.part)
-        found = _all(drawn_block, _blocks(mine, BLOCK), said.processes, first=mine[0] if mine else first)
+        found = _all(drawn_block, _blocks(mine, BLOCK), said, Tally(first=mine[0] if mine else first))
     print(found.text())
     for breach_seed in found.seeds[:5]:
         if breach_seed >= 0:
@@ -72,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--kills", action="store_true")
     parser.add_argument("--pairs", action="store_true")
     parser.add_argument("--stride", type=int, default=1, help="only every so many of the points")
+    parser.add_argument("--keep", action="store_true", help="go on where a run at the same commit was broken off")
     parser.add_argument("--part", default="0/1", help="of so many parts that one, counted from 0")
     return parser
 
@@ -86,17 +91,28 @@ def _blocks(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def _all(work: Callable[[Item], Tally], items: Sequence[Item], processes: int, *, first: int) -> Tally:
+def _all(work: Callable[[Item], Tally], items: Sequence[Item], said: argparse.Namespace, whole: Tally) -> Tally:
     """Each item is some work for one of the processes; how far it is, is told now and then."""
-    whole = Tally(first=first)
-    with ProcessPoolExecutor(processes, initializer=warmed) as pool:
-        for number, part in enumerate(pool.map(work, items), 1):
+    kept = Kept(_file(said)) if said.keep and not commit().endswith("-dirty") else None
+    done_before = kept.read() if kept else {}
+    for part in done_before.values():
+        whole.add(part)
+    whole.before = whole.schedules
+    left = [number for number in range(len(items)) if number not in done_before]
+    with ProcessPoolExecutor(said.processes, initializer=warmed) as pool:
+        for done, (number, part) in enumerate(zip(left, pool.map(work, map(items.__getitem__, left)), strict=True), 1):
             whole.add(part)
-            if number % max(1, len(items) // LINES) == 0:
-                print(
-                    f"{number / len(items):.0%}: {whole.schedules:,} days, {whole.breaches} breaches", file=sys.stderr
-                )
+            if kept is not None:
+                kept.add(number, part)
+            if done % max(1, len(left) // LINES) == 0:
+                print(f"{done / len(left):.0%}: {whole.schedules:,} days, {whole.breaches} breaches", file=sys.stderr)
     return whole
+
+
+def _file(said: argparse.Namespace) -> Path:
+    what = "kills" if said.kills else "pairs" if said.pairs else f"{said.first}-{said.schedules}"
+    name = f"{commit()}-{what}-{said.stride}-{said.part.replace('/', '-of-')}.jsonl"
+    return Path(__file__).parents[2] / ".soak-sim" / name
 
 
 def warmed() -> None:

@@ -1,5 +1,7 @@
 """The one table: schedules, faults that fired by kind, breaches, how much of the budgets was billed, wall time."""
 
+import os
+import platform
 import subprocess
 import time
 from bisect import insort
@@ -32,6 +34,8 @@ class Tally:
     stand_for: int = 0
     """Pairs of points to die at, of which only those were played that leave something different behind."""
     cpu_seconds: float = 0.0
+    before: int = 0
+    """Schedules that were played earlier, in a run that was broken off: this one's wall time is not theirs."""
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -74,7 +78,8 @@ class Tally:
     def text(self) -> str:
         """As Markdown."""
         wall = time.monotonic() - self.began
-        each = 1000 / max(1, self.schedules)
+        each, each_now = 1000 / max(1, self.schedules), 1000 / max(1, self.schedules - self.before)
+        part = f", for the last {self.schedules - self.before:,}" if self.before else ""
         rows = [
             ("schedules", f"{self.schedules:,} ({self._which()}), {self.with_machine:,} with a machine"),
             ("places to die", f"{self.points:,} writes, calls and sleeps"),
@@ -82,7 +87,8 @@ class Tally:
             ("breaches", _rules(self.rules)),
             ("spent / budget", f"maximum {self._share(0):.4f}, p99.9 {self._share(self.schedules // 1000):.4f}"),
             ("processor time", f"{self.cpu_seconds:.0f} s, {self.cpu_seconds * each:.1f} ms a schedule"),
-            ("wall time", f"{wall:.0f} s, {wall * each:.1f} ms a schedule"),
+            ("wall time", f"{wall:.0f} s, {wall * each_now:.1f} ms a schedule{part}"),
+            ("machine", f"{os.cpu_count()} cores, Python {platform.python_version()}"),
             ("commit", f"{commit()}, {datetime.now(UTC):%Y-%m-%d}"),
         ]
         kinds = [(f"  {kind}", f"{self.fired[kind]:,}") for kind in Kind]
