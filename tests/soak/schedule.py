@@ -92,7 +92,14 @@ BY_TIME = (
     Kind.THROTTLED_LONG, Kind.FUNDS_GONE, Kind.REBALANCE, Kind.HALF_OPEN, Kind.MOVED, Kind.WIPED,
 )  # fmt: skip
 BY_POINT = (Kind.KILL, Kind.POWER_LOSS, Kind.GONE)
-"""Where the process dies: at the nth write, call start, call end or sleep."""
+"""Where the process dies: at the nth write, call start, call end or sleep; with a `verb`, at the nth of that name."""
+DOORWAYS = (
+    "after open_attempt", "before create", "after create", "after save_answered", "after terminate", "after end",
+    "before advance", "after advance",
+)  # fmt: skip
+"""Where the world and the books differ for a moment, and a death is the likeliest to cost something."""
+DOORWAY_EVERY, DOORWAY = 10, 7
+"""One day of so many has a death in a doorway, beside what else is drawn for it: by its number it is that one."""
 AT_A_DEATH = (Kind.LEDGER_DELETED, Kind.LEDGER_ROLLED_BACK)
 ONLY_TERMINATE, ONLY_LIST = (Kind.DEAF_TERMINATE,), (Kind.STALE_LIST, Kind.LIST_GAP)
 ONLY_CREATE = (Kind.NO_CAPACITY, Kind.QUOTA, Kind.NO_FUNDS, Kind.DOUBLED)
@@ -247,7 +254,24 @@ def drawn(seed: int) -> Schedule:
     faults = [_fault(kind, day, dice) for kind in kinds]
     if any(one.kind in AT_A_DEATH for one in faults) and not any(one.kind in BY_POINT for one in faults):
         faults.append(_fault(Kind.KILL, day, dice))
-    return replace(day, faults=tuple(faults), resumes=dice.choice((0, 0, 1, 2)))
+    day = replace(day, faults=tuple(faults), resumes=dice.choice((0, 0, 1, 2)))
+    return _in_a_doorway(day) if seed % DOORWAY_EVERY == DOORWAY else day
+
+
+def _in_a_doorway(day: Schedule) -> Schedule:
+    """The same day, with a death where one hurts most, somebody back at once, and clouds that mostly list late.
+
+    Its dice are its own: what is drawn here changes no other day.
+    """
+    dice = random.Random(f"doorway {day.seed}")
+    death = Fault(kind=Kind.KILL, verb=dice.choice(DOORWAYS), nth=dice.choice((0, 0, 0, 1)))
+    late = [
+        Fault(kind=Kind.LATE_LISTED, cloud=name, seconds=round(dice.uniform(0.7, 0.95) * cloud.settle_seconds))
+        for name, cloud in day.clouds.items()
+        if dice.random() < 0.75
+    ]
+    gaps_seconds = (dice.choice((0.0, 5.0, 20.0)), *day.gaps_seconds[1:])
+    return replace(day, faults=(*day.faults, death, *late), gaps_seconds=gaps_seconds)
 
 
 WEIGHTS = {

@@ -139,7 +139,9 @@ class Storm(Stage):
         self.by_verb: dict[str, list[Fault]] = {}
         for one in schedule.faults:
             self.by_verb.setdefault(one.verb, []).append(one)
-        self.deaths = {one.nth: one for one in schedule.faults if one.kind in BY_POINT}
+        self.deaths = {one.nth: one for one in schedule.faults if one.kind in BY_POINT and not one.verb}
+        self.doorways = {one.verb: one for one in schedule.faults if one.kind in BY_POINT and one.verb}
+        self.passed: Counter[str] = Counter()
         self.copies = {one.nth: one for one in schedule.faults if one.kind is Kind.LEDGER_ROLLED_BACK}
         self.cloud.before_call, self.cloud.after_call = self._before, self._after
         self.cloud.access = self._access
@@ -212,10 +214,18 @@ class Storm(Stage):
         if copy is not None:
             self._copy_ledger()
         self.at_point(name)
-        death = self.deaths.get(self.count)
+        death = self.deaths.get(self.count) or self._dies_in(name)
         if death is not None:
             self._die(death)
         return None
+
+    def _dies_in(self, name: str) -> Fault | None:
+        """The death that waits in a doorway of that name, if it is the one."""
+        death = self.doorways.get(name)
+        if death is None:
+            return None
+        self.passed[name] += 1
+        return death if self.passed[name] == death.nth + 1 else None
 
     def _point_of_a_thread(self) -> None:
         """A market is asked beside the main thread: that one notices at its next point that it is dead.

@@ -11,7 +11,20 @@ from tests.soak import pairs
 from tests.soak.copies import IN_THE_SUITE
 from tests.soak.judge import Breach
 from tests.soak.play import Played, play
-from tests.soak.schedule import BY_CALL, BY_TIME, MACHINE_KINDS, ONLY_CREATE, SOMETIMES, Fault, Kind, Schedule, drawn
+from tests.soak.schedule import (
+    BY_CALL,
+    BY_TIME,
+    DOORWAY,
+    DOORWAY_EVERY,
+    DOORWAYS,
+    MACHINE_KINDS,
+    ONLY_CREATE,
+    SOMETIMES,
+    Fault,
+    Kind,
+    Schedule,
+    drawn,
+)
 from tests.soak.shrink import shrunk
 from tests.soak.table import Tally, tally
 
@@ -52,6 +65,24 @@ def test_every_kind_of_fault_is_drawn() -> None:
 def test_the_same_seed_is_the_same_day(seed: int) -> None:
     first, second = play(drawn(seed)), play(drawn(seed))
     assert first == second
+
+
+@pytest.mark.parametrize("verb", DOORWAYS)
+def test_who_dies_in_a_doorway_dies_at_the_nth_of_its_name(verb: str) -> None:
+    """The first one differs from the second where there are two; who comes back mends both."""
+    stories = []
+    for nth in (0, 1):
+        played = play(replace(QUIET, faults=(Fault(kind=Kind.KILL, verb=verb, nth=nth),)), tell=True)
+        assert played.breaches == ()
+        stories.append((played.fired[Kind.KILL], played.story))
+    assert stories[0][0] == 1
+    assert stories[0] != stories[1]
+
+
+def test_deaths_in_doorways_are_drawn_on_their_days_and_change_no_other() -> None:
+    days = [drawn(seed) for seed in range(60)]
+    with_doorway = [day.seed for day in days if any(fault.verb in DOORWAYS for fault in day.faults)]
+    assert with_doorway == [seed for seed in range(60) if seed % DOORWAY_EVERY == DOORWAY]
 
 
 def test_a_day_without_faults_uses_its_budget_and_ends() -> None:
