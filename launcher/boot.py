@@ -1,5 +1,6 @@
 """From a machine that exists to one that works: reachable, verified, armed, as sold; then the job is shipped to it."""
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -315,6 +316,16 @@ def _send_all(run: Run, guest: Guest, world: World) -> None:
         guest.shorten(run.shortened.last_step)
     guest.secrets(secrets_of(load(Request, world.ledger.request(run.id)), world))
     granting.grant(run, guest, world)
-    run.attempt.job_at = run.attempt.job_at or world.now()
-    world.ledger.save_attempt(run, run.attempt)  # before it works: who finds us dead must not end it as idle
+    _note_begun(run, world)
     guest.start()
+
+
+def _note_begun(run: Run, world: World) -> None:
+    """Before it works: who finds us dead must not end it as idle. Where that cannot be written it does not begin."""
+    attempt, before = run.attempt, run.attempt.job_at
+    attempt.job_at = before or world.now()
+    try:
+        world.ledger.save_attempt(run, attempt)
+    except sqlite3.Error:
+        attempt.job_at = before
+        raise

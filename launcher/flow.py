@@ -298,8 +298,7 @@ def _wait_for_the_books(run: Run, error: sqlite3.OperationalError, world: World)
 
     Raises `error` where nothing would be lost, and where budget or patience do not allow to wait any longer.
     """
-    began = run.attempt.job_at if run.attempts else None
-    if began is None or run.state not in (State.RUNNING, State.PULLING):
+    if not run.may_work:
         raise error
     cap = books.cap(run, run.attempt.choice, current_plan(run, world), world)
     if cap.lease_seconds <= cap.reserve.ending_seconds + BOOKS_SECONDS:

@@ -18,7 +18,7 @@ from launcher.price import current_plan
 from launcher.pull import CHECKPOINT_CAPS, Caps, pull, result_caps
 from launcher.pull import Pulled as Haul
 from launcher.remote import CommandFailed, HostKeyMismatch, RemoteError
-from launcher.run import Ending, Outcome, Run, State
+from launcher.run import Ending, Outcome, Run
 from launcher.sight import look
 from launcher.small_files import SmallFiles
 from launcher.steps import Ended
@@ -56,7 +56,8 @@ def pull_results(run: Run, world: World) -> None:
             if trouble is None:
                 raise Ended(ending)
             tried_seconds = (world.now() - began).total_seconds()
-            is_paid = wait_seconds in RETRY_SECONDS and tried_seconds + wait_seconds <= limit  # set aside for a pull
+            is_short = wait_seconds in RETRY_SECONDS and tried_seconds + wait_seconds <= limit  # set aside for a pull
+            is_paid = is_short and _is_paid_for(run, world)
             if not is_paid and not _may_wait(run, trouble, tried_seconds, wait_seconds, world):
                 raise Ended(_without_results(ending, trouble.text))
             _tell_waiting(run, trouble, wait_seconds, world)
@@ -114,7 +115,7 @@ def rescue(run: Run, world: World) -> bool:
     Where nothing can be there yet, all has. Raises what a pull raises.
     """
     instance = run.attempt.instance if run.attempts else None
-    if run.state not in (State.RUNNING, State.PULLING) or instance is None:
+    if not run.may_work or instance is None:
         return True
     remote = connect(run, instance, world)
     began, limit = world.now(), _pull_seconds(run, world)
@@ -190,6 +191,11 @@ def _pull_seconds(run: Run, world: World) -> float:
     return books.pull_limits(run, current_plan(run, world), world)[1]
 
 
+def _is_paid_for(run: Run, world: World) -> bool:
+    """Whether anything may still leave the provider's network; where not it never will, for money only goes."""
+    return books.pull_limits(run, current_plan(run, world), world)[0] > 0
+
+
 def _within_budget(caps: Caps, run: Run, world: World) -> Caps:
     """What leaves the provider is paid for, and so is the time that it takes."""
     most_bytes, seconds = books.pull_limits(run, current_plan(run, world), world)
@@ -258,6 +264,10 @@ def bring_checkpoint(
 ) -> bool:
     """Fetch one checkpoint; from then on a new machine can go on from it. False: it is worth another try."""
     folder, name = world.run_folder(run.id) / "checkpoints", told.name
+    if not _is_paid_for(run, world):
+        text = f"{name} is not fetched: the budget does not pay any more for what leaves the provider's network"
+        world.console.tell(Warned(run=run.id, at=world.now(), code="checkpoint", text=text))
+        return True
     caps = replace(CHECKPOINT_CAPS, seconds=min(CHECKPOINT_CAPS.seconds, most_seconds))
     try:
         haul = _haul(run, guest, caps, world, under=f"checkpoints/{name}", into=folder / name)

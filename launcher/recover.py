@@ -74,7 +74,7 @@ def _somebody_carries(run_id: str, world: World) -> bool:
 def _taken_up(run_id: str, world: World) -> Run:
     """The run, whose job may work although who started it died before that was written down: then it is now."""
     run = world.ledger.load(run_id)
-    if run.state is State.SHIPPING and run.attempt.job_at is not None:
+    if run.state is State.SHIPPING and run.may_work:
         world.ledger.advance(run, State.RUNNING, world.now())
     return run
 
@@ -226,6 +226,9 @@ def _reap_at(provider: Provider, machines: tuple[Instance, ...], world: World) -
             home.append(machine)
         else:
             strays.append(machine)
+    for machine in strays:
+        if machine.run_id not in known:
+            _tell_unknown(machine, world)
     ended, there = _ended(provider, strays, world)
     removed, left = _remove_leftovers(provider, {*back, *(line.split(":")[0] for line in alone)})
     return Reaped(
@@ -237,6 +240,12 @@ def _reap_at(provider: Provider, machines: tuple[Instance, ...], world: World) -
         leftovers_removed=removed,
         leftovers_left=left,
     )
+
+
+def _tell_unknown(machine: Instance, world: World) -> None:
+    """Before it is ended, which may take minutes: no books say later what went with it, if we die meanwhile."""
+    text = f"{machine.id} ({machine.provider}) is of {machine.run_id}, which is not in these books: ending it"
+    world.console.tell(Warned(run=machine.run_id, at=world.now(), code="unknown-machine", text=text))
 
 
 def _host_elsewhere(record: RunRecord | None, machine: Instance, world: World) -> str:

@@ -197,6 +197,12 @@ class Run:
         return self.attempts[-1]
 
     @property
+    def may_work(self) -> bool:
+        """Whether its machine may hold work of its job: that is written down before the job is started."""
+        is_begun = self.state is State.SHIPPING and self.attempt.job_at is not None
+        return is_begun or self.state in (State.RUNNING, State.PULLING)
+
+    @property
     def shortened(self) -> Shortened | None:
         """The schedule as it was last shortened; None where it is as the job's settings say.
 

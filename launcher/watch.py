@@ -1,6 +1,6 @@
 """Watching a running job: what to do next (`decide`, pure), and the loop that looks, listens, forecasts and acts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -86,16 +86,16 @@ class View:
 def decide(view: View) -> Decision:
     """What to do about a job that runs: its own end first, then people, money, pace, silence."""
     slow = Decision(act=Act.SAVE, ending=view.too_slow) if view.too_slow is not None else None
-    return _over(view) or _asked(view) or _out_of_money(view) or slow or _silent(view) or Decision(act=Act.CONTINUE)
+    saves = _asked(view) or _out_of_money(view) or slow
+    if saves is not None and view.supervisor_alive is False:  # nobody is there who could save: that is not waited for
+        saves = replace(saves, act=Act.STOP)
+    return _over(view) or saves or _silent(view) or Decision(act=Act.CONTINUE)
 
 
 def _over(view: View) -> Decision | None:
-    instance = view.instance
-    if instance is not None and instance.state in OVER:
-        return Decision(act=Act.STOP, ending=_machine_ending(instance))
-    if view.done is not None:
-        return Decision(act=Act.STOP, ending=_job_ending(view.done, view))
-    return None
+    if view.instance is not None and view.instance.state in OVER:
+        return Decision(act=Act.STOP, ending=_machine_ending(view.instance))
+    return None if view.done is None else Decision(act=Act.STOP, ending=_job_ending(view.done, view))
 
 
 def _asked(view: View) -> Decision | None:
@@ -151,9 +151,8 @@ def _job_ending(done: progress.Done, view: View) -> Ending:
     if done.exit_code == UNFIT:
         why = f"this machine cannot do it: {done.text}"
         return Ending(outcome=Outcome.FAILED, why=why, code="not-as-rented", again=True)
-    return Ending(
-        outcome=Outcome.FAILED, why=f"{done.step} failed with exit code {done.exit_code}: {done.text}".rstrip(": ")
-    )
+    why = f"{done.step} failed with exit code {done.exit_code}: {done.text}".rstrip(": ")
+    return Ending(outcome=Outcome.FAILED, why=why)
 
 
 def _machine_ending(instance: Instance) -> Ending:

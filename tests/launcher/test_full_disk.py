@@ -1,15 +1,16 @@
 """A disk that is full here for a while costs neither the job nor its results, as long as the budget pays for both."""
 
 import sqlite3
+from contextlib import closing
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
-from launcher import flow
+from launcher import flow, recover
 from launcher.events import Warned
 from launcher.run import Outcome, State
-from tests.fake_world import Stage, Work
+from tests.fake_world import Killed, Stage, Work
 from tests.launcher.moments import in_state
 
 
@@ -21,11 +22,20 @@ def _full(stage: Stage, state: State, seconds: float) -> None:
     def at(name: str) -> None:
         if not since and name == "before remote" and reached("remote"):
             since.append(stage.clock())
-        is_write = name in ("before save_attempt", "before advance", "before end", "before note_ending")
-        if since and is_write and stage.clock() - since[0] < timedelta(seconds=seconds):
-            raise sqlite3.OperationalError("database or disk is full")
+        if since and stage.clock() - since[0] < timedelta(seconds=seconds):
+            _refuse(name)
 
     stage.at_point = at
+
+
+def _refuse(name: str) -> None:
+    if name in ("before save_attempt", "before advance", "before end", "before note_ending"):
+        raise sqlite3.OperationalError("database or disk is full")
+
+
+def _ended_early(stage: Stage) -> str:
+    (said,) = [one.text for one in stage.heard.of(Warned) if one.code == "ended-early"]
+    return said
 
 
 @pytest.mark.parametrize("state", [State.RUNNING, State.PULLING])
@@ -73,6 +83,62 @@ def test_what_is_lost_with_the_machine_is_said_although_it_cannot_be_written_dow
     stage.cloud.after_call = lose
     with pytest.raises(sqlite3.OperationalError):
         flow.carry(run, world)
-    (said,) = [one.text for one in stage.heard.of(Warned) if one.code == "ended-early"]
-    assert said == f"{run.id}: its machine is ended (database or disk is full); not all of it came home"
+    said = f"{run.id}: its machine is ended (database or disk is full); not all of it came home"
+    assert _ended_early(stage) == said
+    assert not stage.cloud.alive()
+
+
+def _started_by_who_died(stage: Stage) -> str:
+    """A run whose process died right after it had started the job: its books say that it is being shipped."""
+    world = stage.laptop()
+    run = stage.open_run(world)
+    stage.at_point = lambda name: stage.kill() if stage.site.started else None
+    with pytest.raises(Killed):
+        flow.carry(run, world)
+    stage.at_point = lambda name: None
+    stage.revive()
+    assert stage.laptop().ledger.load(run.id).state is State.SHIPPING
+    return run.id
+
+
+def test_a_job_that_was_started_by_who_died_is_waited_for_and_comes_home(stage: Stage) -> None:
+    stage.site.work = Work(steps=60)
+    run_id = _started_by_who_died(stage)
+    _full(stage, State.SHIPPING, 300)
+    assert flow.attach(run_id, stage.laptop()).outcome is Outcome.SUCCEEDED
+    assert len(stage.cloud.machines()) == 1
+    stage.all_quiet()
+
+
+def test_what_a_job_did_that_was_started_by_who_died_is_brought_home_or_its_loss_is_said(stage: Stage) -> None:
+    run_id = _started_by_who_died(stage)
+    _full(stage, State.SHIPPING, 1e9)
+    stage.clock.sleep(400)
+    with pytest.raises(sqlite3.OperationalError):
+        flow.attach(run_id, stage.laptop())
+    assert "not all of it came home" in _ended_early(stage)
+    assert not stage.cloud.alive()
+
+
+def test_a_job_that_could_not_be_written_down_is_not_started_and_not_waited_for(stage: Stage) -> None:
+    world = stage.laptop()
+    run = stage.open_run(world)
+    _full(stage, State.SHIPPING, 1e9)
+    with pytest.raises(sqlite3.OperationalError):
+        flow.carry(run, world, is_new=True)
+    assert stage.site.started == {}
+    assert not [one for one in stage.heard.of(Warned) if one.code in ("ledger", "ended-early")]
+    assert not stage.cloud.alive()
+
+
+def test_books_that_were_put_back_and_cannot_be_written_do_not_end_a_machine_without_a_word(stage: Stage) -> None:
+    run_id = _started_by_who_died(stage)
+    books = stage.folder / "home" / "ledger.sqlite"
+    with closing(sqlite3.connect(books)) as db:
+        db.execute("UPDATE runs SET state='BOOTING' WHERE id=?", (run_id,))
+        db.commit()
+    stage.at_point = _refuse
+    with pytest.raises(sqlite3.OperationalError):
+        recover.settle_open(stage.laptop())
+    assert _ended_early(stage).endswith("(database or disk is full); these books know of no work of its job")
     assert not stage.cloud.alive()

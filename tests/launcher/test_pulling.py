@@ -1,18 +1,22 @@
 """Results that a line or a disk keeps away are waited for, as long as they are worth it and the budget pays."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 from launcher import flow, recover
 from launcher.events import Pulled, Warned
 from launcher.pulling import RETRY_SECONDS
+from launcher.receipt import Receipt
 from launcher.remote import RemoteUnreachable
 from launcher.run import Outcome, State
 from launcher.world import World
 from tests.fake_guest import checkpoint_bytes
+from tests.fake_machine import fake_traits
 from tests.fake_world import FIRST_RUN, Stage, Work
-from tests.launcher.moments import in_state
+from tests.launcher.moments import after, in_state, when
 
 
 def _line_is_down_from_the_pull_on(stage: Stage, seconds: float) -> Callable[[], float]:
@@ -195,3 +199,26 @@ def test_what_is_here_already_is_not_fetched_again(stage: Stage) -> None:
     assert stage.launch().outcome is Outcome.FAILED
     asked = [argv[argv.index("--under") + 1] for argv in stage.site.argv_seen if argv[2:3] == ("manifest",)]
     assert asked == [*(f"checkpoints/step-{step}" for step in range(5, 45, 5)), "out"]
+
+
+def _unwatched_beyond_its_budget(folder: Path) -> tuple[Stage, Receipt]:
+    """This computer slept for three days beside a machine that nothing else ends; its job was over soon."""
+    stage = Stage(folder, traits=fake_traits(guarded=False))
+    stage.provider.catalogue = tuple(replace(one, guarded=False) for one in stage.provider.catalogue)
+    stage.site.work = Work(steps=20, save_every=8, outcome="vanished")
+    when(stage, after(stage, 60), lambda: stage.clock.sleep(3 * 86400))
+    return stage, stage.launch(budget="1")
+
+
+def test_what_the_budget_does_not_pay_for_any_more_is_not_waited_for(folder: Path) -> None:
+    stage, receipt = _unwatched_beyond_its_budget(folder)
+    woken = stage.heard.of(Warned)[0]
+    told = [one.text for one in stage.heard.of(Warned) if one.code == "checkpoint"]
+    assert set(told) == {
+        "step-16 is not fetched: the budget does not pay any more for what leaves the provider's network"
+    }
+    assert stage.site.sent_bytes == 0
+    assert receipt.outcome is Outcome.OUT_OF_BUDGET
+    ended_at = stage.cloud.machines()[0].ended_at
+    assert ended_at is not None
+    assert (ended_at - woken.at).total_seconds() < 20

@@ -330,6 +330,17 @@ def test_a_provider_that_does_not_answer_the_timer_is_told_with_exit_4(folder: P
     assert failure.exit_code is Exit.PROVIDER
 
 
+def test_reap_names_a_machine_of_which_no_books_know_before_it_is_told_to_end(stage: Stage) -> None:
+    killed_in(stage, State.RUNNING)
+    for path in (stage.folder / "home").glob("ledger.sqlite*"):
+        path.unlink()
+    when(stage, lambda verb: not stage.cloud.alive(), stage.kill)
+    with pytest.raises(Killed):
+        recover.reap(stage.laptop())
+    (said,) = [one.text for one in stage.heard.of(Warned) if one.code == "unknown-machine"]
+    assert said == "m-0001 (fake) is of brave-otter-0001, which is not in these books: ending it"
+
+
 def _put_back(stage: Stage, run: Run) -> None:
     """The ledger as it was before anything was rented, from a backup; the machine that followed works on."""
     books = stage.folder / "home" / "ledger.sqlite"

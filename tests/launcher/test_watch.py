@@ -105,6 +105,13 @@ def test_people_come_before_money_and_money_before_silence() -> None:
     assert decide(view(stop_asked="now", **poor)).act is Act.STOP
 
 
+@pytest.mark.parametrize("why", [{"stop_asked": "save"}, {"interrupted": True}, {"stop_seconds": 0.0}])
+def test_nobody_is_asked_to_save_where_only_a_dead_supervisor_could(why: dict[str, Any]) -> None:
+    alive, dead = decide(view(supervisor_alive=True, **why)), decide(view(supervisor_alive=False, **why))
+    assert (alive.act, dead.act) == (Act.SAVE, Act.STOP)
+    assert dead.ending == alive.ending
+
+
 @pytest.mark.parametrize(
     ("silent_seconds", "doubt", "act"),
     [
