@@ -37,6 +37,7 @@ def hunted(seeds: range) -> int:
     play = importlib.import_module("tests.soak.play").play
     drawn = importlib.import_module("tests.soak.schedule").drawn
     for seed in seeds:
+        print(f"seed {seed}", flush=True)  # where this process is ended, it is known at which one
         signal.setitimer(signal.ITIMER_PROF, MOST_SECONDS)
         try:
             breaches = play(drawn(seed)).breaches

@@ -1,12 +1,13 @@
 """`python -m tests.soak.mutants [--fresh]`: mutants of the money-critical modules, drawn by cosmic-ray and a seed.
 
-Each is played until a promise is broken; what the simulation lets live is judged by its module's own unit tests; what
-they let live is explained in `equivalent.toml`, or a hole. Decision 0020 says why this tool, and what is left out.
+Each is judged by the first schedules of `make test`, then by its module's own unit tests, which take less time than the
+other schedules, which come last; what all let live is explained in `equivalent.toml`, or a hole. Decision 0020 says why
+this tool, and what is left out. Verdicts are kept: who is broken off goes on where they were.
 """
 
 import argparse
 import ast
-import random
+import hashlib
 import re
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from cosmic_ray.plugins import get_operator, operator_names
 
 from tests.soak.copies import IN_THE_SUITE, NICE, hunted, sound, spoilable
 from tests.soak.executed import executed
+from tests.soak.notebook import Notebook, digest
 from tests.soak.table import commit
 from tests.source import REPOSITORY
 
@@ -62,7 +64,12 @@ LEFT_OUT = re.compile(
 """Operators that spoil types (`int | None`), fall over at once on amounts and on None, or need to be told names."""
 SMALL = 10.0
 """A larger number that is off by one is another tuning, no bug."""
+FIRST_SCHEDULES = 100
+"""What is played before the unit tests are asked: most of what a schedule notices is noticed by then (measured)."""
 TEST_SECONDS = 900
+KEPT = REPOSITORY / ".soak-teeth" / "verdicts.jsonl"
+PAGE = REPOSITORY / "docs" / "soak-teeth.md"
+A_TEST = re.compile(r"(?:FAILED|ERROR) tests/(\S+::.*)")
 EXPLAINED = Path(__file__).parent / "equivalent.toml"
 
 
@@ -100,7 +107,7 @@ class Mutant:
 
     def __str__(self) -> str:
         operator = self.operator.removeprefix("Replace").replace("Operator", "")
-        return f"{self.module}:{self.at[0]} {self.function}, {operator} #{self.nth}: `{self.line}`"
+        return f"{self.module} {self.function}, {operator} #{self.nth}: `{self.line}`"
 
     def spoil(self, tree: Path) -> None:
         """Put it into a copy of the source."""
@@ -131,17 +138,22 @@ def seed_of_today() -> int:
 # Drawing
 
 
-def drawn(seed: int, lines: dict[str, set[int]]) -> Iterator[Mutant]:
-    """Mutants without end: a place by dice, then what is done to it, by dice."""
+def drawn(seed: int, lines: dict[str, set[int]], root: Path = REPOSITORY) -> Iterator[Mutant]:
+    """All mutants, in an order that a seed gives: a place by lot, then what is done to it, by lot.
+
+    A lot hangs on the text of its line and not on where that stands: an edit elsewhere changes nothing here.
+    """
     places: dict[tuple[str, tuple[int, int]], list[Mutant]] = defaultdict(list)
     for module in (*PLAYED, *ON_THE_MACHINE):
-        for mutant in mutants_of(module, (REPOSITORY / module).read_text("utf-8")):
+        for mutant in mutants_of(module, (root / module).read_text("utf-8")):
             if _is_run(mutant, lines):
                 places[module, mutant.at].append(mutant)
-    dice, order = random.Random(seed), sorted(places)
-    dice.shuffle(order)
-    for place in order:
-        yield dice.choice(places[place])
+    for some in sorted(places.values(), key=lambda some: _lot(seed, *some[0].key[:2], some[0].line, some[0].at[1])):
+        yield min(some, key=lambda one: _lot(seed, *one.key))
+
+
+def _lot(*words: object) -> bytes:
+    return hashlib.sha256(repr(words).encode()).digest()
 
 
 def _is_run(mutant: Mutant, lines: dict[str, set[int]]) -> bool:
@@ -206,7 +218,7 @@ def _functions(source: str) -> dict[int, str]:
 # Judging
 
 
-def judged_all(whole: Path, seed: int, pool: Executor, count: int = COUNT) -> list[Verdict]:
+def judged_all(whole: Path, seed: int, pool: Executor, notebook: Notebook, count: int = COUNT) -> list[Verdict]:
     """So many mutants that load, each with what became of it."""
     candidates = drawn(seed, executed(tuple(PLAYED)))
     found: list[Verdict] = []
@@ -214,38 +226,53 @@ def judged_all(whole: Path, seed: int, pool: Executor, count: int = COUNT) -> li
         some = [one for one, _ in zip(candidates, range(count - len(found)), strict=False)]
         if not some:
             break
-        for verdict in pool.map(partial(judged, whole=whole), some):
+        for verdict in pool.map(partial(judged, whole=whole, notebook=notebook), some):
             if verdict.fate is not Fate.BROKEN:
                 print(verdict, flush=True)
                 found.append(verdict)
     return found
 
 
-def judged(mutant: Mutant, whole: Path) -> Verdict:
-    """Explained, or played, or tested."""
+def judged(mutant: Mutant, whole: Path, notebook: Notebook) -> Verdict:
+    """Explained, or known, or played and tested now."""
     reason = explained().get(mutant.key)
     if reason is not None:
         return Verdict(mutant=mutant, fate=Fate.EXPLAINED, words=reason)
-    with spoilable(whole) as tree:
-        mutant.spoil(tree)
-        if mutant.module in PLAYED:
-            hunt = hunted(tree, whole)
-            if not hunt.loads:
-                return Verdict(mutant=mutant, fate=Fate.BROKEN, words=hunt.words)
-            if hunt.noticed:
-                return Verdict(mutant=mutant, fate=Fate.PLAYED, words=hunt.words)
-        return _tested(mutant, tree, whole)
+    known = notebook.verdict(str(mutant))
+    if known is None:
+        with spoilable(whole) as tree:
+            mutant.spoil(tree)
+            fate, words = _asked(mutant, tree, whole, notebook.hint(str(mutant)))
+        known = notebook.add(str(mutant), fate, words)
+    return Verdict(mutant=mutant, fate=Fate(known.fate), words=known.words)
 
 
-def _tested(mutant: Mutant, tree: Path, whole: Path) -> Verdict:
-    tests = (PLAYED | ON_THE_MACHINE)[mutant.module]
-    trouble = tested(tree, tests)
-    if not trouble:
-        return Verdict(mutant=mutant, fate=Fate.SURVIVED, words="nothing noticed it")
+def _asked(mutant: Mutant, tree: Path, whole: Path, hint: str) -> tuple[Fate, str]:
+    """Who noticed it last time; the first schedules; the tests; the other schedules."""
+    tests, is_played = (PLAYED | ON_THE_MACHINE)[mutant.module], mutant.module in PLAYED
+    one_test = A_TEST.fullmatch(hint)
+    words = _tested(tree, whole, (one_test[1],)) if one_test is not None else ""
+    if words:
+        return Fate.TESTED, words
+    if is_played:
+        hunt = hunted(tree, whole, schedules=FIRST_SCHEDULES, hint=hint)
+        if hunt.noticed or not hunt.loads:
+            return Fate.PLAYED if hunt.loads else Fate.BROKEN, hunt.words
+    words = _tested(tree, whole, tests)
+    if words:
+        return Fate.TESTED, words
+    if is_played:
+        hunt = hunted(tree, whole, first=FIRST_SCHEDULES)
+        if hunt.noticed:
+            return Fate.PLAYED, hunt.words
     by_itself = _control(whole, tests)
-    if by_itself:
-        return Verdict(mutant=mutant, fate=Fate.SURVIVED, words=f"the tests fail by themselves ({by_itself})")
-    return Verdict(mutant=mutant, fate=Fate.TESTED, words=trouble)
+    return Fate.SURVIVED, f"the tests fail by themselves ({by_itself})" if by_itself else "nothing noticed it"
+
+
+def _tested(tree: Path, whole: Path, tests: tuple[str, ...]) -> str:
+    """The first test that fails there, and does not fail by itself."""
+    trouble = tested(tree, tests)
+    return "" if trouble and _control(whole, tests) else trouble
 
 
 def tested(tree: Path, tests: tuple[str, ...]) -> str:
@@ -295,10 +322,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--fresh", action="store_true", help="a seed by today's date")
     parser.add_argument("--count", type=int, default=COUNT)
+    parser.add_argument("--processes", type=int, default=2, help="how many are judged at the same time")
+    parser.add_argument("--state", type=Path, default=KEPT, help="the file with the verdicts so far")
     said = parser.parse_args()
     seed = seed_of_today() if said.fresh else said.seed
-    with sound() as whole, ThreadPoolExecutor(2) as pool:
-        verdicts = judged_all(whole, seed, pool, said.count)
+    with sound() as whole, ThreadPoolExecutor(said.processes) as pool:
+        verdicts = judged_all(whole, seed, pool, Notebook(said.state, digest(whole), PAGE), said.count)
     print(f"seed {seed}, commit {commit()}")
     print(*table(verdicts), sep="\n")
     return 1 if any(one.fate is Fate.SURVIVED for one in verdicts) else 0
