@@ -308,6 +308,13 @@ def test_who_waits_asks_a_place_that_refused_again_as_soon_as_it_has_rested(stag
     assert pauses(times) == [0.0, COOL_DOWN_SECONDS]
 
 
+def test_who_waits_waits_for_a_line_that_is_down_too(stage: Stage) -> None:
+    stage.provider.lies.refuse(Unreachable("no route"), times=len(AGAIN_SECONDS) + 1)
+    assert stage.launch(wait_capacity_seconds=3600.0).outcome is Outcome.SUCCEEDED
+    assert codes(stage) == ["provider-unavailable"]
+    stage.all_quiet()
+
+
 # One machine at a time
 
 

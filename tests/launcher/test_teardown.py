@@ -217,6 +217,19 @@ def test_a_machine_that_was_seen_once_needs_no_settle_window(folder: Path) -> No
     assert (stage.clock() - began).total_seconds() < SETTLE_SECONDS / 4
 
 
+def test_a_machine_that_nothing_shows_any_more_is_still_told_to_end_by_its_id(stage: Stage) -> None:
+    """It was seen, so that not being shown counts as its end; no proof that it went, and one call costs nothing."""
+
+    def hidden() -> None:
+        stage.provider.lies.visible_after_seconds = stage.provider.lies.early_not_found_seconds = 10.0**7
+
+    when(stage, in_state(stage, State.TERMINATING), hidden)
+    receipt = stage.launch()
+    assert receipt.outcome is Outcome.SUCCEEDED
+    assert stage.cloud.calls.count("terminate") == 1
+    stage.all_quiet()
+
+
 def test_a_machine_that_was_never_seen_is_looked_for_over_the_whole_settle_window(folder: Path) -> None:
     stage = _seen_then_forgotten(folder)
     stage.provider.lies.visible_after_seconds = SETTLE_SECONDS - 30
