@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from launcher import flow, recover
+from launcher import books, flow, recover
+from launcher.creating import create_for
 from launcher.events import Pulled, Warned
+from launcher.price import current_plan
 from launcher.pulling import RETRY_SECONDS
 from launcher.receipt import Receipt
 from launcher.remote import RemoteUnreachable
@@ -68,6 +70,16 @@ def test_the_budget_ends_the_wait(stage: Stage) -> None:
     assert 300 < down() < 3000
     assert stage.cloud.billed_usd() <= Decimal("0.50")
     stage.all_quiet()
+
+
+def test_a_deadline_leaves_time_to_end_the_machine_after_its_results_came(stage: Stage) -> None:
+    world = stage.laptop()
+    run = stage.open_run(world, budget="100", deadline_seconds=7200)
+    plan = current_plan(run, world)
+    assert create_for(run, plan.choices[0], 7200, world) is None
+    reserve = books.cap(run, run.attempt.choice, plan, world).reserve
+    _, seconds = books.pull_limits(run, plan, world)
+    assert seconds == 7200 - reserve.teardown_seconds - reserve.guard_seconds
 
 
 def test_stop_now_gives_the_results_up(stage: Stage) -> None:

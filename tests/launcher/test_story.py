@@ -46,6 +46,18 @@ def test_our_own_books_are_never_below_the_bill(stage: Stage) -> None:
     assert bill <= receipt.spent_usd <= bill + Decimal("0.01")
 
 
+def test_a_receipt_says_phase_by_phase_where_time_and_money_went(stage: Stage) -> None:
+    receipt = stage.launch()
+    assert [one.name for one in receipt.phases] == [
+        "boot", "ship", "install", "model", "train", "evaluate", "pull", "teardown"
+    ]  # fmt: skip
+    (machine,) = stage.cloud.machines()
+    assert machine.ended_at is not None
+    life_seconds = (machine.ended_at - machine.born_at).total_seconds()
+    assert sum(one.seconds for one in receipt.phases) == pytest.approx(life_seconds, abs=2)
+    assert sum(one.usd for one in receipt.phases) == pytest.approx(receipt.spent_usd, abs=Decimal("0.001"))
+
+
 def test_an_intent_is_on_disk_before_the_create_call(stage: Stage) -> None:
     stage.launch()
     assert stage.points.index("after open_attempt") < stage.points.index("before create")
