@@ -82,7 +82,7 @@ def test_one_that_does_not_say_is_given_longer_each_time(stage: Stage) -> None:
     times = created_at(stage)
     stage.provider.lies.refuse(Throttled("slow down"), times=5)
     assert stage.launch().outcome is Outcome.SUCCEEDED
-    assert pauses(times) == list(AGAIN_SECONDS)
+    assert pauses(times) == [1.0, 2.0, 4.0, 8.0, 16.0]
 
 
 def test_a_short_wait_that_is_told_does_not_make_ours_shorter(stage: Stage) -> None:
@@ -192,6 +192,12 @@ def test_where_there_is_no_other_the_account_s_trouble_is_what_is_told(stage: St
     error = refused(stage, wait_capacity_seconds=3600.0)
     assert (error.code, error.exit_code) == (code, Exit.PROVIDER)
     assert stage.cloud.calls.count("create") == 1
+
+
+def test_where_another_may_have_machines_later_one_account_s_trouble_is_not_what_is_told(stage: Stage) -> None:
+    stage.also("other", ELSEWHERE).lies.refuse(NoCapacity("none left"))
+    stage.provider.lies.refuse(AuthFailed("may not rent"))
+    assert refused(stage).code == "no-capacity"
 
 
 def test_a_quota_bars_its_family_in_its_region_and_market_and_no_more(folder: Path) -> None:

@@ -299,7 +299,8 @@ def test_a_provider_that_does_not_say_what_is_left_is_unknown_and_not_clean(stag
 def test_ctrl_c_while_the_machine_ends_is_told_and_changes_nothing(stage: Stage) -> None:
     world = stage.laptop()
     run = stage.open_run(world)
-    ends, pressed = in_state(stage, State.TERMINATING), []
+    ends = in_state(stage, State.TERMINATING)
+    pressed: list[float] = []
 
     def sleep(seconds: float) -> None:
         if ends("sleep") and not pressed:

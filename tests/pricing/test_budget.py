@@ -139,6 +139,10 @@ def test_the_providers_minimum_counts_only_until_it_has_been_lived() -> None:
     assert cap(budget_usd=Decimal("0.60"), billing=hour, lived_seconds=3000).lease_seconds == 1800
 
 
+def test_a_machine_that_is_still_to_be_made_has_not_lived() -> None:
+    assert cap() == cap(lived_seconds=0.0)
+
+
 def test_a_machine_that_is_billed_needs_a_budget_and_one_that_is_not_does_not() -> None:
     with pytest.raises(ValueError, match="needs a budget"):
         cap(budget_usd=None)
@@ -179,8 +183,9 @@ def test_the_reserve_pays_for_saving_pulling_teardown_guard_and_taxed_egress() -
 def test_a_reserve_or_cap_that_makes_no_sense_cannot_be_built() -> None:
     with pytest.raises(ValueError, match="negative"):
         Reserve(save_seconds=-1, pull_seconds=0, teardown_seconds=0, guard_seconds=0, egress_usd=Decimal(0))
-    with pytest.raises(ValueError, match="negative"):
-        cap(spent_usd=Decimal(-1))
+    for wrong in ({"spent_usd": Decimal("-0.01")}, {"worst_usd_per_hour": Decimal("-0.01")}, {"lived_seconds": -0.01}):
+        with pytest.raises(ValueError, match="negative"):
+            cap(**wrong)
 
 
 def test_what_a_machine_may_store_unheard_is_set_aside_too() -> None:
