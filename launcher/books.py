@@ -128,7 +128,8 @@ def note_absent(attempt: Attempt, traits: Traits, now: datetime, *, was_seen: bo
 
     That it does where the look is a late one, or where an earlier process saw it and had no room to write so.
     """
-    late = was_seen or attempt.unanswered_seconds(now) > traits.settle_seconds + SURELY_SEEN_SECONDS
+    # From the first call on, whatever was taken for not looked since (`awake`): it may have lived while we slept.
+    late = was_seen or (now - attempt.started_at).total_seconds() > traits.settle_seconds + SURELY_SEEN_SECONDS
     last = attempt.deadline + timedelta(seconds=traits.guard_delay_seconds)
     attempt.never_was, attempt.gone_at = not late, now
     attempt.ended_at = attempt.ended_at or (min(now, last) if attempt.offer.guarded else now)

@@ -269,6 +269,7 @@ def ship(run: Run, world: World) -> None:
     try:
         guest = guest_of(run, remote, lambda: _left_seconds(run, plan, world))
         if not _has_begun(attempt, guest):
+            turn_round_if_asked(run, world)
             _send_all(run, guest, world)
     except HostKeyMismatch as error:
         raise Ended(host_keys.stranger(error)) from error

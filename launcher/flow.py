@@ -273,7 +273,7 @@ def _work(run: Run, world: World) -> None:
     """One machine's work, step by step, until it says how it ended."""
     try:
         while True:
-            if run.state not in (State.RUNNING, State.PULLING):  # these two turn round by themselves, and lose nothing
+            if not run.may_work:  # what works is asked to save first, by who watches it
                 turn_round_if_asked(run, world)
             try:
                 STEPS[run.state](run, world)

@@ -50,16 +50,16 @@ def leaving(run: Run, world: World) -> Iterator[None]:
 
 def _end_after(error: Exception, run: Run, world: World) -> None:
     """A bug of ours, a full disk: what there is comes home if it can, the machine goes, the books follow."""
-    if run.state is State.TERMINATED:
-        return  # proven gone already; what went wrong concerns the books
     is_home = False
     with suppress(Exception):
         is_home = rescue(run, world)
-    lost = _lost(run, is_home=is_home)
+    lost = _lost(run, error, is_home=is_home)
     if lost:
         with suppress(Exception):
             text = f"{run.id}: its machine is ended ({str(error) or type(error).__name__}); {lost}"
             world.console.tell(Warned(run=run.id, at=world.now(), code="ended-early", text=text))
+    if run.state is State.TERMINATED:
+        return  # proven gone already; what went wrong concerns the books
     ending = Ending(outcome=Outcome.FAILED, why=str(error) or type(error).__name__, code="bug")
     with suppress(sqlite3.Error):
         if run.state not in (State.TERMINATING, State.TERMINATED):
@@ -70,10 +70,12 @@ def _end_after(error: Exception, run: Run, world: World) -> None:
             world.ledger.advance(run, State.TERMINATED, world.now())
 
 
-def _lost(run: Run, *, is_home: bool) -> str:
-    """What a person is to know of work that goes with the machine; "" where none can."""
+def _lost(run: Run, error: Exception, *, is_home: bool) -> str:
+    """What a person is to know of work that goes with the machine; "" where none can, or the error itself says it."""
     if not is_home:
         return "not all of it came home"
+    if run.state in (State.TERMINATING, State.TERMINATED):  # there will be no receipt that says how it had ended
+        return "" if isinstance(error, LaunchError) or run.ending is None else run.ending.why
     is_there = any(one.gone_at is None for one in run.attempts)
     is_idle = run.state in (State.PROVISIONING, State.BOOTING, State.SHIPPING) and not run.may_work
     # Books that were put back are older than the machine: what we took up may have worked although they do not say so.

@@ -4,13 +4,16 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import NoReturn
 
+import pytest
+
+from launcher import flow
 from launcher.ledger import Ledger
 from launcher.run import State
 from pricing.offer import Offer
 from providers.base import OfferQuery, Traits
 from tests.fake_machine import fake_traits
 from tests.fake_provider import FakeProvider
-from tests.fake_world import Stage
+from tests.fake_world import Killed, Stage
 
 
 def when(stage: Stage, is_time: Callable[[str], bool], do: Callable[[], object]) -> None:
@@ -46,6 +49,19 @@ def raising(error: Exception) -> Callable[..., NoReturn]:
         raise error
 
     return do
+
+
+def started_by_who_died(stage: Stage) -> str:
+    """A run whose process died right after it had started the job: its books say that it is being shipped."""
+    world = stage.laptop()
+    run = stage.open_run(world)
+    stage.at_point = lambda name: stage.kill() if stage.site.started else None
+    with pytest.raises(Killed):
+        flow.carry(run, world)
+    stage.at_point = lambda name: None
+    stage.revive()
+    assert stage.laptop().ledger.load(run.id).state is State.SHIPPING
+    return run.id
 
 
 class Waiting(FakeProvider):

@@ -10,8 +10,8 @@ import pytest
 from launcher import flow, recover
 from launcher.events import Warned
 from launcher.run import Outcome, State
-from tests.fake_world import Killed, Stage, Work
-from tests.launcher.moments import in_state
+from tests.fake_world import Stage, Work
+from tests.launcher.moments import after, in_state, started_by_who_died, when
 
 
 def _full(stage: Stage, state: State, seconds: float) -> None:
@@ -88,22 +88,9 @@ def test_what_is_lost_with_the_machine_is_said_although_it_cannot_be_written_dow
     assert not stage.cloud.alive()
 
 
-def _started_by_who_died(stage: Stage) -> str:
-    """A run whose process died right after it had started the job: its books say that it is being shipped."""
-    world = stage.laptop()
-    run = stage.open_run(world)
-    stage.at_point = lambda name: stage.kill() if stage.site.started else None
-    with pytest.raises(Killed):
-        flow.carry(run, world)
-    stage.at_point = lambda name: None
-    stage.revive()
-    assert stage.laptop().ledger.load(run.id).state is State.SHIPPING
-    return run.id
-
-
 def test_a_job_that_was_started_by_who_died_is_waited_for_and_comes_home(stage: Stage) -> None:
     stage.site.work = Work(steps=60)
-    run_id = _started_by_who_died(stage)
+    run_id = started_by_who_died(stage)
     _full(stage, State.SHIPPING, 300)
     assert flow.attach(run_id, stage.laptop()).outcome is Outcome.SUCCEEDED
     assert len(stage.cloud.machines()) == 1
@@ -111,7 +98,7 @@ def test_a_job_that_was_started_by_who_died_is_waited_for_and_comes_home(stage: 
 
 
 def test_what_a_job_did_that_was_started_by_who_died_is_brought_home_or_its_loss_is_said(stage: Stage) -> None:
-    run_id = _started_by_who_died(stage)
+    run_id = started_by_who_died(stage)
     _full(stage, State.SHIPPING, 1e9)
     stage.clock.sleep(400)
     with pytest.raises(sqlite3.OperationalError):
@@ -132,7 +119,7 @@ def test_a_job_that_could_not_be_written_down_is_not_started_and_not_waited_for(
 
 
 def test_books_that_were_put_back_and_cannot_be_written_do_not_end_a_machine_without_a_word(stage: Stage) -> None:
-    run_id = _started_by_who_died(stage)
+    run_id = started_by_who_died(stage)
     books = stage.folder / "home" / "ledger.sqlite"
     with closing(sqlite3.connect(books)) as db:
         db.execute("UPDATE runs SET state='BOOTING' WHERE id=?", (run_id,))
@@ -141,4 +128,20 @@ def test_books_that_were_put_back_and_cannot_be_written_do_not_end_a_machine_wit
     with pytest.raises(sqlite3.OperationalError):
         recover.settle_open(stage.laptop())
     assert _ended_early(stage).endswith("(database or disk is full); these books know of no work of its job")
+    assert not stage.cloud.alive()
+
+
+@pytest.mark.parametrize(("is_stranger", "said"), [(True, ["another key"]), (False, [])])
+def test_how_it_had_ended_is_said_where_the_books_of_it_cannot_be_closed(
+    stage: Stage, is_stranger: bool, said: list[str]
+) -> None:
+    world = stage.laptop()
+    run = stage.open_run(world)
+    ends = in_state(stage, State.TERMINATING)
+    when(stage, after(stage, 60), lambda: setattr(stage.site, "wrong_host_key", is_stranger))
+    stage.at_point = lambda name: _refuse(name) if ends(name) else None
+    with pytest.raises(sqlite3.OperationalError):
+        flow.carry(run, world)
+    told = [one.text for one in stage.heard.of(Warned) if one.code == "ended-early"]
+    assert [text.rpartition(": ")[2] for text in told] == said
     assert not stage.cloud.alive()

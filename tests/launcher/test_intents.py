@@ -7,13 +7,14 @@ import pytest
 
 from launcher.awake import TURN_SECONDS, Awake
 from launcher.creating import create, create_for
-from launcher.intents import LEAST_LOOKS, look_for_machine
+from launcher.intents import LEAST_LOOKS, find_machine, look_for_machine
 from launcher.price import current_plan
 from launcher.run import Attempt, Outcome
 from launcher.teardown import tear_down
 from providers.base import AuthFailed, ContractBroken, ProviderError, Throttled, Unavailable
 from tests.fake_machine import fake_traits
 from tests.fake_world import Killed, Stage
+from tests.launcher.moments import after, when
 from tests.launcher.test_creating import codes, opened
 
 
@@ -166,6 +167,29 @@ def test_nor_has_it_while_an_end_is_proven(stage: Stage) -> None:
     tear_down(world.ledger.load(run.id), world)
     assert stage.cloud.machines()
     assert stage.cloud.alive() == ()
+
+
+def test_a_machine_that_may_have_lived_while_this_computer_slept_is_not_held_to_have_never_been(stage: Stage) -> None:
+    _listed_late(stage)
+    world = stage.laptop()
+    run, choice = opened(stage, world)
+    stage.cloud.after_call = lambda verb: stage.kill() if verb == "create" else None
+    with pytest.raises(Killed):
+        create_for(run, choice, 3600, world)
+    stage.revive()
+    stage.cloud.after_call = lambda verb: None
+
+    def sleep_for_days() -> None:
+        stage.clock.sleep(3 * 86400)
+        assert not stage.cloud.alive()  # by its own deadline
+        stage.cloud.truth.clear()  # what ended is not listed for long
+
+    when(stage, after(stage, 45), sleep_for_days)
+    world = stage.laptop()
+    run = world.ledger.load(run.id)
+    assert not find_machine(run, world)
+    assert not run.attempt.never_was
+    assert run.attempt.seconds(stage.clock()) >= 3600
 
 
 def test_turns_that_are_all_slow_use_up_patience_and_prove_nothing(stage: Stage) -> None:

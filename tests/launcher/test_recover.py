@@ -27,7 +27,7 @@ from providers.base import (
 )
 from tests.fake_machine import fake_offer, fake_traits
 from tests.fake_world import Killed, Stage, Work
-from tests.launcher.moments import in_state, when
+from tests.launcher.moments import in_state, started_by_who_died, when
 
 
 def killed_in(stage: Stage, state: State) -> Run:
@@ -328,6 +328,40 @@ def test_a_provider_that_does_not_answer_the_timer_is_told_with_exit_4(folder: P
     failure = reaping.failure(found)
     assert failure is not None
     assert failure.exit_code is Exit.PROVIDER
+
+
+def test_a_stop_that_is_asked_of_a_job_that_who_died_had_started_saves_and_pulls_first(stage: Stage) -> None:
+    stage.site.work = Work(steps=60)
+    run_id = started_by_who_died(stage)
+    stage.clock.sleep(100)
+    world = stage.laptop()
+    world.ledger.ask_stop(run_id, "save")
+    assert flow.attach(run_id, world).outcome is Outcome.CANCELLED
+    step = stage.site.started["m-0001"].steps_done(stage.clock())
+    assert 0 < step < 60
+    assert world.ledger.checkpoint(run_id) == f"step-{step}"
+    stage.all_quiet()
+
+
+def test_a_job_that_was_only_about_to_be_started_is_not_started_for_a_run_that_is_to_stop(stage: Stage) -> None:
+    world = stage.laptop()
+    run = stage.open_run(world)
+    books = stage.laptop().ledger
+
+    def die(name: str) -> None:
+        if name == "after save_attempt" and books.load(run.id).attempt.job_at is not None:
+            stage.kill()
+
+    stage.at_point = die
+    with pytest.raises(Killed):
+        flow.carry(run, world)
+    stage.at_point = lambda name: None
+    stage.revive()
+    world = stage.laptop()
+    world.ledger.ask_stop(run.id, "save")
+    assert flow.attach(run.id, world).outcome is Outcome.CANCELLED
+    assert stage.site.started == {}
+    stage.all_quiet()
 
 
 def test_reap_names_a_machine_of_which_no_books_know_before_it_is_told_to_end(stage: Stage) -> None:
