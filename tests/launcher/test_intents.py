@@ -10,7 +10,8 @@ from launcher.creating import create, create_for
 from launcher.intents import LEAST_LOOKS, find_machine, look_for_machine
 from launcher.price import current_plan
 from launcher.run import Attempt, Outcome
-from launcher.teardown import tear_down
+from launcher.steps import Ended
+from launcher.teardown import PATIENCE_SECONDS, tear_down
 from providers.base import AuthFailed, ContractBroken, ProviderError, Throttled, Unavailable
 from tests.fake_machine import fake_traits
 from tests.fake_world import Killed, Stage
@@ -58,11 +59,25 @@ def test_the_settle_window_alone_does_not_prove_that_there_is_nothing(stage: Sta
         create_for(run, choice, 3600, world)
     stage.revive()
     stage.clock.sleep(1000)
-    for _ in range(LEAST_LOOKS - 1):
+    for _ in range(4):  # literally: fewer looks prove less
         look_for_machine(run, run.attempt, world)
         assert run.attempt.gone_at is None
     look_for_machine(run, run.attempt, world)
     assert run.attempt.gone_at is not None
+
+
+def test_a_cloud_that_does_not_say_is_asked_for_as_long_as_patience_lasts(stage: Stage) -> None:
+    """To its last second: a look that is due just then is made."""
+    world = stage.laptop()
+    run, choice = opened(stage, world)
+    assert create_for(run, choice, 3600, world) is None
+    run.attempt.instance = None
+    stage.provider.lies.reads_down = 10**6
+    stage.cloud.calls.clear()
+    with pytest.raises(Ended) as caught:
+        find_machine(run, replace(world, sleep=lambda seconds: stage.clock.sleep(50)))
+    assert caught.value.ending.code == "create-unclear"
+    assert stage.cloud.calls.count("list") == PATIENCE_SECONDS / 50 + 2
 
 
 @pytest.mark.parametrize("error", [Unavailable("no usable answer"), Throttled("slow down")])

@@ -204,6 +204,28 @@ def test_a_machine_that_does_not_give_itself_up_is_ended_by_a_person_who_takes_i
     stage.all_quiet()
 
 
+def test_a_stop_from_a_computer_that_shares_the_folder_is_not_even_asked_for(stage: Stage) -> None:
+    def stops() -> None:
+        world = desk(stage, copied(stage, signs=True))
+        assert refusal(lambda: recover.stop(FIRST_RUN, world, now=True)).code == "carried-elsewhere"
+        assert not world.ledger.stop_asked(FIRST_RUN)
+
+    when(stage, State.RUNNING, stops)
+    assert stage.launch().outcome is Outcome.SUCCEEDED
+    stage.all_quiet()
+
+
+def test_a_stop_by_who_takes_the_run_over_is_obeyed_although_the_folder_shows_another_computer(stage: Stage) -> None:
+    stage.site.work = Work(steps=10_000, step_seconds=10)
+    when(stage, State.RUNNING, stage.kill)
+    with pytest.raises(Killed):
+        stage.launch()
+    stage.revive()
+    taking = desk(stage, copied(stage, signs=True), take=True)
+    assert recover.stop(FIRST_RUN, taking, now=True) is not None
+    assert stage.cloud.alive() == ()
+
+
 def test_of_two_machines_that_two_computers_asked_for_at_once_who_came_later_gives_way(stage: Stage) -> None:
     """The first one's create call is under way, and its machine is not listed yet, when the second one asks."""
     told: list[str] = []

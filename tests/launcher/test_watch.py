@@ -1,5 +1,6 @@
 """What to do about a job that runs, as a pure decision; and the loop around it where a machine hides, moves or ends."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from jobs.progress import Done
-from launcher import flow
+from launcher import flow, sight
 from launcher.events import Progressed, Warned
 from launcher.feed import Feed
 from launcher.guest import Guest
@@ -17,7 +18,7 @@ from launcher.watch import DOUBTFUL_SECONDS, SILENT_SECONDS, UNFIT, Act, Decisio
 from launcher.world import World
 from providers.base import Access, EndReason, Instance, InstanceState, NoCapacity, Ssh
 from tests.fake_machine import Machine, fake_offer
-from tests.fake_world import Stage, Work
+from tests.fake_world import Killed, Stage, Work
 from tests.launcher.moments import after, when
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -294,6 +295,58 @@ def test_a_place_whose_machine_was_unfit_is_left_alone_for_a_while(stage: Stage)
     assert (receipt.outcome, receipt.attempts) == (Outcome.FAILED, 1)
     assert "this machine cannot do it" in receipt.why
     assert "no other machine was to be had" in receipt.why
+
+
+def test_a_supervisor_that_died_is_missed_within_a_minute_and_not_when_silence_is_over(stage: Stage) -> None:
+    world, run_id = working(stage)
+    stage.site.work = work = Work(steps=5, step_seconds=10, outcome="vanished")
+    over_seconds = work.install_seconds + work.model_seconds + 5 * 10 + work.evaluate_seconds
+    began = stage.clock()
+    carried(world, run_id)
+    event = told(stage, "silent")[0]
+    assert "the supervisor on the machine died" in event.text
+    assert (event.at - began).total_seconds() < over_seconds + 120 < SILENT_SECONDS
+
+
+class Dumb:
+    """A feed of a line that is down: it notes how long it is listened to, and lets something happen meanwhile."""
+
+    offset, over, trouble, refused = 0, False, "no route to host", False
+
+    def __init__(self, stage: Stage, turns: int, meanwhile: Callable[[], object], seconds: float) -> None:
+        self._stage, self._turns, self._meanwhile, self._seconds = stage, turns, meanwhile, seconds
+        self.listened: list[float] = []
+
+    def read(self, timeout_seconds: float) -> bytes:
+        self.listened.append(timeout_seconds)
+        if len(self.listened) > self._turns:
+            self._stage.kill()
+        self._meanwhile()
+        self._stage.clock.sleep(self._seconds)
+        return b""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def test_while_a_line_is_down_a_look_of_another_process_counts_for_three_seconds(stage: Stage) -> None:
+    """One list call is shared by all runs; while something is wrong it may be a fifth as old as otherwise."""
+    world, run_id = working(stage)
+    other = stage.laptop()
+    dumb = Dumb(stage, 20, lambda: sight.look(other.ledger.load(run_id), other, 0.0), seconds=2.9)
+    with pytest.raises(Killed):
+        carried(replace(world, feed=lambda guest, at: dumb), run_id)
+    booted = stage.cloud.calls.index("remote")
+    lists = stage.cloud.calls[booted:].count("list")
+    assert lists - len(dumb.listened) < 5
+
+
+def test_a_line_is_listened_to_for_a_second_at_a_time_and_not_asked_without_a_pause(stage: Stage) -> None:
+    world, run_id = working(stage)
+    dumb = Dumb(stage, 5, lambda: None, seconds=1)
+    with pytest.raises(Killed):
+        carried(replace(world, feed=lambda guest, at: dumb), run_id)
+    assert set(dumb.listened) == {1.0}
 
 
 class Moving:
