@@ -67,6 +67,9 @@ def pull_results(run: Run, world: World) -> None:
             seen = look(run, world, world.provider(run.attempt.offer.provider).traits.look_seconds)
             if seen is not None and seen.state in OVER:
                 raise Ended(_gone_with_results(ending, f"{trouble.text}; the machine has ended"))
+            if seen is not None:  # a price that was seen: else all this time would count at the worst one
+                books.note_rate(run.attempt, seen, current_plan(run, world), world.now())
+                world.ledger.save_attempt(run, run.attempt)
     except GuestGone as error:
         raise Ended(_gone_with_results(ending, str(error))) from error
     except HostKeyMismatch as error:

@@ -55,6 +55,16 @@ def test_an_hour_of_a_dead_line_does_not_cost_results_that_the_budget_can_wait_f
     stage.all_quiet()
 
 
+def test_while_results_are_waited_for_the_price_that_is_seen_counts(stage: Stage) -> None:
+    down = _line_is_down_from_the_pull_on(stage, 1500)
+    world, outcome = _carried(stage)
+    assert outcome is Outcome.SUCCEEDED
+    (attempt,) = world.ledger.load(FIRST_RUN).attempts
+    unseen_usd = (attempt.choice.worst_usd_per_hour - attempt.rate_usd_per_hour) * int(down()) / 3600
+    assert unseen_usd > Decimal("0.1")
+    assert books.attempt_usd(attempt, stage.clock()) - stage.cloud.billed_usd() < unseen_usd / 5
+
+
 def test_a_line_that_stays_dead_is_not_waited_for_beyond_patience(stage: Stage) -> None:
     down = _line_is_down_from_the_pull_on(stage, 1e9)
     _, outcome = _carried(stage)

@@ -157,8 +157,18 @@ class Judge:
 
     def _unseeable_usd(self) -> Decimal:
         """What machines cost that died before they ran, or that nobody could know: no trace may be left of one."""
-        died = (one for one in self.storm.of_the_run() if one.dies_in_pending or one.id in self.unlisted_ids)
+        mine = self.storm.of_the_run()
+        died = (one for one in mine if one.dies_in_pending or one.id in self.unlisted_ids or self._was_never_shown(one))
         return sum((one.billed_usd(self.storm.clock()) for one in died), Decimal(0))
+
+    def _was_never_shown(self, machine: Machine) -> bool:
+        """Whether a death took the answer of its create call, and it was gone before a list could have told of it."""
+        lies = self.storm.others.get(machine.provider, self.storm.provider).lies
+        hidden = machine.born_at + timedelta(seconds=lies.visible_after_seconds)
+        if machine.ended_at is None or machine.ended_at > hidden:
+            return False
+        answered = "SELECT 1 FROM attempts WHERE instance_id=?"
+        return not rows(self.storm.ledger_path, answered, machine.id)
 
     def crashed(self, error: BaseException) -> None:
         """Something came out that is no error for people."""
