@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from providers.base import (
 )
 from tests.fake_machine import fake_offer, fake_traits
 from tests.fake_world import Stage
+from tests.launcher.moments import in_state, when
 
 QUOTA = QuotaExceeded("All G spot: 0 vCPUs, 4 needed", code="L-3819A6DF")
 
@@ -322,6 +324,24 @@ def test_who_waits_waits_for_a_line_that_is_down_too(stage: Stage) -> None:
 
 
 # One machine at a time
+
+
+def test_a_machine_that_another_computer_made_meanwhile_at_another_provider_is_taken_in(stage: Stage) -> None:
+    """Our own was taken back; before another one is asked for, all clouds that may be used are looked at."""
+    other = stage.also("other", ELSEWHERE)
+
+    def made_elsewhere() -> None:
+        ours = stage.cloud.truth["m-0001"]
+        request = replace(ours.request, offer=other.catalogue[0], nonce="e" * 24)
+        there = replace(ours, id="m-0002", provider="other", request=request, born_at=stage.clock())
+        stage.cloud.preempt("m-0001")
+        stage.cloud.truth["m-0002"] = replace(there, rates=[(stage.clock(), Decimal("0.90"))])
+
+    when(stage, in_state(stage, State.RUNNING), made_elsewhere)
+    receipt = stage.launch()
+    assert (receipt.outcome, receipt.attempts, receipt.provider) == (Outcome.SUCCEEDED, 2, "other")
+    assert stage.cloud.calls.count("create") == 1
+    stage.all_quiet()
 
 
 @pytest.mark.parametrize("idempotent", [True, False])

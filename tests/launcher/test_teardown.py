@@ -296,6 +296,20 @@ def test_a_provider_that_does_not_say_what_is_left_is_unknown_and_not_clean(stag
     assert stage.launch().leftovers == ("unknown: fake did not say what is left (no usable answer)",)
 
 
+@pytest.mark.parametrize(("is_new", "told"), [(True, []), (False, ["these books know of no work of its job"])])
+def test_a_bug_before_any_work_loses_nothing_that_these_books_could_know_of(
+    stage: Stage, is_new: bool, told: list[str]
+) -> None:
+    """Who takes a run up may have older books than its machine; who begins it knows that there was no work."""
+    when(stage, in_state(stage, State.BOOTING), raising(ZeroDivisionError("a bug")))
+    world = stage.laptop()
+    with pytest.raises(ZeroDivisionError):
+        flow.carry(stage.open_run(world), world, is_new=is_new)
+    texts = [event.text for event in stage.heard.of(Warned) if event.code == "ended-early"]
+    assert [text.partition("; ")[2] for text in texts] == told
+    stage.all_quiet()
+
+
 def test_ctrl_c_while_the_machine_ends_is_told_and_changes_nothing(stage: Stage) -> None:
     world = stage.laptop()
     run = stage.open_run(world)
