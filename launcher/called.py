@@ -4,14 +4,18 @@ import os
 from contextlib import suppress
 
 from launcher import on_disk, seen
+from launcher.errors import Exit
 from launcher.intents import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS
 from launcher.run import Ending, Outcome, Run
 from launcher.steps import Ended, turn_round_if_asked
 from launcher.strays import take_in
 from launcher.teardown import PATIENCE_SECONDS
-from launcher.unknown import TAKEN_UP
+from launcher.unknown import TAKEN_UP, unknown
 from launcher.world import World
 from pricing.plan import Plan
+from providers.base import OVER
+
+REAP = "launch reap     # ends what it finds of this run"
 
 
 def note(run: Run, nonce: str, world: World) -> None:
@@ -36,7 +40,8 @@ def wait_for_unknown(run: Run, plan: Plan, world: World) -> None:
     """Take in what came of calls that the ledger does not know; a list may show their machines late.
 
     Nothing is rented before the clouds' settle window has passed since the run was taken up: whoever made such a call
-    had let go of the run by then. Raises `Ended` where a cloud does not say for too long.
+    had let go of the run by then. Raises `Ended` where a cloud does not say for too long, and where there is a machine
+    that could not be taken in.
     """
     taken_up_at = run.beats.get(TAKEN_UP)
     if taken_up_at is None or not unknown_calls(run, world):
@@ -47,11 +52,30 @@ def wait_for_unknown(run: Run, plan: Plan, world: World) -> None:
     while True:
         age_seconds = (world.now() - taken_up_at).total_seconds()
         trouble = take_in(run, world, everywhere=True)
-        if not unknown_calls(run, world) or (trouble is None and age_seconds >= settle_seconds):
+        if not unknown_calls(run, world):
+            return
+        if trouble is None and age_seconds >= settle_seconds:
+            _must_be_alone(run, world)
             return
         if age_seconds > settle_seconds + PATIENCE_SECONDS:
             why = "a create call was made that the ledger does not know, and its cloud does not say what came of it"
-            raise Ended(Ending(outcome=Outcome.LOST, why=why, code="create-unclear"))
+            raise Ended(
+                Ending(outcome=Outcome.LOST, why=why, code="create-unclear", hint=REAP, exit_code=Exit.MAY_BE_RUNNING)
+            )
         turn_round_if_asked(run, world)
         world.sleep(wait_seconds)
         wait_seconds = min(wait_seconds * 1.5, LONGEST_WAIT_SECONDS)
+
+
+def _must_be_alone(run: Run, world: World) -> None:
+    """A machine that no choice of the plan is like cannot be taken in: none is rented beside it. Raises `Ended`."""
+    others = [one for one in unknown(run, world, everywhere=True)[0] if one.state not in OVER]
+    if others:
+        one = others[0]
+        why = (
+            f"{one.id} ({one.provider} {one.instance_type}) belongs to this run, and no plan of it knows such a machine"
+        )
+        exit_code = Exit.MAY_BE_RUNNING
+        raise Ended(
+            Ending(outcome=Outcome.LOST, why=why, code="unknown-machine", hint=REAP, exit_code=exit_code, pull=False)
+        )

@@ -85,8 +85,9 @@ def never_started(run_id: str, ending: Ending) -> LaunchError:
         ending.hint
         or "`launch offers` shows what there is; --wait-capacity 30m keeps asking; --any-market widens the choice"
     )
+    is_certain = exit_code is not Exit.MAY_BE_RUNNING
     return LaunchError(
-        f"{run_id}: {ending.why}; nothing was rented, nothing was spent",
+        f"{run_id}: {ending.why}" + "; nothing was rented, nothing was spent" * is_certain,
         code=ending.code or "not-started",
         exit_code=exit_code,
         hint=hint,

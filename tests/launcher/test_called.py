@@ -2,12 +2,13 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from launcher import called, flow, seen
-from launcher.errors import LaunchError
+from launcher import called, flow, recover, seen
+from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
 from launcher.intents import LONGEST_WAIT_SECONDS
 from launcher.run import Outcome, Run, State
@@ -94,8 +95,23 @@ def test_a_cloud_that_is_silent_for_too_long_ends_the_run_and_no_machine_is_made
     when(stage, lambda verb: verb == "list" and next(lists) == 1, fall_silent)
     with pytest.raises(LaunchError) as told:
         flow.attach(run.id, stage.laptop())
-    assert told.value.code == "create-unclear"
+    assert (told.value.code, told.value.exit_code) == ("create-unclear", Exit.MAY_BE_RUNNING)
+    assert "nothing was rented" not in told.value.message
     assert stage.cloud.machines() == ()
+
+
+def test_beside_a_machine_that_no_plan_knows_none_is_rented(stage: Stage) -> None:
+    run = died(stage)
+    put_back(stage)
+    machine = stage.cloud.machines()[0]
+    machine.request = replace(machine.request, offer=replace(machine.request.offer, instance_type="f9.other"))
+    with pytest.raises(LaunchError) as told:
+        flow.attach(run.id, stage.laptop())
+    assert (told.value.code, told.value.exit_code) == ("unknown-machine", Exit.MAY_BE_RUNNING)
+    assert "nothing was rented" not in told.value.message
+    assert stage.cloud.machines() == (machine,)
+    recover.reap(stage.laptop())
+    assert not stage.cloud.alive()
 
 
 def test_a_disk_that_takes_no_note_stops_no_create_call(stage: Stage, folder: Path) -> None:
