@@ -15,4 +15,6 @@ def rows(ledger: Path, query: str, *values: Any) -> list[tuple[Any, ...]]:
         return []
     is_whole = not ledger.with_name(ledger.name + "-wal").exists()
     with closing(sqlite3.connect(f"file:{ledger}?{'immutable=1' if is_whole else 'mode=rw'}", uri=True)) as db:
+        if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
+            return []  # whoever made the file had no power, or no room, for its tables
         return db.execute(query, values).fetchall()

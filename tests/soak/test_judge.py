@@ -19,6 +19,7 @@ from tests.soak.judge import Judge
 from tests.soak.leaks import leaks
 from tests.soak.line import Contact
 from tests.soak.play import play
+from tests.soak.reading import rows
 from tests.soak.schedule import Fault, Kind, OtherCloud, Schedule, drawn
 from tests.soak.storm import Storm
 
@@ -281,6 +282,11 @@ def test_an_acknowledged_checkpoint_that_does_not_lie_here_whole_is_a_breach(tmp
     on_stage.storm.lost_ledger_at = on_stage.storm.clock()
     on_stage.judge.at_death()
     assert [one.rule for one in on_stage.judge.breaches] == ["R4"]
+
+
+def test_books_that_lost_their_power_before_they_had_a_table_hold_nothing(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").touch()
+    assert rows(tmp_path / "ledger.sqlite", "SELECT checkpoint FROM runs") == []
 
 
 def test_a_ledger_that_forgot_what_was_acknowledged_is_a_breach(tmp_path: Path) -> None:
