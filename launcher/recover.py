@@ -1,8 +1,10 @@
 """After a death: open intents are settled, machines without an owner are ended, runs that still work are taken back."""
 
+import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 
-from launcher import durable, fence, flow, store_reaping
+from launcher import durable, fence, flow, store_reaping, twins
 from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
 from launcher.intents import adopt, look_for_machine
@@ -12,7 +14,7 @@ from launcher.records import RunRecord
 from launcher.run import Ending, Outcome, Run, State
 from launcher.strays import end_late, end_machines
 from launcher.world import World
-from providers.base import Instance, InstanceState, Leftover, NoCredentials, Provider, ProviderError
+from providers.base import OVER, Instance, InstanceState, Leftover, NoCredentials, Provider, ProviderError
 
 WORKING = (State.RUNNING, State.PULLING)
 """States in which a machine does useful work, or has results that only it holds."""
@@ -226,6 +228,7 @@ def _reap_at(provider: Provider, machines: tuple[Instance, ...], world: World) -
             home.append(machine)
         else:
             strays.append(machine)
+            _count_twin(record, machine, world)
     for machine in strays:
         if machine.run_id not in known:
             _tell_unknown(machine, world)
@@ -263,6 +266,17 @@ def _recognise(record: RunRecord | None, machine: Instance, world: World) -> Non
     run = world.ledger.load(record.id)
     if run.attempts and run.attempt.instance is None and run.attempt.nonce == machine.nonce:
         adopt(run, run.attempt, machine, world)
+
+
+def _count_twin(record: RunRecord | None, machine: Instance, world: World) -> None:
+    """It is ended here, and its run's books know only the other machine of the call that was delivered twice."""
+    if record is None or record.state is State.TERMINATED or machine.state in OVER:
+        return
+    run = world.ledger.load(record.id)
+    known = run.attempt.instance if run.attempts else None
+    if known is not None and run.attempt.nonce == machine.nonce and known.id != machine.id:
+        with suppress(sqlite3.Error):  # a full disk must not keep a machine
+            twins.count(run, run.attempt, machine, world)
 
 
 def _is_over(machine: Instance, world: World) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from launcher import flow, reaping, recover
+from launcher.books import spent_usd
 from launcher.errors import Exit
 from launcher.events import Warned
 from launcher.recover import OVERDUE_SECONDS, OVERDUE_SHARE, Reaped
@@ -413,3 +414,14 @@ def test_books_without_a_machine_are_not_closed_while_the_cloud_cannot_be_asked(
     recover.reap(stage.laptop())
     assert not stage.cloud.alive()
     stage.all_quiet()
+
+
+def test_a_twin_that_reap_ends_is_paid_for_in_the_books_of_its_run(folder: Path) -> None:
+    stage = Stage(folder, traits=fake_traits(idempotent_create=False))
+    run = killed_in(stage, State.BOOTING)
+    stage.cloud.truth["m-0002"] = replace(stage.cloud.truth["m-0001"], id="m-0002")
+    stage.clock.sleep(600)
+    recover.reap(stage.laptop())
+    assert stage.cloud.alive() == ()
+    bill = stage.cloud.billed_usd()
+    assert bill <= spent_usd(stage.laptop().ledger.load(run.id), stage.clock()) <= 2 * bill
