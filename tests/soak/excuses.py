@@ -18,6 +18,7 @@ from tests.fake_guest import Started, checkpoint_bytes, finished_files, first_fi
 from tests.fake_machine import Machine
 from tests.fake_world import FIRST_RUN
 from tests.soak.line import Contact, failing
+from tests.soak.reading import rows
 from tests.soak.schedule import BY_POINT, OF_A_CLOUD, Kind
 from tests.soak.storm import WRONG_CLOCK_SECONDS, Storm
 
@@ -123,6 +124,7 @@ class Ends:
             ("that file came spoiled whenever it was fetched", self._always_came_spoiled(machine, missing)),
             ("a person said --now", storm.said_now),
             ("its line is down", self._is_cut_off(machine, missing, is_over=is_over)),
+            ("somebody else had answered there, and that ends a run", self._was_a_stranger(machine)),
             ("its line was down when it was to save", not is_over and self._could_not_be_asked(machine)),
             ("this disk is full", Kind.DISK_FULL_HERE in storm.until),
             ("the ledger was lost", storm.lost_ledger_at is not None and machine.born_at <= storm.lost_ledger_at),
@@ -144,6 +146,15 @@ class Ends:
         verbs |= {"send out"} if len(missing) > len(verbs) else set()
         sends = [failing([one for one in contacts if _is_try(one, verb)]) for verb in verbs]
         return not is_over and (len(row) >= TRIES or (all(len(one) >= TRIES for one in sends) and bool(sends)))
+
+    def _was_a_stranger(self, machine: Machine) -> bool:
+        """Whether the run ends for another host key: a security stop for good, however long its cloud refuses the end.
+
+        Whoever ends it later may be let in again by the right key; what once answered there is not believed for that.
+        """
+        has_met = any(one.trouble == "HostKeyMismatch" for one in self.storm.contacts[machine.id])
+        code = "SELECT json_extract(ending, '$.code') FROM runs WHERE id=?"
+        return has_met and rows(self.storm.ledger_path, code, FIRST_RUN) == [("host-key-mismatch",)]
 
     def _always_came_spoiled(self, machine: Machine, missing: tuple[str, ...]) -> bool:
         """Whether it was given up after all tries of a pull; the end that follows may be refused for long."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from launcher.events import Warned
+from launcher.run import Ending, Outcome
 from tests.canaries import CANARIES
 from tests.fake_guest import Started, checkpoint_bytes, finished_files
 from tests.fake_machine import Machine
@@ -217,6 +218,25 @@ def test_a_wish_to_save_that_did_not_arrive_is_a_reason_until_the_job_is_heard_a
         on_stage.contacts("RemoteUnreachable", verb="stop")
         on_stage.contacts("", verb="follow" if heard else "send out")
         assert on_stage.end() == rules
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code", "rules"),
+    [
+        ("HostKeyMismatch", "host-key-mismatch", []), ("HostKeyMismatch", "silent", ["R5"]),
+        ("RemoteUnreachable", "host-key-mismatch", ["R5"]),
+    ],
+)  # fmt: skip
+def test_an_end_for_another_host_key_stands_where_the_right_one_is_shown_again(
+    tmp_path: Path, trouble: str, code: str, rules: list[str]
+) -> None:
+    on_stage = scene(tmp_path, UNTIL_DONE)
+    on_stage.contacts(trouble, "")
+    world = on_stage.storm.laptop()
+    ending = Ending(outcome=Outcome.FAILED, why="another key", code=code, pull=False)
+    world.ledger.note_ending(world.ledger.load(FIRST_RUN), ending)
+    world.ledger.close()
+    assert on_stage.end() == rules
 
 
 @pytest.mark.parametrize(("verb", "rules"), [("manifest checkpoints/step-6", []), ("manifest out", ["R5"])])
