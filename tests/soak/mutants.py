@@ -100,7 +100,7 @@ class Mutant:
     operator: str
     line: str
     nth: int
-    """Of the operator's places in this line."""
+    """Of the operator's places in this line, and in those of the same function that read the same."""
     occurrence: int
     """Of the operator's places in the module."""
     at: tuple[int, int]
@@ -177,16 +177,17 @@ def mutants_of(module: str, source: str) -> tuple[Mutant, ...]:
     for name in _operators():
         operator = get_operator(f"core/{name}")()
         places = [start for node in nodes for start, _ in operator.mutation_positions(node)]
+        texts = [(functions.get(row, ""), lines[row - 1].strip()) for row, _ in places]
         for occurrence, (row, column) in enumerate(places):
             if lines[row - 1].lstrip().startswith("@"):
                 continue
             if name == "NumberReplacer" and _number(lines[row - 1][column:]) > SMALL:
                 continue
-            nth = sum(at[0] == row for at in places[:occurrence])
+            function, line = texts[occurrence]
             found.append(
                 Mutant(
-                    module=module, function=functions.get(row, ""), operator=name, line=lines[row - 1].strip(),
-                    nth=nth, occurrence=occurrence, at=(row, column),
+                    module=module, function=function, operator=name, line=line,
+                    nth=texts[:occurrence].count(texts[occurrence]), occurrence=occurrence, at=(row, column),
                 )
             )  # fmt: skip
     return tuple(found)

@@ -104,6 +104,13 @@ def test_mutants_are_made_of_behaviour_and_not_of_types_nor_of_large_numbers() -
     assert [one.nth for one in less] == [0, 1]
 
 
+def test_no_two_mutants_have_the_same_name() -> None:
+    """Lines of a function that read the same are told apart: a verdict is of one mutant."""
+    for module in (*mutants.PLAYED, *mutants.ON_THE_MACHINE):
+        names = [str(one) for one in mutants.mutants_of(module, (REPOSITORY / module).read_text("utf-8"))]
+        assert len(names) == len(set(names))
+
+
 def test_a_mutant_spoils_one_place(tmp_path: Path) -> None:
     (tmp_path / "somewhere.py").write_text(SOURCE)
     one = next(one for one in mutants.mutants_of("somewhere.py", SOURCE) if one.operator == "ReplaceOrWithAnd")
