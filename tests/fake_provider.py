@@ -62,6 +62,7 @@ from providers.base import (
 )
 from providers.carried import Carried
 from providers.funds import Funds
+from tests.cloud.sight import is_shown
 from tests.fake_machine import HOUR, Machine, VirtualClock, fake_offer, fake_traits
 
 __all__ = ["FakeCloud", "FakeProvider", "Lies", "Machine", "VirtualClock", "fake_offer", "fake_traits"]
@@ -361,18 +362,20 @@ class FakeProvider:
 
     def _is_listed(self, machine: Machine) -> bool:
         now = self.cloud.clock()
-        hidden = now < machine.born_at + timedelta(seconds=self.lies.visible_after_seconds)
-        ours = machine.owner == self.owner and machine.provider == self.name
-        return ours and not hidden and machine.state(now) is not InstanceState.GONE
+        if machine.owner != self.owner or machine.provider != self.name or machine.state(now) is InstanceState.GONE:
+            return False
+        age_seconds = (now - machine.born_at).total_seconds()
+        return is_shown(age_seconds, lag_seconds=self.lies.visible_after_seconds, gone_seconds=None)
 
     def _is_unknown(self, machine: Machine) -> bool:
         now = self.cloud.clock()
         machine.settle(now)
-        early = now < machine.born_at + timedelta(seconds=self.lies.early_not_found_seconds)
-        forgotten = machine.ended_at is not None and now > machine.ended_at + timedelta(
-            seconds=machine.linger_seconds + machine.forgotten_seconds
+        return not is_shown(
+            (now - machine.born_at).total_seconds(),
+            lag_seconds=self.lies.early_not_found_seconds,
+            gone_seconds=None if machine.ended_at is None else (now - machine.ended_at).total_seconds(),
+            kept_seconds=machine.linger_seconds + machine.forgotten_seconds,
         )
-        return early or forgotten
 
     def _shown(self, machine: Machine) -> Instance:
         machine.settle(self.cloud.clock())

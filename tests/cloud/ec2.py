@@ -11,6 +11,7 @@ from tests.cloud import moto_ec2
 from tests.cloud.ec2_life import Ec2Life, Ec2Machine, gpu_of
 from tests.cloud.meter import Metered
 from tests.cloud.scenario import DLAMI_ROOT_GIB, dlami_id, quota_code
+from tests.cloud.sight import is_shown
 from tests.cloud.wire import Answer, Call, Refused, as_xml, each, edited
 from tests.cloud.world import SSH_PORT, World
 
@@ -203,9 +204,12 @@ class Ec2:
 
     def _listed(self, machine: Ec2Machine, by_id: bool) -> bool:
         now, knobs = self._world.clock.seconds(), self._life.knobs
-        young = not by_id and now - machine.created < knobs.list_lag_seconds
-        old = machine.terminated is not None and now - machine.terminated > knobs.listed_seconds
-        return not young and not old
+        return is_shown(
+            now - machine.created,
+            lag_seconds=0 if by_id else knobs.list_lag_seconds,
+            gone_seconds=None if machine.terminated is None else now - machine.terminated,
+            kept_seconds=knobs.listed_seconds,
+        )
 
     def _known(self, call: Call, id: str) -> Ec2Machine:
         machine = self._life.machines.get(id)

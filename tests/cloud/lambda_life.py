@@ -12,6 +12,7 @@ from tests.cloud.http_cloud import Refused
 from tests.cloud.machine import Machine
 from tests.cloud.meter import LAMBDA, Metered
 from tests.cloud.scenario import Knobs
+from tests.cloud.sight import is_shown
 from tests.cloud.world import SSH_PORT, World
 
 INSUFFICIENT = "instance-operations/launch/insufficient-capacity"
@@ -296,9 +297,12 @@ class LambdaLife:
     def shown(self, machine: LambdaMachine, *, by_id: bool) -> bool:
         """Whether the API shows it now."""
         now, knobs = self._world.clock.seconds(), self.knobs
-        young = knobs.early_not_found_seconds if by_id else knobs.list_lag_seconds
-        old = machine.terminated is not None and now - machine.terminated > knobs.listed_seconds
-        return now - machine.created >= young and not old
+        return is_shown(
+            now - machine.created,
+            lag_seconds=knobs.early_not_found_seconds if by_id else knobs.list_lag_seconds,
+            gone_seconds=None if machine.terminated is None else now - machine.terminated,
+            kept_seconds=knobs.listed_seconds,
+        )
 
     def listed(self) -> Iterable[LambdaMachine]:
         """What GET /instances lists."""

@@ -15,6 +15,7 @@ from tests.cloud.http_cloud import Refused
 from tests.cloud.machine import Machine
 from tests.cloud.meter import RUNPOD, Metered, bill
 from tests.cloud.scenario import Knobs
+from tests.cloud.sight import is_shown
 from tests.cloud.world import World
 
 NO_CAPACITY = (
@@ -393,9 +394,12 @@ class RunpodLife:
     def shown(self, pod: Pod, *, by_id: bool) -> bool:
         """Whether the API shows it now."""
         now, knobs = self._world.clock.seconds(), self.knobs
-        young = knobs.early_not_found_seconds if by_id else knobs.list_lag_seconds
-        gone = pod.shown_until is not None and now >= pod.shown_until
-        return now - pod.created >= young and not gone
+        return is_shown(
+            now - pod.created,
+            lag_seconds=knobs.early_not_found_seconds if by_id else knobs.list_lag_seconds,
+            gone_seconds=None if pod.shown_until is None else now - pod.shown_until,
+            kept_seconds=0,
+        )
 
     def listed(self) -> Iterable[Pod]:
         """What GET /v2/pods lists."""
