@@ -98,6 +98,8 @@ DOORWAYS = (
     "before advance", "after advance",
 )  # fmt: skip
 """Where the world and the books differ for a moment, and a death is the likeliest to cost something."""
+AT_WORK, GONE_AT_WORK = "after note_checkpoint", 0.3
+"""How often it is the laptop that is gone, for good, while the job works: then only the machine's own lease ends it."""
 DOORWAY_EVERY, DOORWAY = 10, 7
 """One day of so many has a death in a doorway, beside what else is drawn for it: by its number it is that one."""
 AT_A_DEATH = (Kind.LEDGER_DELETED, Kind.LEDGER_ROLLED_BACK)
@@ -271,6 +273,8 @@ def _in_a_doorway(day: Schedule) -> Schedule:
         if dice.random() < 0.75
     ]
     gaps_seconds = (dice.choice((0.0, 5.0, 20.0)), *day.gaps_seconds[1:])
+    if dice.random() < GONE_AT_WORK:
+        death = Fault(kind=Kind.GONE, verb=AT_WORK, nth=dice.choice((0, 1, 2, 3)))
     return replace(day, faults=(*day.faults, death, *late), gaps_seconds=gaps_seconds)
 
 

@@ -12,6 +12,7 @@ from tests.soak.copies import IN_THE_SUITE
 from tests.soak.judge import Breach
 from tests.soak.play import Played, play
 from tests.soak.schedule import (
+    AT_WORK,
     BY_CALL,
     BY_TIME,
     DOORWAY,
@@ -81,7 +82,7 @@ def test_who_dies_in_a_doorway_dies_at_the_nth_of_its_name(verb: str) -> None:
 
 def test_deaths_in_doorways_are_drawn_on_their_days_and_change_no_other() -> None:
     days = [drawn(seed) for seed in range(60)]
-    with_doorway = [day.seed for day in days if any(fault.verb in DOORWAYS for fault in day.faults)]
+    with_doorway = [day.seed for day in days if any(fault.verb in (*DOORWAYS, AT_WORK) for fault in day.faults)]
     assert with_doorway == [seed for seed in range(60) if seed % DOORWAY_EVERY == DOORWAY]
 
 
