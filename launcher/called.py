@@ -9,7 +9,7 @@ from launcher.intents import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS
 from launcher.run import Ending, Outcome, Run
 from launcher.steps import Ended, turn_round_if_asked
 from launcher.strays import take_in
-from launcher.teardown import PATIENCE_SECONDS
+from launcher.teardown import LOOKS, PATIENCE_SECONDS
 from launcher.unknown import TAKEN_UP, unknown
 from launcher.world import World
 from pricing.plan import Plan
@@ -48,13 +48,14 @@ def wait_for_unknown(run: Run, plan: Plan, world: World) -> None:
         return
     names = {choice.offer.provider for choice in plan.choices} | {one.offer.provider for one in run.attempts}
     settle_seconds = max((world.provider(name).traits.settle_seconds for name in names), default=0.0)
-    wait_seconds = FIRST_WAIT_SECONDS
+    wait_seconds, looks = FIRST_WAIT_SECONDS, 0
     while True:
         age_seconds = (world.now() - taken_up_at).total_seconds()
         trouble = take_in(run, world, everywhere=True)
         if not unknown_calls(run, world):
             return
-        if trouble is None and age_seconds >= settle_seconds:
+        looks += trouble is None and age_seconds >= settle_seconds
+        if looks == LOOKS:
             _must_be_alone(run, world)
             return
         if age_seconds > settle_seconds + PATIENCE_SECONDS:

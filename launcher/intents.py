@@ -1,15 +1,16 @@
 """An intent whose create call has no answer yet: the machine is found by its nonce, or proven not to be there."""
 
-from launcher import books, seen
+from launcher import books, seen, twins
 from launcher.awake import Awake
 from launcher.run import Attempt, Ending, Outcome, Run
 from launcher.steps import Ended, turn_round_if_asked
-from launcher.teardown import PATIENCE_SECONDS
+from launcher.teardown import LOOKS, PATIENCE_SECONDS
 from launcher.world import World
 from providers.base import Instance, ProviderError
 
 LEAST_LOOKS = 5
-"""A lost create answer means "nothing there" only after so many lists without it, over the provider's settle window."""
+"""A lost create answer means "nothing there" only after so many lists without it, the last `LOOKS` of them after the
+provider's settle window."""
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 15.0
 
@@ -44,10 +45,13 @@ def look_for_machine(run: Run, attempt: Attempt, world: World, awake: Awake | No
         adopt(run, attempt, found[0], world)
         attempt.seen_at = attempt.seen_at or world.now()
         world.ledger.save_attempt(run, attempt)
+        for twin in found[1:]:  # told to end by the next look; it may be gone by itself until then
+            twins.count(run, attempt, twin, world)
         return True
-    attempt.looks += 1
     now = awake.now()
     settled = attempt.unanswered_seconds(now) >= provider.traits.settle_seconds
+    # A list has gaps just when a machine would first be in it: some looks are kept for afterwards.
+    attempt.looks = attempt.looks + 1 if settled else min(attempt.looks + 1, LEAST_LOOKS - LOOKS)
     if attempt.looks >= LEAST_LOOKS and settled:
         books.note_absent(attempt, provider.traits, now, was_seen=seen.is_noted(run, attempt, world))
         world.ledger.save_answered(run, attempt, "absent", now)

@@ -132,6 +132,8 @@ class FakeCloud:
     def __init__(self, clock: VirtualClock, seed: int = 0) -> None:
         self.clock, self.random = clock, random.Random(seed)
         self.truth: dict[str, Machine] = {}
+        self.shown_ids: set[str] = set()
+        """Machines of which an answer has told: who listened may know of them."""
         self.volumes: dict[str, Leftover] = {}
         self.calls: list[str] = []
         self.before_call: Callable[[str], None] = lambda verb: None
@@ -380,6 +382,7 @@ class FakeProvider:
     def _shown(self, machine: Machine) -> Instance:
         machine.settle(self.cloud.clock())
         state, request = machine.state(self.cloud.clock()), machine.request
+        self.cloud.shown_ids.add(machine.id)
         truly = Instance(
             provider=self.name,
             id=machine.id,

@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
 from launcher.intents import LONGEST_WAIT_SECONDS
 from launcher.run import Outcome, Run, State
+from launcher.teardown import LOOKS
 from providers.base import EndReason
 from tests.fake_world import FIRST_RUN, Killed, Stage
 from tests.launcher.moments import in_state, when
@@ -54,7 +56,25 @@ def test_where_the_call_came_to_nothing_another_machine_is_rented_after_the_sett
     (machine,) = stage.cloud.machines()
     waited_seconds = (machine.born_at - began).total_seconds()
     settle_seconds = stage.provider.traits.settle_seconds
-    assert settle_seconds <= waited_seconds <= settle_seconds + 2 * LONGEST_WAIT_SECONDS
+    assert (
+        settle_seconds + LONGEST_WAIT_SECONDS <= waited_seconds <= settle_seconds + (LOOKS + 1) * LONGEST_WAIT_SECONDS
+    )
+
+
+def test_gaps_in_the_lists_after_the_settle_window_hide_no_machine(stage: Stage) -> None:
+    run = died(stage)
+    put_back(stage)
+    settle_seconds = stage.provider.traits.settle_seconds
+    stage.provider.lies.visible_after_seconds = 10**6
+    over = stage.clock() + timedelta(seconds=settle_seconds - 1)
+
+    def be_listed_with_gaps() -> None:
+        stage.provider.lies.visible_after_seconds, stage.provider.lies.list_gaps = 0, 1
+
+    when(stage, lambda verb: verb == "list" and stage.clock() >= over, be_listed_with_gaps)
+    assert flow.attach(run.id, stage.laptop()).outcome is Outcome.SUCCEEDED
+    assert len(stage.cloud.machines()) == 1
+    stage.all_quiet()
 
 
 def test_nobody_waits_where_the_ledger_knows_all_calls(stage: Stage) -> None:

@@ -2,18 +2,21 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from launcher import books
 from launcher.awake import TURN_SECONDS, Awake
 from launcher.creating import create, create_for
 from launcher.intents import LEAST_LOOKS, find_machine, look_for_machine
 from launcher.price import current_plan
 from launcher.run import Attempt, Outcome
 from launcher.steps import Ended
-from launcher.teardown import PATIENCE_SECONDS, tear_down
-from providers.base import AuthFailed, ContractBroken, ProviderError, Throttled, Unavailable
-from tests.fake_machine import fake_traits
+from launcher.teardown import LOOKS, PATIENCE_SECONDS, tear_down
+from pricing.offer import Market
+from providers.base import AuthFailed, ContractBroken, EndReason, ProviderError, Throttled, Unavailable
+from tests.fake_machine import fake_offer, fake_traits
 from tests.fake_world import Killed, Stage
 from tests.launcher.moments import after, when
 from tests.launcher.test_creating import codes, opened
@@ -44,6 +47,9 @@ def test_a_lost_answer_means_nothing_there_only_after_enough_looks_over_the_sett
     assert run.attempt.gone_at is None
     assert len(world.ledger.open_intents(run.id)) == 1
     stage.clock.sleep(100)
+    for _ in range(LOOKS - 1):  # a list may have a gap just then
+        assert not look_for_machine(run, run.attempt, world)
+        assert run.attempt.gone_at is None
     look_for_machine(run, run.attempt, world)
     assert run.attempt.never_was
     assert run.attempt.gone_at == stage.clock()
@@ -217,3 +223,20 @@ def test_turns_that_are_all_slow_use_up_patience_and_prove_nothing(stage: Stage)
         stage.clock.sleep(TURN_SECONDS + 1)
         assert awake.now() - began - awake.leapt == timedelta(seconds=TURN_SECONDS * turn)
     assert attempt.unanswered_seconds(stage.clock()) <= TURN_SECONDS
+
+
+def test_the_twin_of_a_call_without_an_answer_is_in_the_books_as_soon_as_both_are_seen(folder: Path) -> None:
+    stage = Stage(folder, (fake_offer(market=Market.ON_DEMAND),), traits=fake_traits(idempotent_create=False))
+    world = stage.laptop()
+    run, choice = opened(stage, world)
+    stage.at_point = lambda name: stage.kill() if name == "after create" else None
+    with pytest.raises(Killed):
+        create_for(run, choice, 3600, world)
+    stage.revive()
+    stage.at_point = lambda name: None
+    stage.cloud.truth["m-0002"] = replace(stage.cloud.truth["m-0001"], id="m-0002")
+    stage.clock.sleep(600)
+    assert find_machine(run, world)
+    for machine in stage.cloud.machines():
+        machine.end(stage.clock(), EndReason.FAILED)
+    assert books.spent_usd(run, stage.clock()) >= stage.cloud.billed_usd()

@@ -162,7 +162,12 @@ class Judge:
         return sum((one.billed_usd(self.storm.clock()) for one in died), Decimal(0))
 
     def _was_never_shown(self, machine: Machine) -> bool:
-        """Whether a death took the answer of its create call, and it was gone before a list could have told of it."""
+        """Whether a death took the answer of its create call, and it was gone before a list could have told of it.
+
+        Of the twin of a call that was delivered twice: whether it was gone before anybody asked.
+        """
+        if machine.id in self._twin_ids() and machine.ended_at is not None:
+            return machine.id not in self.storm.cloud.shown_ids
         lies = self.storm.others.get(machine.provider, self.storm.provider).lies
         hidden = machine.born_at + timedelta(seconds=lies.visible_after_seconds)
         if machine.ended_at is None or machine.ended_at > hidden:
@@ -237,9 +242,14 @@ class Judge:
         storm = self.storm
         if not storm.fired[Kind.DOUBLED]:
             return Decimal(0)
-        firsts = {one.request.nonce: one.id for one in reversed(storm.of_the_run())}
-        twins = (one for one in storm.of_the_run() if firsts[one.request.nonce] != one.id)
-        return sum((one.billed_usd(storm.clock()) for one in twins), Decimal(0))
+        twins = self._twin_ids()
+        return sum((one.billed_usd(storm.clock()) for one in storm.of_the_run() if one.id in twins), Decimal(0))
+
+    def _twin_ids(self) -> set[str]:
+        """The second machines of one call."""
+        mine = self.storm.of_the_run()
+        firsts = {one.request.nonce: one.id for one in reversed(mine)}
+        return {one.id for one in mine if firsts[one.request.nonce] != one.id}
 
     def share(self) -> float:
         """Of the budget, what was billed."""

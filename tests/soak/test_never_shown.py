@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -40,3 +41,16 @@ def test_not_one_whose_create_call_was_answered(hidden: Scene) -> None:
 
 def test_not_one_that_lives(hidden: Scene) -> None:
     assert hidden.judge._was_never_shown(hidden.machine) is False
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_a_twin_only_where_no_answer_told_of_it(tmp_path: Path, is_seen: bool) -> None:
+    there = scene(tmp_path, 0)
+    twin = replace(there.machine, id="m-0099", ended_at=there.machine.born_at + timedelta(seconds=600))
+    there.storm.cloud.truth[twin.id] = twin
+    if is_seen:
+        twin.ended_at = None
+        there.storm.asked.name = there.storm.provider.name
+        there.storm.provider.list()
+        twin.ended_at = there.machine.born_at + timedelta(seconds=600)
+    assert there.judge._was_never_shown(twin) is not is_seen
