@@ -14,7 +14,7 @@ from launcher.records import RunRecord
 from launcher.run import Ending, Outcome, Run, State
 from launcher.strays import end_late, end_machines
 from launcher.world import World
-from providers.base import OVER, Instance, InstanceState, Leftover, NoCredentials, Provider, ProviderError
+from providers.base import Instance, InstanceState, Leftover, NoCredentials, Provider, ProviderError
 
 WORKING = (State.RUNNING, State.PULLING)
 """States in which a machine does useful work, or has results that only it holds."""
@@ -270,7 +270,7 @@ def _recognise(record: RunRecord | None, machine: Instance, world: World) -> Non
 
 def _count_twin(record: RunRecord | None, machine: Instance, world: World) -> None:
     """It is ended here, and its run's books know only the other machine of the call that was delivered twice."""
-    if record is None or record.state is State.TERMINATED or machine.state in OVER:
+    if record is None or record.state is State.TERMINATED:
         return
     run = world.ledger.load(record.id)
     known = run.attempt.instance if run.attempts else None

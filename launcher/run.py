@@ -122,6 +122,8 @@ class Attempt:
     egress_usd: Decimal = Decimal(0)
     slices_by_hand: int = 0
     """Of that, the slices that `launch pull` brought home (`launcher.egress`)."""
+    twin_seconds: dict[str, float] = field(default_factory=dict)
+    """By id, for how long other machines of the same create call are in `metered_usd` (`launcher.twins`)."""
     phases: dict[str, float] = field(default_factory=dict)
     measured: Measured | None = None
     """What its training steps came to; None where none was seen."""

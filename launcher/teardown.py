@@ -178,7 +178,7 @@ class _Ending:
         """A call that was delivered twice made two machines: both are asked to end, and both are paid for."""
         known = self.attempt.instance
         for one in alive:
-            if known is not None and one.id != known.id and one.state is not InstanceState.ENDING:
+            if known is not None and one.id != known.id:
                 with suppress(sqlite3.Error):
                     twins.count(self.run, self.attempt, one, self.world)
 

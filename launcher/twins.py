@@ -6,7 +6,7 @@ from decimal import Decimal
 from launcher.events import Warned
 from launcher.run import Attempt, Run
 from launcher.world import World
-from providers.base import OVER, Instance, ProviderError
+from providers.base import OVER, Instance, InstanceState, ProviderError
 
 ENDING_SECONDS = 60.0
 """What a twin that was told to end is billed on, at most (as `pricing.budget` sets aside for every end)."""
@@ -21,8 +21,10 @@ def end_twins(run: Run, world: World) -> None:
     region = "" if provider.traits.one_list else attempt.offer.region
     listing = world.ledger.sightings.listing(provider.name, region)
     for machine in listing.machines if listing is not None else ():
-        if machine.nonce == attempt.nonce and machine.id != attempt.instance.id and machine.state not in OVER:
+        if machine.nonce == attempt.nonce and machine.id != attempt.instance.id:
             count(run, attempt, machine, world)
+            if machine.state in OVER:
+                continue
             text = f"{machine.id} ({provider.name}) came of the same create call as {attempt.instance.id}: told to end"
             world.console.tell(Warned(run=run.id, at=world.now(), code="twin", text=text))
             try:
@@ -32,11 +34,16 @@ def end_twins(run: Run, world: World) -> None:
 
 
 def count(run: Run, attempt: Attempt, twin: Instance, world: World) -> None:
-    """What it has cost since it was counted last, and will until it is gone, at the worst rate."""
-    name, until = f"twin {twin.id}", world.now() + timedelta(seconds=ENDING_SECONDS)
-    before = (run.beats.get(name, attempt.started_at) - attempt.started_at).total_seconds()
+    """What it has cost since it was counted last, and will until it is gone, at the worst rate.
+
+    One that ends already was told to by us, and counted then; or it ends by itself, and is counted once.
+    """
+    before = attempt.twin_seconds.get(twin.id, 0.0)
+    if twin.state is InstanceState.GONE or (before and twin.state in OVER):
+        return
+    until = world.now() + timedelta(seconds=ENDING_SECONDS)
     life = max(before, (until - attempt.started_at).total_seconds())
-    run.beats[name] = attempt.started_at + timedelta(seconds=life)
+    attempt.twin_seconds[twin.id] = life
     more = _billed_seconds(attempt, life) - (_billed_seconds(attempt, before) if before else 0)
     attempt.metered_usd += attempt.choice.worst_usd_per_hour * Decimal(more) / 3600
     world.ledger.save_attempt(run, attempt)
