@@ -350,6 +350,7 @@ def _close_book(record: RunRecord, world: World, names: tuple[str, ...]) -> Laun
         return None
     if _somebody_carries(record.id, world) or flow.only_begins(run, world):
         return None
+    run = _taken_up(record.id, world)  # also where its cloud did not answer, so that nobody looked at its machine
     if run.state in WORKING and run.attempts and world.now() < run.attempt.deadline and not durable.is_over(run, world):
         return None
     try:

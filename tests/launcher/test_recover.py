@@ -427,3 +427,15 @@ def test_a_twin_that_reap_ends_is_paid_for_in_the_books_of_its_run(folder: Path)
     assert stage.cloud.alive() == ()
     bill = stage.cloud.billed_usd()
     assert bill <= spent_usd(stage.laptop().ledger.load(run.id), stage.clock()) <= bill * 5 / 4
+
+
+def test_a_job_that_was_started_by_who_died_works_on_while_its_cloud_does_not_answer(stage: Stage) -> None:
+    run_id = started_by_who_died(stage)
+    stage.provider.lies.reads_down = 10**6
+    found = recover.reap(stage.laptop())
+    assert found.unknown
+    assert stage.laptop().ledger.load(run_id).state is State.RUNNING
+    assert len(stage.cloud.alive()) == 1
+    stage.provider.lies.reads_down = 0
+    recover.reap(stage.laptop())
+    assert stage.spawned == [run_id]
