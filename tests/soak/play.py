@@ -163,7 +163,9 @@ class _Day:
         ends_itself = self.day.all_guarded and not storm.fired[Kind.UNARMED]
         if ends_itself and (storm.is_gone or not self.day.reaps):
             ends = [one.dead_at for one in storm.cloud.alive() if one.dead_at is not None]
-            storm.clock.sleep(max(((end - storm.clock()).total_seconds() for end in ends), default=0) + 1)
+            left_seconds = max(((end - storm.clock()).total_seconds() for end in ends), default=0) + 1
+            storm.clock.sleep(left_seconds)
+            storm.absent_seconds += left_seconds  # a twin that nobody knows of lives as long as its own guard lets it
             return
         storm.clock.sleep(COME_BACK_SECONDS)
         storm.absent_seconds += COME_BACK_SECONDS
