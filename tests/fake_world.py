@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -205,8 +205,8 @@ class Stage:
             durable_store=self.storing is not None,
             corrections=corrections(world),
         )  # fmt: skip
-        catalogue = [one for provider in everyone.values() for one in provider.catalogue]
-        plan = kept(make_plan(catalogue, self.workload, terms))
+        catalogue = tuple(one for provider in everyone.values() for one in provider.catalogue)
+        plan = _planned(_Asked(catalogue, self.workload, terms))
         return opened_run(world, plan, request, self.folder, run_id=self.next_run)
 
     def launch(self, **said: Any) -> Receipt:
@@ -248,6 +248,26 @@ class Stage:
         for record in Ledger(self.folder / "home" / "ledger.sqlite").runs():
             assert record.state is State.TERMINATED, record
             assert record.open_intents == 0, record
+
+
+class _Asked:
+    """What a plan is made of; two that say the same are the same."""
+
+    def __init__(self, catalogue: tuple[Offer, ...], workload: Workload, terms: Terms) -> None:
+        self.catalogue, self.workload, self.terms = catalogue, workload, terms
+        self._text = repr((catalogue, workload, terms))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Asked) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@lru_cache(maxsize=1024)
+def _planned(asked: _Asked) -> Plan:
+    """Many days begin with the same market, and a plan is a value that nobody changes."""
+    return kept(make_plan(asked.catalogue, asked.workload, asked.terms))
 
 
 def opened_run(world: World, plan: Plan, request: Request, folder: Path, *, run_id: str = FIRST_RUN) -> Run:

@@ -100,7 +100,7 @@ class Disk:
             self._copy_what_is_safe((self._folder / "home").stat().st_ino, self._frozen / "home")  # an old folder
         for name in TREES:
             if not is_power_lost and (self._folder / name).is_dir():
-                _copy(self._folder / name, self._frozen / name)
+                copy_tree(self._folder / name, self._frozen / name)
         for path in (self._folder / "home").glob("ledger.sqlite*"):
             shutil.copyfile(path, self._frozen / "home" / path.name)
 
@@ -133,12 +133,12 @@ class Disk:
         self.all_is_safe()
 
 
-def _copy(tree: Path, to: Path) -> None:
+def copy_tree(tree: Path, to: Path) -> None:
     """A small tree of plain files; much cheaper than `shutil.copytree`. What `-shm` holds is made anew."""
     to.mkdir(exist_ok=True)
     with os.scandir(tree) as entries:
         for one in entries:
             if one.is_dir(follow_symlinks=False):
-                _copy(Path(one.path), to / one.name)
+                copy_tree(Path(one.path), to / one.name)
             elif not one.name.startswith("ledger.sqlite"):
                 (to / one.name).write_bytes(Path(one.path).read_bytes())

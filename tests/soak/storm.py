@@ -43,7 +43,7 @@ from tests.fake_guest import Work
 from tests.fake_machine import Machine
 from tests.fake_world import FIRST_RUN, WRITES, DyingLedger, Killed, Stage
 from tests.soak.clouds import StormProvider, offers_of, settle_down, traits_of
-from tests.soak.disk import Disk
+from tests.soak.disk import Disk, copy_tree
 from tests.soak.line import Contact, HalfOpenFeed, Line
 from tests.soak.schedule import (
     AT_A_DEATH,
@@ -201,9 +201,9 @@ class Storm(Stage):
         """A place where our process can be killed, and where time has passed."""
         if threading.get_ident() != MAIN_THREAD:
             return self._point_of_a_thread()
-        if self.dead and not self.is_nested:
-            raise Killed
-        if self.is_over or self.is_nested:
+        if self.dead or self.is_over or self.is_nested:
+            if self.dead and not self.is_nested:
+                raise Killed
             return None
         self.count += 1
         if self.count > MOST_POINTS:
@@ -346,11 +346,12 @@ class Storm(Stage):
         return (self.clock() - self.began).total_seconds()
 
     def _let_time_tell(self) -> None:
-        now = self.clock()
-        for kind in [kind for kind, until in self.until.items() if now >= until]:
-            del self.until[kind]
-            if kind is Kind.DISK_FULL_HERE:
-                self._free_disk()
+        if self.until:
+            now = self.clock()
+            for kind in [kind for kind, until in self.until.items() if now >= until]:
+                del self.until[kind]
+                if kind is Kind.DISK_FULL_HERE:
+                    self._free_disk()
         seconds = self.seconds()
         if not self.pending or seconds < self.pending[0].at_seconds:  # they are sorted
             return
@@ -632,7 +633,7 @@ class Storm(Stage):
             wait_capacity_seconds=day.wait_capacity_seconds, secrets=self.secrets,
         )  # fmt: skip
         settle_down(self.cloud, self.provider, day)
-        shutil.copytree(keys_folder(), world.run_folder(run.id) / "keys")
+        copy_tree(keys_folder(), world.run_folder(run.id) / "keys")
         if day.seed % REPORT_EVERY:
             (world.run_folder(run.id) / "settings.json").unlink()
         self.disk.all_is_safe()
