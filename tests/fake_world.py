@@ -124,7 +124,7 @@ class Stage:
         self.next_run = FIRST_RUN
         self.die_at: int | None = None
         self.points: list[str] = []
-        self.at_point: Callable[[str], None] = lambda name: None
+        self.at_point: Callable[[str], None] = nobody_looks
         self.dead = False
         self.cloud.before_call = lambda verb: self.point(f"before {verb}")
         self.cloud.after_call = lambda verb: self.point(f"after {verb}")
@@ -248,6 +248,10 @@ class Stage:
         for record in Ledger(self.folder / "home" / "ledger.sqlite").runs():
             assert record.state is State.TERMINATED, record
             assert record.open_intents == 0, record
+
+
+def nobody_looks(name: str) -> None:
+    """What happens at a place to die, where a test wants nothing."""
 
 
 class _Asked:
