@@ -94,7 +94,7 @@ def _blocks(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
 def _all(work: Callable[[Item], Tally], items: Sequence[Item], said: argparse.Namespace, whole: Tally) -> Tally:
     """Each item is some work for one of the processes; how far it is, is told now and then."""
     kept = Kept(_file(said)) if said.keep and not commit().endswith("-dirty") else None
-    done_before = kept.read() if kept else {}
+    done_before = {number: part for number, part in (kept.read() if kept else {}).items() if number < len(items)}
     for part in done_before.values():
         whole.add(part)
     whole.before = whole.schedules
@@ -110,7 +110,9 @@ def _all(work: Callable[[Item], Tally], items: Sequence[Item], said: argparse.Na
 
 
 def _file(said: argparse.Namespace) -> Path:
-    what = "kills" if said.kills else "pairs" if said.pairs else f"{said.first}-{said.schedules}"
+    # Whole blocks in a row count for a longer run as well; the last one, where it is not whole, would not.
+    many = "on" if said.schedules % BLOCK == 0 and said.part == "0/1" else said.schedules
+    what = "kills" if said.kills else "pairs" if said.pairs else f"{said.first}-{many}"
     name = f"{commit()}-{what}-{said.stride}-{said.part.replace('/', '-of-')}.jsonl"
     return Path(__file__).parents[2] / ".soak-sim" / name
 

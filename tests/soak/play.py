@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -133,7 +133,9 @@ class _Day:
         """What `reap` took back is carried by processes of its own."""
         found: object = None
         while self.storm.spawned:
-            found = flow.attach(self.storm.spawned.pop(), self._world())
+            world = self._world()
+            with closing(world.ledger):
+                found = flow.attach(self.storm.spawned.pop(), world)
         return found
 
     def _world(self) -> World:

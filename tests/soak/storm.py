@@ -129,7 +129,8 @@ class Storm(Stage):
         self.is_over = self.is_nested = self.is_gone = self.power_went = False
         self.world: World | None = None
         self.disk = Disk(folder)
-        self._books: StormLedger | None = None
+        self._books: list[StormLedger] = []
+        """Those that are open."""
         self.absent_seconds = self.deaf_seconds = 0.0
         self.lost_ledger_at: datetime | None = None
         self.listens = True
@@ -190,16 +191,15 @@ class Storm(Stage):
     @property
     def ledger_path(self) -> Path:
         """For whoever reads beside the process that is at work."""
-        if self._books is not None:
-            self._books.share()
+        self._share_books()
         return self.folder / "home" / "ledger.sqlite"
 
     def ledger(self, path: Path) -> Ledger:
         """Every write is a place to die."""
-        if self._books is not None:
-            self._books.share()
-        is_first = self._books is None or self._books.is_closed
-        books = self._books = StormLedger(path, self.point, ALL_WRITES)
+        self._share_books()
+        books = StormLedger(path, self.point, ALL_WRITES)
+        is_first = not self._books
+        self._books.append(books)
         if is_first and self.at_point is nobody_looks and not any(one.kind in BESIDE for one in self.schedule.faults):
             books.keep_alone()
         books.on_terminated = self._said_terminated
@@ -207,6 +207,11 @@ class Storm(Stage):
         books.on_checkpoint = self.on_checkpoint
         self.disk.opened(books)
         return books
+
+    def _share_books(self) -> None:
+        self._books = [one for one in self._books if not one.is_closed]
+        for one in self._books:
+            one.share()
 
     def _said_terminated(self) -> None:
         self.on_terminated()
