@@ -83,4 +83,4 @@ shoot: $(STAMP)  ## the pictures of the report that docs/report.md shows, taken 
 	$(BIN)/python -m docs.shoot
 
 clean:  ## everything that these targets made
-	rm -rf .venv .demo .bench .soak-kill .soak-sim .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv .demo .bench .soak-kill .soak-sim .soak-teeth .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -4,11 +4,12 @@ import os
 from contextlib import suppress
 
 from launcher import on_disk, seen
-from launcher.errors import Exit
+from launcher.errors import Exit, LaunchError
+from launcher.events import Warned
 from launcher.intents import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS
 from launcher.run import Ending, Outcome, Run
 from launcher.steps import Ended, turn_round_if_asked
-from launcher.strays import take_in
+from launcher.strays import end_machine, take_in
 from launcher.teardown import LOOKS, PATIENCE_SECONDS
 from launcher.unknown import TAKEN_UP, unknown
 from launcher.world import World
@@ -16,6 +17,8 @@ from pricing.plan import Plan
 from providers.base import OVER
 
 REAP = "launch reap     # ends what it finds of this run"
+UNKNOWN = "unknown-machine"
+"""Also the code of an ending before which something had been rented, although the books know of nothing."""
 
 
 def note(run: Run, nonce: str, world: World) -> None:
@@ -40,8 +43,8 @@ def wait_for_unknown(run: Run, plan: Plan, world: World) -> None:
     """Take in what came of calls that the ledger does not know; a list may show their machines late.
 
     Nothing is rented before the clouds' settle window has passed since the run was taken up: whoever made such a call
-    had let go of the run by then. Raises `Ended` where a cloud does not say for too long, and where there is a machine
-    that could not be taken in.
+    had let go of the run by then. Raises `LaunchError` (exit 7) where a cloud does not say for too long, and
+    `Ended` where there was a machine that could not be taken in.
     """
     taken_up_at = run.beats.get(TAKEN_UP)
     if taken_up_at is None or not unknown_calls(run, world):
@@ -60,23 +63,27 @@ def wait_for_unknown(run: Run, plan: Plan, world: World) -> None:
             return
         if age_seconds > settle_seconds + PATIENCE_SECONDS:
             why = "a create call was made that the ledger does not know, and its cloud does not say what came of it"
-            raise Ended(
-                Ending(outcome=Outcome.LOST, why=why, code="create-unclear", hint=REAP, exit_code=Exit.MAY_BE_RUNNING)
-            )
+            raise _open(f"{run.id}: {why}", "create-unclear")
         turn_round_if_asked(run, world)
         world.sleep(wait_seconds)
         wait_seconds = min(wait_seconds * 1.5, LONGEST_WAIT_SECONDS)
 
 
 def _must_be_alone(run: Run, world: World) -> None:
-    """A machine that no choice of the plan is like cannot be taken in: none is rented beside it. Raises `Ended`."""
+    """A machine that no choice of the plan is like cannot be taken in, nor priced: it is ended. Raises `Ended`."""
     others = [one for one in unknown(run, world, everywhere=True)[0] if one.state not in OVER]
-    if others:
-        one = others[0]
-        why = (
-            f"{one.id} ({one.provider} {one.instance_type}) belongs to this run, and no plan of it knows such a machine"
-        )
-        exit_code = Exit.MAY_BE_RUNNING
-        raise Ended(
-            Ending(outcome=Outcome.LOST, why=why, code="unknown-machine", hint=REAP, exit_code=exit_code, pull=False)
-        )
+    if not others:
+        return
+    names = ", ".join(f"{one.id} ({one.provider} {one.instance_type})" for one in others)
+    text = f"{names} belongs to {run.id}, and no plan of it knows such a machine: ending it"
+    world.console.tell(Warned(run=run.id, at=world.now(), code=UNKNOWN, text=text))
+    ended = [end_machine(world.provider(one.provider), one, world) for one in others]
+    if not all(ended):
+        raise _open(f"{names} of {run.id} was told to end, and does not", UNKNOWN)
+    why = f"{names} was of this run, and no plan of it knew such a machine: ended"
+    raise Ended(Ending(outcome=Outcome.LOST, why=why, code=UNKNOWN, hint=REAP, pull=False))
+
+
+def _open(what: str, code: str) -> LaunchError:
+    """A machine may be running, so that the run is not over: whoever takes it up next looks again."""
+    return LaunchError(what, code=code, exit_code=Exit.MAY_BE_RUNNING, hint=REAP)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from launcher import books, deposits
 from launcher.bucket import Bucket, BucketError, Stored
+from launcher.checkpoints import NAME, step_of
 from launcher.deposits import Deposits
 from launcher.errors import Exit, LaunchError
 from launcher.events import Pulled, Warned
@@ -30,7 +31,6 @@ IN_STORE = "in-store"
 """The code of an ending whose results lie in the durable store, and not yet here."""
 PROBE, PROBED_AT = "probe-", "%Y%m%dT%H%M%S%f"
 """Where a probe writes: the moment that it began, in UTC."""
-NAME = re.compile(r"step-[0-9]{1,12}")
 Value = TypeVar("Value")
 
 
@@ -170,7 +170,8 @@ def _fetch_newest(run: Run, attempt: Attempt, checkpoints: tuple[Stored, ...], k
         try:
             source = _source(run, attempt, stored, known, world)
             index = source.index()
-            if not NAME.fullmatch(index.name) or index.step <= step_of(world.ledger.checkpoint(run.id)):
+            here = step_of(world.ledger.checkpoint(run.id) or "")
+            if not NAME.fullmatch(index.name) or index.step <= here:
                 break
             haul = _haul(source, f"checkpoints/{index.name}", run, CHECKPOINT_CAPS, world)
         except (RemoteError, PullError) as error:
@@ -187,11 +188,6 @@ def _fetch_newest(run: Run, attempt: Attempt, checkpoints: tuple[Stored, ...], k
             return  # none of them could be fetched
     known.unfetched = False
     known.save()
-
-
-def step_of(checkpoint: str | None) -> int:
-    """The step in a checkpoint's name; -1 where there is none."""
-    return int(checkpoint[5:]) if checkpoint and NAME.fullmatch(checkpoint) else -1
 
 
 # Later: `launch pull`; `launch reap` has launcher.store_reaping

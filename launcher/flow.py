@@ -286,6 +286,8 @@ def _work(run: Run, world: World) -> None:
     except fence.CarriedElsewhere:
         raise
     except LaunchError as error:
+        if error.exit_code is Exit.MAY_BE_RUNNING:
+            raise
         ending = Ending(
             outcome=Outcome.FAILED, why=error.message, code=error.code, hint=error.hint, exit_code=error.exit_code
         )

@@ -11,6 +11,7 @@ from jobs.report import counted
 from jobs.whole_files import write_whole
 from launcher import data_papers, durable, keys, pages, rest, scoring, wire
 from launcher.books import attempt_usd, spent_usd
+from launcher.called import UNKNOWN
 from launcher.errors import Exit, LaunchError
 from launcher.events import Settled, Warned
 from launcher.gate import wanting
@@ -85,7 +86,7 @@ def never_started(run_id: str, ending: Ending) -> LaunchError:
         ending.hint
         or "`launch offers` shows what there is; --wait-capacity 30m keeps asking; --any-market widens the choice"
     )
-    is_certain = exit_code is not Exit.MAY_BE_RUNNING
+    is_certain = ending.code != UNKNOWN
     return LaunchError(
         f"{run_id}: {ending.why}" + "; nothing was rented, nothing was spent" * is_certain,
         code=ending.code or "not-started",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher import called, flow, recover, seen
+from launcher import called, flow, seen
 from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
 from launcher.intents import LONGEST_WAIT_SECONDS
@@ -120,18 +120,31 @@ def test_a_cloud_that_is_silent_for_too_long_ends_the_run_and_no_machine_is_made
     assert stage.cloud.machines() == ()
 
 
-def test_beside_a_machine_that_no_plan_knows_none_is_rented(stage: Stage) -> None:
+def test_a_machine_that_no_plan_knows_is_ended_and_none_is_rented_beside_it(stage: Stage) -> None:
     run = died(stage)
     put_back(stage)
     machine = stage.cloud.machines()[0]
     machine.request = replace(machine.request, offer=replace(machine.request.offer, instance_type="f9.other"))
     with pytest.raises(LaunchError) as told:
         flow.attach(run.id, stage.laptop())
-    assert (told.value.code, told.value.exit_code) == ("unknown-machine", Exit.MAY_BE_RUNNING)
+    assert told.value.code == "unknown-machine"
     assert "nothing was rented" not in told.value.message
     assert stage.cloud.machines() == (machine,)
-    recover.reap(stage.laptop())
-    assert not stage.cloud.alive()
+    assert not stage.cloud.alive()  # TERMINATED is not said before
+    assert [one.code for one in stage.heard.of(Warned)].count("unknown-machine") == 1
+
+
+def test_a_run_is_not_said_to_be_over_while_a_machine_that_no_plan_knows_does_not_end(stage: Stage) -> None:
+    run = died(stage)
+    put_back(stage)
+    machine = stage.cloud.machines()[0]
+    machine.request = replace(machine.request, offer=replace(machine.request.offer, instance_type="f9.other"))
+    stage.provider.lies.deaf_terminates = 10**6
+    with pytest.raises(LaunchError) as told:
+        flow.attach(run.id, stage.laptop())
+    assert (told.value.code, told.value.exit_code) == ("unknown-machine", Exit.MAY_BE_RUNNING)
+    assert stage.laptop().ledger.load(run.id).state is not State.TERMINATED
+    assert stage.cloud.machines() == (machine,)
 
 
 def test_a_disk_that_takes_no_note_stops_no_create_call(stage: Stage, folder: Path) -> None:

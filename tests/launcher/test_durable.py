@@ -10,6 +10,7 @@ import pytest
 
 from launcher import deposits, durable, flow, recover
 from launcher.bucket import BucketError
+from launcher.checkpoints import step_of
 from launcher.errors import Exit, LaunchError
 from launcher.events import Warned
 from launcher.fetching import fetch
@@ -222,7 +223,7 @@ def test_a_reclaimed_machine_leaves_a_checkpoint_that_the_next_one_goes_on_from(
     stage.site.work = LONG
     killed_while_it_works(stage, 700)
     first = machine_of(stage)
-    pulled_step = durable.step_of(checkpoint_here(stage))
+    pulled_step = step_of(checkpoint_here(stage) or "")
     stage.clock.sleep(300)
     store.due()
     stage.cloud.preempt(first)

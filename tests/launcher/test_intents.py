@@ -11,7 +11,7 @@ from launcher.awake import TURN_SECONDS, Awake
 from launcher.creating import create, create_for
 from launcher.intents import LEAST_LOOKS, find_machine, look_for_machine
 from launcher.price import current_plan
-from launcher.run import Attempt, Outcome
+from launcher.run import Attempt, Outcome, Run
 from launcher.steps import Ended
 from launcher.teardown import LOOKS, PATIENCE_SECONDS, tear_down
 from pricing.offer import Market
@@ -158,6 +158,18 @@ def _leaps_by_a_day(stage: Stage, *, after_seconds: float) -> None:
     stage.now = lambda: stage.clock() + timedelta(days=stage.clock() >= at)
 
 
+def _died_before_the_answer(stage: Stage) -> Run:
+    """A run whose machine was made, and whose process died over the answer."""
+    world = stage.laptop()
+    run, choice = opened(stage, world)
+    stage.at_point = lambda name: stage.kill() if name == "after create" else None
+    with pytest.raises(Killed):
+        create_for(run, choice, 3600, world)
+    stage.at_point = lambda name: None
+    stage.revive()
+    return run
+
+
 def _listed_late(stage: Stage) -> None:
     stage.provider.traits = replace(fake_traits(idempotent_create=False), settle_seconds=180)
     stage.provider.lies.visible_after_seconds = stage.provider.lies.early_not_found_seconds = 160
@@ -176,13 +188,7 @@ def test_a_clock_that_is_put_forward_while_we_look_has_not_waited_for_the_settle
 
 def test_nor_has_it_while_an_end_is_proven(stage: Stage) -> None:
     _listed_late(stage)
-    world = stage.laptop()
-    run, choice = opened(stage, world)
-    stage.cloud.after_call = lambda verb: stage.kill() if verb == "create" else None
-    with pytest.raises(Killed):
-        create_for(run, choice, 3600, world)
-    stage.revive()
-    stage.cloud.after_call = lambda verb: None
+    run = _died_before_the_answer(stage)
     _leaps_by_a_day(stage, after_seconds=15)
     world = stage.laptop()
     tear_down(world.ledger.load(run.id), world)
@@ -192,13 +198,7 @@ def test_nor_has_it_while_an_end_is_proven(stage: Stage) -> None:
 
 def test_a_machine_that_may_have_lived_while_this_computer_slept_is_not_held_to_have_never_been(stage: Stage) -> None:
     _listed_late(stage)
-    world = stage.laptop()
-    run, choice = opened(stage, world)
-    stage.cloud.after_call = lambda verb: stage.kill() if verb == "create" else None
-    with pytest.raises(Killed):
-        create_for(run, choice, 3600, world)
-    stage.revive()
-    stage.cloud.after_call = lambda verb: None
+    run = _died_before_the_answer(stage)
 
     def sleep_for_days() -> None:
         stage.clock.sleep(3 * 86400)
@@ -227,13 +227,7 @@ def test_turns_that_are_all_slow_use_up_patience_and_prove_nothing(stage: Stage)
 
 def test_the_twin_of_a_call_without_an_answer_is_in_the_books_as_soon_as_both_are_seen(folder: Path) -> None:
     stage = Stage(folder, (fake_offer(market=Market.ON_DEMAND),), traits=fake_traits(idempotent_create=False))
-    world = stage.laptop()
-    run, choice = opened(stage, world)
-    stage.at_point = lambda name: stage.kill() if name == "after create" else None
-    with pytest.raises(Killed):
-        create_for(run, choice, 3600, world)
-    stage.revive()
-    stage.at_point = lambda name: None
+    run, world = _died_before_the_answer(stage), stage.laptop()
     stage.cloud.truth["m-0002"] = replace(stage.cloud.truth["m-0001"], id="m-0002")
     stage.clock.sleep(600)
     assert find_machine(run, world)

@@ -255,6 +255,10 @@ class Judge:
         """Of the budget, what was billed."""
         return float(self.storm.truth_usd() / self.storm.budget_usd)
 
+    def is_bound(self) -> bool:
+        """Whether the budget is a bound of this day's bill without any condition."""
+        return self.unbound_usd() == 0 and self._forgotten_usd() == 0
+
     def _money(self) -> None:
         storm = self.storm
         allowed = storm.budget_usd + self.unbound_usd() + self._forgotten_usd()

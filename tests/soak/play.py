@@ -54,7 +54,7 @@ def play(schedule: Schedule, *, tell: bool = False, at_point: Callable[[Storm], 
         story = tuple(_story(storm)) if tell else ()
         return Played(
             seed=schedule.seed, fired=storm.fired, breaches=tuple(judge.breaches), share=judge.share(),
-            is_bound=judge.unbound_usd() == 0,
+            is_bound=judge.is_bound(),
             points=storm.count, machines=tuple(machines_of(storm)), story=story,
         )  # fmt: skip
     finally:
