@@ -122,6 +122,7 @@ class _Day:
         before = self.storm.budget_usd
         self.storm.budget_usd = before * 3 / 2
         heard = len(self.storm.heard.events)
+        self.storm.lay_keys()
         try:
             return do(f"resume {self.storm.budget_usd}", world, self.storm.run_id)
         finally:

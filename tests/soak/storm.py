@@ -645,18 +645,24 @@ class Storm(Stage):
         self.fired[fault.kind] += 1
 
     def open_first(self, world: World) -> Run:
-        """The run, as it was agreed to; its keys lie there already, since making them takes a process of its own."""
+        """The run, as it was agreed to."""
         day = self.schedule
         run = self.open_run(
             world, budget=day.budget_usd, deadline_seconds=day.deadline_seconds,
             wait_capacity_seconds=day.wait_capacity_seconds, secrets=self.secrets,
         )  # fmt: skip
         settle_down(self.cloud, self.provider, day)
-        copy_tree(keys_folder(), world.run_folder(run.id) / "keys")
+        self.lay_keys()
         if day.seed % REPORT_EVERY:
             (world.run_folder(run.id) / "settings.json").unlink()
         self.disk.all_is_safe()
         return run
+
+    def lay_keys(self) -> None:
+        """The run's keys lie there already, where it has a folder: to make them takes a process of its own."""
+        folder = self.folder / "home" / "runs" / self.run_id
+        if folder.is_dir():
+            copy_tree(keys_folder(), folder / "keys")
 
     def truth_usd(self) -> Decimal:
         """What the clouds bill for the run, by themselves: machines, disks, addresses, and what left their networks."""

@@ -32,10 +32,10 @@ class Kept:
         step = self.newest()
         if step and not is_home(self.storm, step):
             return f"the acknowledged checkpoint step-{step} does not lie here whole"
+        if not step or self.storm.lost_ledger_at is not None:
+            return ""
         told = self._told_by_the_ledger()
-        if self.storm.lost_ledger_at is None and step and told < step:
-            return f"step-{step} was acknowledged, and the ledger knows of step-{told}"
-        return ""
+        return f"step-{step} was acknowledged, and the ledger knows of step-{told}" if told < step else ""
 
     def unused(self) -> str:
         """A machine that began before what was acknowledged then, or ""."""
