@@ -1,6 +1,7 @@
 """After a death: open intents are settled, machines without an owner are ended, runs that still work are taken back."""
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 
@@ -119,11 +120,22 @@ def reap(world: World, names: tuple[str, ...] = ()) -> Reaped:
     if world.ledger.left_open():
         end_late(world)
     removed, left = store_reaping.reap(world)
-    found.append(Reaped(leftovers_removed=tuple(removed), left_alone=tuple(left)))
+    found.append(Reaped(leftovers_removed=tuple(removed), left_alone=(*_waiting(found, world), *left)))
     trouble = next((one for one in troubles if one is not None), None)
     if trouble is not None:
         raise trouble
     return _all_of(found)
+
+
+def _waiting(found: list[Reaped], world: World) -> Iterator[str]:
+    """Runs whose work may go on, and of which no machine was listed: to rent another is for a person to say."""
+    whole = _all_of(found)
+    told = {*whole.taken_back, *(line.partition(":")[0] for line in whole.left_alone)}
+    there = {machine.run_id for machine in whole.still_there}
+    for record in world.ledger.unfinished():
+        is_asked = record.provider in whole.asked and record.state in WORKING
+        if is_asked and record.id not in told | there and not _somebody_carries(record.id, world):
+            yield f"{record.id}: {record.provider} lists no machine of it (launch attach goes on, launch stop ends it)"
 
 
 def _all_of(parts: list[Reaped]) -> Reaped:

@@ -187,6 +187,25 @@ def test_a_create_whose_answer_got_lost_is_closed_by_the_machine_that_reap_finds
     stage.all_quiet()
 
 
+# A run whose machine is gone
+
+
+def test_reap_names_a_run_that_may_go_on_and_has_no_machine_and_rents_none_for_it(stage: Stage) -> None:
+    run = killed_in(stage, State.RUNNING)
+    stage.cloud.preempt("m-0001")
+    stage.clock.sleep(300)
+    found = recover.reap(stage.laptop())
+    words = "fake lists no machine of it (launch attach goes on, launch stop ends it)"
+    assert found.left_alone == (f"{run.id}: {words}",)
+    assert (found.taken_back, len(stage.cloud.machines())) == ((), 1)
+
+
+def test_reap_says_of_a_run_that_it_takes_back_only_that(stage: Stage) -> None:
+    run = killed_in(stage, State.RUNNING)
+    found = recover.reap(stage.laptop())
+    assert (found.taken_back, found.left_alone) == ((run.id,), ())
+
+
 # The guard on another machine
 
 DAY = 24 * 3600.0

@@ -13,6 +13,8 @@ AWAY_SCALE = 150.0
 """And of those in which nobody does, so that nothing of ours must keep up with it."""
 PRESSED_EVERY = 8
 """Every so many seeds a life has a job that its budget does not pay for."""
+SHORTENED_EVERY = 4 * PRESSED_EVERY
+"""Of those whose budget stops them, every so many seeds may be shortened, which is what happens where nobody says."""
 Cloud = Literal["aws", "lambda", "runpod"]
 Blow = Literal["kill", "group", "stopped", "term", "hup"]
 """SIGKILL of the process; of its whole group; SIGSTOP for a while and then SIGKILL; SIGTERM; SIGHUP."""
@@ -184,6 +186,7 @@ def _stopped_by_its_budget(seed: int, dice: random.Random) -> Life:
     """Somebody is there, and the money goes out: saved, brought home, stopped; and more money takes it up again."""
     cloud: Cloud = dice.choices(("aws", "lambda", "runpod"), (3, 1, 1))[0]
     market = ("--on-demand",) if cloud == "aws" else ("--accept-unguarded",)
+    slow = () if seed % SHORTENED_EVERY == PRESSED_EVERY - 1 else ("--if-slow", "go-on")
     budget = dice.choice((LEAST_USD, "0.36", "0.40"))
     first = dice.choice((None, _moment(dice, "launch")))
     steps = [Step(words=("launch",), moment=first), *(_next(dice, ("attach",)) for _ in range(dice.randint(1, 2)))]
@@ -192,7 +195,7 @@ def _stopped_by_its_budget(seed: int, dice: random.Random) -> Life:
     return Life(
         seed=seed,
         cloud=cloud,
-        words=("--budget", budget, "--gpu", CARDS[cloud], "--yes", "--json", "--provider", cloud, *market),
+        words=("--budget", budget, "--gpu", CARDS[cloud], "--yes", "--json", "--provider", cloud, *market, *slow),
         budget_usd=budget,
         job={"steps": dice.randint(60, 120), "seconds": round(dice.uniform(5, 9), 1), "save_every": dice.randint(2, 9)},
         troubles=tuple(_troubles(dice, cloud)),

@@ -8,6 +8,7 @@ the contract's exit codes, and none is our own bug.
 
 import hashlib
 import json
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ START_SECONDS = 1.5
 TOLD_USD = Decimal("0.0005")
 """How much less than the meter a receipt may tell: both round."""
 STOPS = ("stop",)
+STEP = re.compile(r'"event": "step".*"step": (\d+)')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,12 +187,20 @@ def _results(player: Player, record: RunRecord | None, machines: tuple[Machine, 
     if told["outcome"] == "succeeded":
         if not told["results"]["verified"]:
             yield Breach(rule="R7", text="a receipt says succeeded, and its results are not verified")
-        if not adapter.is_file() or adapter.read_bytes() != weights(player.life.job):
-            yield Breach(rule="R7", text="a receipt says succeeded, and the adapter is not what the job makes")
+        yield from _trained(adapter, told, machines, int(str(player.life.job["steps"])))
         if not any(_is_done(one) for one in machines):
             yield Breach(rule="R7", text="a receipt says succeeded, and no job did")
     elif any(_is_done(one) and not _was_taken(one) for one in machines) and _must_come_home(player) and told["outcome"]:
         yield Breach(rule="R5", text=f"a job was done, and the receipt says {told['outcome']}: {told.get('why')}")
+
+
+def _trained(adapter: Path, told: Any, machines: tuple[Machine, ...], asked: int) -> Iterator[Breach]:
+    """The adapter is that of the steps which the machines told of; that they were fewer than asked for must be said."""
+    steps = max((_last_step(one) for one in machines), default=0) or asked
+    if not adapter.is_file() or adapter.read_bytes() != weights(steps):
+        yield Breach(rule="R7", text=f"a receipt says succeeded, and the adapter is not that of {steps} steps")
+    if steps != asked and f"trained for {steps} of {asked} steps" not in (told.get("why") or ""):
+        yield Breach(rule="R7", text=f"a receipt says succeeded, and not that {steps} of {asked} steps were trained")
 
 
 def _must_come_home(player: Player) -> bool:
@@ -216,10 +226,10 @@ def _unsound(folder: Path) -> Iterator[Breach]:
             yield Breach(rule="R7", text=f"a receipt says verified, and {row['path']} is not what the manifest says")
 
 
-def weights(job: dict[str, object]) -> bytes:
+def weights(steps: int) -> bytes:
     """What the quick job trains in so many steps, however often it was taken up again."""
     seed = hashlib.sha256(b"quick").digest()
-    for _ in range(int(str(job["steps"]))):
+    for _ in range(steps):
         seed = hashlib.sha256(seed).digest()
     size = 4096
     data = (seed * (size // len(seed) + 1))[:size]
@@ -231,11 +241,18 @@ def weights(job: dict[str, object]) -> bytes:
 
 def _is_done(machine: Machine) -> bool:
     """Whether the job there said that it is done, and well."""
+    return any('"done"' in line and '"succeeded"' in line for line in _progress(machine))
+
+
+def _last_step(machine: Machine) -> int:
+    """The highest step that the job there told of; 0 where it told of none."""
+    steps = (STEP.search(line) for line in _progress(machine))
+    return max((int(found[1]) for found in steps if found), default=0)
+
+
+def _progress(machine: Machine) -> Iterator[str]:
     for file in machine.root.glob("**/progress.jsonl"):
-        for line in file.read_text(errors="replace").splitlines():
-            if '"done"' in line and '"succeeded"' in line:
-                return True
-    return False
+        yield from file.read_text(errors="replace").splitlines()
 
 
 def _leftovers(player: Player) -> Iterator[Breach]:

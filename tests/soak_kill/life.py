@@ -200,6 +200,9 @@ class Player:
             if not took_back:
                 if self.phase() in ("TERMINATED", "none"):
                     return
+                if "lists no machine of it" in self._out.read_text(errors="replace"):
+                    self._run(("attach", "--json"), None)  # as `reap` has just said
+                    self._until_carried()
                 self._wait(60 / self.life.scale + 0.2)
 
     def _until_carried(self) -> None:
@@ -232,11 +235,12 @@ class Player:
         self, words: tuple[str, ...], moment: Moment | None, *, is_cold: bool = False, is_elsewhere: bool = False
     ) -> None:
         number = len(self.typed) + len(self.carriers)
+        self._out = self.folder / f"out-{number}"
         order = forking.Order(
             words=words,
             environ=self._second() if is_elsewhere else self.environ,
             folder=self.laptop.work,
-            out=self.folder / f"out-{number}",
+            out=self._out,
             err=self.folder / f"err-{number}",
             is_cold=is_cold,
         )

@@ -20,6 +20,7 @@ from tests.soak_kill.life import Player, Typed
 
 BEGAN = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LIFE = replace(next(life for life in map(drawn, range(99)) if life.guarded and life.returns), budget_usd="1")
+STEPS = int(str(LIFE.job["steps"]))
 UNGUARDED = replace(next(life for life in map(drawn, range(99)) if not life.guarded), budget_usd="1")
 
 
@@ -72,11 +73,11 @@ def machine(root: Path, **changes: Any) -> Machine:
     return replace(made, **changes)
 
 
-def record(folder: Path, told: Mapping[str, object] | None = None, **changes: Any) -> RunRecord:
+def record(folder: Path, told: Mapping[str, object] | None = None, steps: int = STEPS, **changes: Any) -> RunRecord:
     """A run that succeeded, with its results in `folder`."""
     adapter = folder / "adapter" / "adapter_model.safetensors"
     adapter.parent.mkdir(parents=True, exist_ok=True)
-    adapter.write_bytes(weights(LIFE.job))
+    adapter.write_bytes(weights(steps))
     digest = hashlib.sha256(adapter.read_bytes()).hexdigest()
     rows = [{"path": "adapter/adapter_model.safetensors", "sha256": digest}]
     (folder / "manifest.json").write_text(json.dumps({"files": rows}))
@@ -181,6 +182,16 @@ def test_a_success_without_a_job_that_was_done_is_noticed(tmp_path: Path) -> Non
     left = Afterwards(FakeCloud(machine(tmp_path / "box")))
     (tmp_path / "box" / "run" / "progress.jsonl").write_text('{"event": "step"}\n')
     assert rules(left, record(tmp_path / "out")) == ["R7"]
+
+
+def test_a_training_that_was_shortened_is_a_success_only_where_that_is_said(tmp_path: Path) -> None:
+    left = Afterwards(FakeCloud(machine(tmp_path / "box")))
+    progress = f'{{"event": "step", "step": {STEPS - 1}}}\n{{"event": "done", "outcome": "succeeded"}}\n'
+    (tmp_path / "box" / "run" / "progress.jsonl").write_text(progress)
+    why = {"why": f"trained for {STEPS - 1} of {STEPS} steps, to stay within its limits"}
+    assert rules(left, record(tmp_path / "out", why, steps=STEPS - 1)) == []
+    assert rules(left, record(tmp_path / "out", why)) == ["R7"]
+    assert rules(left, record(tmp_path / "out", steps=STEPS - 1)) == ["R7"]
 
 
 def test_a_job_that_was_done_and_did_not_come_home_is_noticed_unless_somebody_stopped_it(tmp_path: Path) -> None:

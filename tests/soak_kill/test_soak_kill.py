@@ -20,7 +20,6 @@ from tests.cloud.faults import Fault, Faults
 from tests.soak_kill import drive
 from tests.soak_kill.changes import Changes
 from tests.soak_kill.drawn import PRESSED_EVERY, SCALE, Blow, Point, drawn
-from tests.soak_kill.judge import weights
 from tests.soak_kill.lane import Lived
 from tests.soak_kill.table import Kept
 
@@ -157,8 +156,3 @@ def test_a_part_that_was_broken_off_counts_with_what_it_had(tmp_path: Path) -> N
     assert "4 in 2 lives (seeds 4 to 5)" in text
     assert "R1 1" in text
     assert "maximum 0.5000" in text
-
-
-def test_what_a_job_must_bring_home_depends_on_its_steps_alone() -> None:
-    assert weights({"steps": 3, "seconds": 1}) == weights({"steps": 3, "seconds": 2})
-    assert weights({"steps": 3}) != weights({"steps": 4})
