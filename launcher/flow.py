@@ -39,7 +39,7 @@ from launcher.unknown import TAKEN_UP
 from launcher.watch import watch
 from launcher.world import World
 from pricing.offer import Market
-from providers.base import ProviderError
+from providers.base import Ambiguous, ContractBroken, ProviderError, Throttled, Unavailable
 
 STEPS = {
     State.PLANNED: provision,
@@ -59,6 +59,9 @@ BEGIN_SECONDS = 60.0
 REST_SECONDS = {SLOW_HOST: 1800.0}
 """How long the place of a machine is left alone that ended so, where not for `COOL_DOWN_SECONDS`: the host that was
 just given back is the first that would be given again (assumed)."""
+ASKS, ASK_AGAIN_SECONDS = 3, 4.0
+"""How often a cloud is asked what there is of a run that only begins: one broken answer must not end it."""
+MAY_PASS = (Ambiguous, ContractBroken, Throttled, Unavailable)
 BOOKS_SECONDS = 30.0
 """Between tries to write in a ledger whose disk is full."""
 MOST_ALIKE = 5
@@ -147,7 +150,7 @@ def _died(run: Run) -> LaunchError:
     return LaunchError(
         f"the background process of {run.id} died{what}",
         code="background-died",
-        exit_code=Exit.MAY_BE_RUNNING if started else Exit.OUR_BUG,
+        exit_code=Exit.MAY_BE_RUNNING if started else Exit.INTERRUPTED,
         hint=f"launch attach {run.id}     # or launch stop {run.id}; why: {run.id}/carrier.log in LAUNCH_HOME/runs",
     )
 
@@ -207,11 +210,21 @@ def carry(run: Run, world: World, *, ending: Ending | None = None, is_new: bool 
         run = world.ledger.load(run.id)
         if run.state is not State.TERMINATED and not is_new:
             run.beats[TAKEN_UP] = world.now()
-            trouble = take_in(run, world, everywhere=ending is None)
             is_idle = not run.since_resumed if ending is not None else run.state in RENTING
+            trouble = _take_in(run, world, ASKS if is_idle else 1, everywhere=ending is None)
             if is_idle and trouble is not None:
                 raise _not_certain(run, trouble)
         return carry_held(run, world, ending)
+
+
+def _take_in(run: Run, world: World, asks: int, *, everywhere: bool) -> ProviderError | None:
+    """What the books do not know; why that is not certain, where a cloud gives no answer so often in a row."""
+    for left in reversed(range(asks)):
+        trouble = take_in(run, world, everywhere=everywhere)
+        if not left or not isinstance(trouble, MAY_PASS):
+            return trouble
+        _wait_and_ask_later(world, ASK_AGAIN_SECONDS)
+    return None
 
 
 def _not_certain(run: Run, trouble: ProviderError) -> LaunchError:
@@ -234,7 +247,7 @@ def only_begins(run: Run, world: World) -> bool:
 def held(run_id: str, world: World) -> Iterator[None]:
     """Hold the run for the length of a block. Raises `LaunchError` where another process does, or another computer."""
     try:
-        with sole_writer(world.run_folder(run_id), partial(_wait_for_the_lock, world)), fence.carrying(run_id, world):
+        with sole_writer(world.run_folder(run_id), partial(_wait_and_ask_later, world)), fence.carrying(run_id, world):
             yield
     except HeldElsewhere as error:
         raise LaunchError(
@@ -242,7 +255,7 @@ def held(run_id: str, world: World) -> Iterator[None]:
         ) from error
 
 
-def _wait_for_the_lock(world: World, seconds: float) -> None:
+def _wait_and_ask_later(world: World, seconds: float) -> None:
     """A Ctrl-C meanwhile means the run, and is left to what follows."""
     try:
         world.sleep(seconds)

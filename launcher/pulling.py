@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -24,13 +25,15 @@ from launcher.small_files import SmallFiles
 from launcher.steps import Ended
 from launcher.world import World
 from pricing.offer import Market
-from providers.base import OVER
+from providers.base import OVER, Instance, InstanceState
 
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0)
 LATER_SECONDS = 30.0
 PATIENCE_SECONDS = 3600.0
 """How long results are waited for while their machine is there, and the line to it, or room on this disk, is not
 (assumed): what made them was paid for. The budget may end it sooner."""
+GONE_SECONDS = 300.0
+"""A machine that for so long neither answers nor is shown by its provider has ended (assumed): some show no end."""
 KEPT_CHECKPOINTS = 2
 NOT_PULLED = "not-pulled"
 """The code of an ending whose results stayed on the machine, all or in part."""
@@ -42,6 +45,23 @@ class Trouble:
 
     text: str
     may_pass: bool = False
+    is_silence: bool = False
+    """Whether the machine did not answer at all."""
+
+
+class Absence:
+    """For how long neither the machine nor its provider has given a sign of it."""
+
+    def __init__(self) -> None:
+        self._since: datetime | None = None
+
+    def seconds(self, seen: Instance | None, trouble: Trouble, now: datetime) -> float:
+        """Up to now. A look that says nothing neither ends it nor begins it."""
+        if not trouble.is_silence or (seen is not None and seen.state is not InstanceState.ABSENT):
+            self._since = None
+        elif seen is not None:
+            self._since = self._since or now
+        return 0.0 if self._since is None else (now - self._since).total_seconds()
 
 
 def pull_results(run: Run, world: World) -> None:
@@ -49,7 +69,7 @@ def pull_results(run: Run, world: World) -> None:
     ending, instance = run.ending, run.attempt.instance
     if ending is None or instance is None:
         raise ValueError(f"{run.id} has nothing to pull")
-    began, limit = world.now(), _pull_seconds(run, world)
+    began, limit, absence = world.now(), _pull_seconds(run, world), Absence()
     try:
         for wait_seconds in chain(RETRY_SECONDS, repeat(LATER_SECONDS)):
             trouble = _tried_where_it_is(run, lambda: limit - (world.now() - began).total_seconds(), world)
@@ -67,6 +87,8 @@ def pull_results(run: Run, world: World) -> None:
             seen = look(run, world, world.provider(run.attempt.offer.provider).traits.look_seconds)
             if seen is not None and seen.state in OVER:
                 raise Ended(_gone_with_results(ending, f"{trouble.text}; the machine has ended"))
+            if absence.seconds(seen, trouble, world.now()) > GONE_SECONDS:
+                raise Ended(_gone_with_results(ending, f"{trouble.text}; the provider does not show the machine"))
             if seen is not None:  # a price that was seen: else all this time would count at the worst one
                 books.note_rate(run.attempt, seen, current_plan(run, world), world.now())
                 world.ledger.save_attempt(run, run.attempt)
@@ -102,7 +124,7 @@ def _tried_where_it_is(run: Run, left: Callable[[], float], world: World) -> Tro
     """One try at the machine's address as it was last shown; what stood in its way. No call is waited for longer."""
     instance = run.attempt.instance
     if instance is None or instance.access is None:
-        return Trouble(text="the machine has no address", may_pass=True)
+        return Trouble(text="the machine has no address", may_pass=True, is_silence=True)
     remote = connect(run, instance, world)
     guest = guest_of(run, remote, left)
     try:
@@ -226,7 +248,10 @@ def _try_pull(run: Run, guest: Guest, world: World) -> Trouble | None:
     except NoRoom as error:
         return Trouble(text=f"no room on this disk: {error}", may_pass=True)
     except (RemoteError, PullError) as error:
-        return Trouble(text=str(error), may_pass=not isinstance(error, GuestError | CommandFailed))
+        is_silence = isinstance(error, RemoteError) and not isinstance(error, GuestError | CommandFailed)
+        return Trouble(
+            text=str(error), may_pass=not isinstance(error, GuestError | CommandFailed), is_silence=is_silence
+        )
     if not haul.files and run.ending is not None and run.ending.outcome is Outcome.SUCCEEDED:
         return Trouble(text="the machine has none")
     if not haul.verified:

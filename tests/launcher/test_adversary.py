@@ -345,7 +345,7 @@ def test_a_background_process_that_dies_is_told_and_not_waited_for(stage: Stage)
     stage.die_at = len(stage.points) + 2000
     with pytest.raises(LaunchError) as caught:
         flow.detach(run, world)
-    assert caught.value.code == "background-died"
+    assert (caught.value.code, caught.value.exit_code) == ("background-died", Exit.INTERRUPTED)
     assert run.id in caught.value.hint
 
 

@@ -10,11 +10,12 @@ from launcher import books, flow, recover
 from launcher.creating import create_for
 from launcher.events import Pulled, Warned
 from launcher.price import current_plan
-from launcher.pulling import RETRY_SECONDS
+from launcher.pulling import GONE_SECONDS, RETRY_SECONDS, Absence, Trouble
 from launcher.receipt import Receipt
 from launcher.remote import RemoteUnreachable
 from launcher.run import Outcome, State
 from launcher.world import World
+from providers.base import InstanceState
 from tests.fake_guest import checkpoint_bytes
 from tests.fake_machine import fake_traits
 from tests.fake_world import FIRST_RUN, Stage, Work
@@ -90,6 +91,36 @@ def test_a_deadline_leaves_time_to_end_the_machine_after_its_results_came(stage:
     reserve = books.cap(run, run.attempt.choice, plan, world).reserve
     _, seconds = books.pull_limits(run, plan, world)
     assert seconds == 7200 - reserve.teardown_seconds - reserve.guard_seconds
+
+
+def test_results_on_a_machine_that_its_provider_has_forgotten_are_made_again_and_not_waited_for(stage: Stage) -> None:
+    stage.provider.lies.forgotten_seconds = stage.provider.lies.linger_seconds = 0
+    when(stage, in_state(stage, State.PULLING), lambda: stage.cloud.preempt("m-0001"))
+    world, outcome = _carried(stage)
+    first, second = world.ledger.load(FIRST_RUN).attempts
+    assert outcome is Outcome.SUCCEEDED
+    assert GONE_SECONDS < (second.started_at - first.started_at).total_seconds() < 4 * GONE_SECONDS
+    stage.all_quiet()
+
+
+def test_a_machine_that_answers_or_is_shown_is_not_taken_for_gone(stage: Stage) -> None:
+    _carried(stage)
+    machine = stage.laptop().ledger.load(FIRST_RUN).attempt.instance
+    assert machine is not None
+    shown, hidden = (replace(machine, state=state) for state in (InstanceState.RUNNING, InstanceState.ABSENT))
+    silence, full = Trouble(text="no route", is_silence=True), Trouble(text="no room")
+    absence, now = Absence(), stage.clock()
+
+    def later(seconds: float) -> datetime:
+        return now + timedelta(seconds=seconds)
+
+    assert absence.seconds(hidden, silence, later(0)) == 0
+    assert absence.seconds(None, silence, later(100)) == 100
+    assert absence.seconds(hidden, silence, later(200)) == 200
+    assert absence.seconds(hidden, full, later(300)) == 0
+    assert absence.seconds(hidden, silence, later(400)) == 0
+    assert absence.seconds(shown, silence, later(500)) == 0
+    assert absence.seconds(None, silence, later(600)) == 0
 
 
 def test_stop_now_gives_the_results_up(stage: Stage) -> None:

@@ -428,7 +428,7 @@ def test_books_without_a_machine_are_not_closed_while_the_cloud_cannot_be_asked(
     run = killed_in(stage, State.RUNNING)
     _put_back(stage, run)
     stage.clock.sleep(flow.BEGIN_SECONDS + 1)
-    stage.provider.lies.reads_down = 2
+    stage.provider.lies.reads_down = 1 + flow.ASKS
     recover.reap(stage.laptop())
     assert stage.laptop().ledger.load(run.id).state is not State.TERMINATED
     recover.reap(stage.laptop())

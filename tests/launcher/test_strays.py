@@ -10,7 +10,7 @@ from launcher import flow, reaping, recover
 from launcher.errors import Exit, LaunchError
 from launcher.run import Outcome
 from launcher.strays import end_late, end_machine
-from providers.base import Busy, Instance, Leftover, Unavailable
+from providers.base import AuthFailed, Busy, Instance, Leftover, Unavailable
 from tests.fake_world import Killed, Stage
 
 
@@ -111,9 +111,33 @@ def test_no_machine_is_made_while_a_cloud_does_not_say_whether_one_of_the_run_is
     stage = Stage(folder)
     world = stage.laptop()
     run = stage.open_run(world)
-    stage.provider.lies.reads_down = 1
+    stage.provider.lies.reads_down = flow.ASKS
     with pytest.raises(LaunchError) as refused:
         flow.attach(run.id, world)
     assert refused.value.exit_code is Exit.PROVIDER
     assert stage.cloud.machines() == ()
     assert flow.attach(run.id, world).outcome is Outcome.SUCCEEDED
+
+
+def test_one_broken_answer_does_not_end_a_run_that_a_background_process_only_begins_with(folder: Path) -> None:
+    stage = Stage(folder)
+    world = stage.laptop()
+    run = stage.open_run(world)
+    stage.provider.lies.reads_down = 1
+    assert flow.attach(run.id, world).outcome is Outcome.SUCCEEDED
+
+
+def test_an_account_that_is_refused_is_not_asked_again(folder: Path) -> None:
+    stage = Stage(folder)
+    world = stage.laptop()
+    run = stage.open_run(world)
+    asked: list[str] = []
+
+    def refuse(region: str | None = None) -> tuple[Instance, ...]:
+        asked.append(str(region))
+        raise AuthFailed("expired")
+
+    stage.provider.list = refuse  # type: ignore[method-assign]  # as a cloud answers that knows the key no more
+    with pytest.raises(LaunchError):
+        flow.attach(run.id, world)
+    assert len(asked) == 1
