@@ -267,3 +267,12 @@ def _elsewhere(choice: Choice, before_usd: Decimal, factor: float, left_usd: Dec
     )
     fits = left_usd is None or usd.high_usd + high <= left_usd
     return Elsewhere(words=where(choice.offer), usd=whole, fits=fits)
+
+
+def shortened_to(run: Run, tracker: Tracker) -> str:
+    """What is to be said of a training that ended earlier than asked for, or ""; it may have been further already."""
+    short, told = run.shortened, tracker.last_step
+    if short is None:
+        return ""
+    last = max(short.last_step, 0 if told is None else told.step)
+    return f"trained for {last} of {short.of} steps, to stay within its limits"

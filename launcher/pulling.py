@@ -248,10 +248,8 @@ def _try_pull(run: Run, guest: Guest, world: World) -> Trouble | None:
     except NoRoom as error:
         return Trouble(text=f"no room on this disk: {error}", may_pass=True)
     except (RemoteError, PullError) as error:
-        is_silence = isinstance(error, RemoteError) and not isinstance(error, GuestError | CommandFailed)
-        return Trouble(
-            text=str(error), may_pass=not isinstance(error, GuestError | CommandFailed), is_silence=is_silence
-        )
+        may_pass = not isinstance(error, GuestError | CommandFailed)
+        return Trouble(text=str(error), may_pass=may_pass, is_silence=may_pass and isinstance(error, RemoteError))
     if not haul.files and run.ending is not None and run.ending.outcome is Outcome.SUCCEEDED:
         return Trouble(text="the machine has none")
     if not haul.verified:

@@ -14,7 +14,7 @@ from launcher.heard import Heard
 from launcher.host_keys import stranger
 from launcher.interrupt import Interrupted
 from launcher.owed import Owed
-from launcher.pacing import Pacer
+from launcher.pacing import Pacer, shortened_to
 from launcher.price import current_plan
 from launcher.remote import HostKeyMismatch, RemoteError
 from launcher.run import Ending, Outcome, Run, State
@@ -266,12 +266,8 @@ class _Watch:
             doubt=self.doubt,
             past_deadline=self.world.now() >= self.run.attempt.deadline,
             too_slow=self.pacer.ending,
-            shortened=self._shortened(),
+            shortened=shortened_to(self.run, self.tracker),
         )
-
-    def _shortened(self) -> str:
-        short = self.run.shortened
-        return "" if short is None else f"trained for {short.last_step} of {short.of} steps, to stay within its limits"
 
     def _fresh_seconds(self) -> float:
         """How old a look may be that another process of ours made: a tick, or less where something is wrong."""

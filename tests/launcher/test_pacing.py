@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
+from jobs import progress
 from launcher import flow
 from launcher.events import Forecast, Warned
 from launcher.forecast import SAME_PACE
-from launcher.pacing import MOST_LEFT
+from launcher.pacing import MOST_LEFT, shortened_to
 from launcher.receipt import Receipt
 from launcher.request import IfSlow
 from launcher.run import Attempt, Outcome, State
+from launcher.tracker import Tracker
 from pricing.gpus import by_name
 from pricing.offer import Market, Offer
 from tests.fake_machine import fake_offer
@@ -105,6 +107,16 @@ def test_as_a_rule_the_training_is_shortened_so_that_it_ends_inside_the_budget(s
     assert f"the training ends at step {last} of 600" in text
     assert "the budget is 4.50" in text
     assert receipt.spent_usd > Decimal("3.2"), "what the budget pays for is trained"
+
+
+def test_a_job_that_was_further_when_it_was_told_to_end_is_told_with_the_steps_that_it_did(stage: Stage) -> None:
+    run = stage.laptop().ledger.load(launched(stage, TOO_LONG).run)
+    assert run.shortened is not None
+    last, line = run.shortened.last_step, '{"schema":1,"event":"step","at":"2026-11-24T12:00:00Z","step":%d,"of":600}'
+    tracker = Tracker()
+    for told, said_steps in ((last - 1, last), (last + 7, last + 7)):
+        tracker.take(progress.parse((line % told).encode()), stage.clock())
+        assert shortened_to(run, tracker) == f"trained for {said_steps} of 600 steps, to stay within its limits"
 
 
 def test_who_wants_to_stop_is_stopped_while_it_is_cents(stage: Stage) -> None:
