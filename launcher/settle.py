@@ -1,7 +1,9 @@
 """Closing the books of a run: sweep, score, gate, receipt. Nothing here can cost money."""
 
+import json
 import sqlite3
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -62,9 +64,9 @@ def settle(run: Run, world: World, *, opinions: "Callable[[Run, World], None] | 
         raise _not_resumed(run, ending, world)
     if opinions is not None and ending.outcome is Outcome.SUCCEEDED:
         opinions(run, world)
-    receipt = _receipt(run, had, ending, left, world)
+    receipt = _as_before(_receipt(run, had, ending, left, world), world)
     world.ledger.note_spent(run, receipt.spent_usd)
-    document = wire.text(wire.document(Settled(run=run.id, at=receipt.at, receipt=receipt)))
+    document = _document(receipt)
     world.ledger.note_receipt(run, document)
     with suppress(ValueError, KeyError, TypeError, sqlite3.Error):  # what a later run may learn must not lose this one
         note_records(run, world)
@@ -74,6 +76,19 @@ def settle(run: Run, world: World, *, opinions: "Callable[[Run, World], None] | 
     keys.forget(Keys(folder=world.run_folder(run.id) / "keys"))
     world.console.tell(Settled(run=run.id, at=receipt.at, receipt=receipt))
     return receipt
+
+
+def _as_before(receipt: Receipt, world: World) -> Receipt:
+    """One that says nothing new keeps its time: who looks at a run again has not closed it again."""
+    known = world.ledger.find(receipt.run).receipt_json
+    if known is None:
+        return receipt
+    again = replace(receipt, at=datetime.fromisoformat(json.loads(known)["at"]))
+    return again if _document(again) == known else receipt
+
+
+def _document(receipt: Receipt) -> str:
+    return wire.text(wire.document(Settled(run=receipt.run, at=receipt.at, receipt=receipt)))
 
 
 def never_started(run_id: str, ending: Ending) -> LaunchError:
