@@ -15,6 +15,7 @@ from launcher.guest import Guest, GuestError, GuestGone, Saved
 from launcher.host_keys import stranger
 from launcher.interrupt import Interrupted
 from launcher.landing import NoRoom, PullError
+from launcher.pacing import shortened_to
 from launcher.price import current_plan
 from launcher.pull import CHECKPOINT_CAPS, Caps, pull, result_caps
 from launcher.pull import Pulled as Haul
@@ -23,6 +24,7 @@ from launcher.run import Ending, Outcome, Run
 from launcher.sight import look
 from launcher.small_files import SmallFiles
 from launcher.steps import Ended
+from launcher.tracker import Tracker
 from launcher.world import World
 from pricing.offer import Market
 from providers.base import OVER, Instance, InstanceState
@@ -74,7 +76,7 @@ def pull_results(run: Run, world: World) -> None:
         for wait_seconds in chain(RETRY_SECONDS, repeat(LATER_SECONDS)):
             trouble = _tried_where_it_is(run, lambda: limit - (world.now() - began).total_seconds(), world)
             if trouble is None:
-                raise Ended(ending)
+                raise Ended(run.ending or ending)
             tried_seconds = (world.now() - began).total_seconds()
             is_short = wait_seconds in RETRY_SECONDS and tried_seconds + wait_seconds <= limit  # set aside for a pull
             is_paid = is_short and _is_paid_for(run, world)
@@ -161,18 +163,28 @@ def _bring_all(run: Run, guest: Guest, left: Callable[[], float], world: World) 
     """One try for the results, and for a checkpoint beside them; what stood in the way of the results."""
     trouble = _try_pull(run, guest, world)
     if trouble is None or not trouble.may_pass:  # it answers, and goes after this
-        _bring_unheard(run, guest, left, world)
+        has_finished = _bring_unheard(run, guest, left, world)
+        if has_finished and _try_pull(run, guest, world) is None:
+            _note_success(run, world)
+            return None
     return trouble
 
 
-def _bring_unheard(run: Run, guest: Guest, left: Callable[[], float], world: World) -> None:
+def _note_success(run: Run, world: World) -> None:
+    """The job came to its end just when it was told to save, and everything is here: then that is how it ended."""
+    run.ending = Ending(outcome=Outcome.SUCCEEDED, why=shortened_to(run, Tracker()))
+    world.ledger.note_ending(run, run.ending)
+
+
+def _bring_unheard(run: Run, guest: Guest, left: Callable[[], float], world: World) -> bool:
     """The newest checkpoint of a job that did not succeed: a line that was down when it saved told nobody of it.
 
     As many tries as results get, as long as `left` says that they are paid for; the machine goes without it after that.
+    True where the job did succeed, after we had ceased to listen.
     """
     is_whole = run.ending is not None and run.ending.outcome is Outcome.SUCCEEDED
     if is_whole or run.attempt.offer.market is Market.OWNED:
-        return
+        return False
     text = "the machine did not say whether it has a newer checkpoint than what is here"
     for wait_seconds in (0.0, *RETRY_SECONDS):
         if left() <= wait_seconds:
@@ -184,16 +196,19 @@ def _bring_unheard(run: Run, guest: Guest, left: Callable[[], float], world: Wor
         except HostKeyMismatch:
             raise
         except GuestGone:  # it began anew since the results came: what was there is no more
-            return
+            return False
         except RemoteError:
             continue
         newest = status.checkpoint
-        if newest is None or status.outcome == "succeeded" or _is_old(newest, run, world):
-            return
+        if status.outcome == "succeeded":
+            return True
+        if newest is None or _is_old(newest, run, world):
+            return False
         if bring_checkpoint(run, guest, newest, world, most_seconds=left()):
-            return
+            return False
         text = f"{newest.name} did not come home before its machine had to go"
     world.console.tell(Warned(run=run.id, at=world.now(), code="checkpoint", text=text))
+    return False
 
 
 def _is_old(there: Saved, run: Run, world: World) -> bool:

@@ -154,14 +154,19 @@ DOWN_SECONDS = 160
 """Longer than a job has for its last save (150 s), shorter than the tries for its results."""
 
 
+TRAINING = Work(steps=90, step_seconds=10, save_every=90)
+EVALUATING = Work(steps=2, step_seconds=1, save_every=2, evaluate_seconds=DOWN_SECONDS)
+
+
 def _stopped_while_the_line_is_down(
-    stage: Stage, at_status: Callable[[], object] = lambda: None, *, asked_after_seconds: float = 80, budget: str = "5"
-) -> tuple[World, Outcome]:
+    stage: Stage, at_status: Callable[[], object] = lambda: None, *, asked_after_seconds: float = 80,
+    budget: str = "5", work: Work = TRAINING,
+) -> tuple[World, Outcome]:  # fmt: skip
     """Asked to save while it trains; from the next moment on the line is down, for so long.
 
     `at_status` happens whenever the machine was asked how it stands.
     """
-    stage.site.work = Work(steps=90, step_seconds=10, save_every=90)
+    stage.site.work = work
     world = stage.laptop()
     run = stage.open_run(world, budget=budget)
     asked_at = stage.clock() + timedelta(seconds=asked_after_seconds)
@@ -195,6 +200,16 @@ def test_a_checkpoint_that_was_saved_while_the_line_was_down_comes_home_after_th
     assert outcome is Outcome.CANCELLED
     assert [one.what.partition("-")[0] for one in stage.heard.of(Pulled)] == ["results", "step"]
     assert _saved_is_home(stage, world)
+    stage.all_quiet()
+
+
+def test_a_job_that_came_to_its_end_while_nobody_heard_it_has_succeeded_although_it_was_to_stop(stage: Stage) -> None:
+    world, outcome = _stopped_while_the_line_is_down(stage, work=EVALUATING)
+    assert stage.site.started["m-0001"].stop_at is not None
+    assert outcome is Outcome.SUCCEEDED
+    pulled = [one.what for one in stage.heard.of(Pulled)]
+    assert pulled.count("results") == 2, "what came before it had ended may be less"
+    assert world.ledger.find(FIRST_RUN).outcome is Outcome.SUCCEEDED
     stage.all_quiet()
 
 

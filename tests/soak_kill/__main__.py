@@ -45,6 +45,9 @@ def main() -> int:
     keep, lanes = said.keep or BROKEN, said.processes * LANES_PER_PROCESS
     _part(kept, lambda *counts: _lane(kept, keep, said.short, *counts), said.first, said.kills, lanes)
     done = kept.read()
+    if not done.lives:
+        print("broken off before the first life was over")
+        return 1
     print(done.text(name))
     print(f"this part: {time.monotonic() - began:.0f} s of wall time, {said.processes} processes")
     for seed in done.seeds()[:8]:
