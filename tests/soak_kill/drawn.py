@@ -165,7 +165,11 @@ def _away(seed: int, dice: random.Random) -> Life:
     if dice.random() < 0.4:
         steps.append(_next(dice, ("attach",)))
     more = f"{Decimal(budget) + dice.choice((Decimal('0.3'), Decimal('0.6'), Decimal(1)))}"
-    again = [_resumed(dice, more), _next(dice, dice.choice((("attach",), ("reap",)))), _next(dice, ("attach",))]
+    again = [
+        _resumed(dice, more, "aws"),
+        _next(dice, dice.choice((("attach",), ("reap",)))),
+        _next(dice, ("attach",)),
+    ]
     return Life(
         seed=seed,
         cloud="aws",
@@ -191,7 +195,10 @@ def _stopped_by_its_budget(seed: int, dice: random.Random) -> Life:
     first = dice.choice((None, _moment(dice, "launch")))
     steps = [Step(words=("launch",), moment=first), *(_next(dice, ("attach",)) for _ in range(dice.randint(1, 2)))]
     more = dice.choice(("0.50", "0.80", "1", "1.5"))
-    again = [_resumed(dice, more), *(_next(dice, dice.choice(NEXT)) for _ in range(dice.randint(1, 3)))]
+    again = [
+        _resumed(dice, more, cloud),
+        *(_next(dice, dice.choice(NEXT)) for _ in range(dice.randint(1, 3))),
+    ]
     return Life(
         seed=seed,
         cloud=cloud,
@@ -207,9 +214,10 @@ def _stopped_by_its_budget(seed: int, dice: random.Random) -> Life:
     )
 
 
-def _resumed(dice: random.Random, budget: str) -> Step:
+def _resumed(dice: random.Random, budget: str, cloud: Cloud) -> Step:
     moment = _moment(dice, "launch")
-    return Step(words=("resume", "--budget", budget, "--yes", "--json"), moment=moment if dice.random() < 0.7 else None)
+    words = ("resume", "--budget", budget, "--yes", "--json", *(() if cloud == "aws" else ("--accept-unguarded",)))
+    return Step(words=words, moment=moment if dice.random() < 0.7 else None)
 
 
 def _job(dice: random.Random) -> dict[str, object]:

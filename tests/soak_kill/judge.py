@@ -190,7 +190,9 @@ def _results(player: Player, record: RunRecord | None, machines: tuple[Machine, 
         yield from _trained(adapter, told, machines, int(str(player.life.job["steps"])))
         if not any(_is_done(one) for one in machines):
             yield Breach(rule="R7", text="a receipt says succeeded, and no job did")
-    elif any(_is_done(one) and not _was_taken(one) for one in machines) and _must_come_home(player) and told["outcome"]:
+    elif not told["outcome"] or _is_said_to_be_forced(told) or not _must_come_home(player):
+        return
+    elif any(_is_done(one) and not _was_taken(one) for one in machines):
         yield Breach(rule="R5", text=f"a job was done, and the receipt says {told['outcome']}: {told.get('why')}")
 
 
@@ -201,6 +203,11 @@ def _trained(adapter: Path, told: Any, machines: tuple[Machine, ...], asked: int
         yield Breach(rule="R7", text=f"a receipt says succeeded, and the adapter is not that of {steps} steps")
     if steps != asked and f"trained for {steps} of {asked} steps" not in (told.get("why") or ""):
         yield Breach(rule="R7", text=f"a receipt says succeeded, and not that {steps} of {asked} steps were trained")
+
+
+def _is_said_to_be_forced(told: Any) -> bool:
+    """The budget left no time for all of the results, and the receipt says so."""
+    return told["outcome"] == "out of budget" and "could not be pulled" in told["why"] and "no time left" in told["why"]
 
 
 def _must_come_home(player: Player) -> bool:

@@ -202,6 +202,14 @@ def test_a_job_that_was_done_and_did_not_come_home_is_noticed_unless_somebody_st
     assert rules(left, run) == []
 
 
+def test_results_for_which_the_budget_left_no_time_are_no_breach_where_that_is_said(tmp_path: Path) -> None:
+    left = Afterwards(FakeCloud(machine(tmp_path / "box")))
+    told = {"outcome": "out of budget", "results": {"verified": False}}
+    why = "the results could not be pulled (not all files came home whole: eval/base.json: no time left)"
+    assert rules(left, record(tmp_path / "out", {**told, "why": why})) == []
+    assert rules(left, record(tmp_path / "out", {**told, "why": "the budget does not allow it to go on"})) == ["R5"]
+
+
 def test_a_job_that_was_done_on_a_machine_that_was_taken_back_need_not_come_home(tmp_path: Path) -> None:
     left = Afterwards(FakeCloud(machine(tmp_path / "box", reason="Server.SpotInstanceTermination")))
     assert rules(left, record(tmp_path / "out", {"outcome": "lost", "results": {"verified": False}})) == []
