@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import chain, repeat
 from pathlib import Path
 
+from jobs import progress
 from jobs.progress import Checkpoint
 from jobs.whole_files import sha256
 from launcher import books, checkpoints, egress, fence, way_in
@@ -37,6 +38,8 @@ PATIENCE_SECONDS = 3600.0
 GONE_SECONDS = 300.0
 """A machine that for so long neither answers nor is shown by its provider has ended (assumed): some show no end."""
 KEPT_CHECKPOINTS = 2
+LISTEN_SECONDS, MOST_CHUNKS = 1.0, 60
+"""How long, and how often, a job that is over is listened to once more."""
 NOT_PULLED = "not-pulled"
 """The code of an ending whose results stayed on the machine, all or in part."""
 
@@ -165,15 +168,30 @@ def _bring_all(run: Run, guest: Guest, left: Callable[[], float], world: World) 
     if trouble is None or not trouble.may_pass:  # it answers, and goes after this
         has_finished = _bring_unheard(run, guest, left, world)
         if has_finished and _try_pull(run, guest, world) is None:
-            _note_success(run, world)
+            _note_success(run, guest, world)
             return None
     return trouble
 
 
-def _note_success(run: Run, world: World) -> None:
+def _note_success(run: Run, guest: Guest, world: World) -> None:
     """The job came to its end just when it was told to save, and everything is here: then that is how it ended."""
-    run.ending = Ending(outcome=Outcome.SUCCEEDED, why=shortened_to(run, Tracker()))
+    tracker = Tracker() if run.shortened is None else _heard_again(guest, world)
+    run.ending = Ending(outcome=Outcome.SUCCEEDED, why=shortened_to(run, tracker))
     world.ledger.note_ending(run, run.ending)
+
+
+def _heard_again(guest: Guest, world: World) -> Tracker:
+    """All that the job told, from its beginning: how far it came is said nowhere else."""
+    tracker, splitter, feed = Tracker(), progress.Splitter(), world.feed(guest, 0)
+    try:
+        for _ in range(MOST_CHUNKS):
+            for line in splitter.feed(feed.read(LISTEN_SECONDS)):
+                tracker.take(progress.parse(line), world.now())
+            if tracker.done is not None or feed.over:
+                break
+    finally:
+        feed.close()
+    return tracker
 
 
 def _bring_unheard(run: Run, guest: Guest, left: Callable[[], float], world: World) -> bool:

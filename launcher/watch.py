@@ -7,6 +7,7 @@ from enum import StrEnum
 from jobs import progress
 from launcher import books, egress, fence, way_in
 from launcher.boot import connect, guest_of
+from launcher.ends import ending_of, must_have_an_address
 from launcher.events import Progressed, Warned
 from launcher.granting import Granting
 from launcher.guest import GuestError, GuestGone
@@ -22,7 +23,7 @@ from launcher.sight import look
 from launcher.steps import Ended, step_to
 from launcher.tracker import Tracker
 from launcher.world import World
-from providers.base import OVER, EndReason, Instance, InstanceState
+from providers.base import OVER, Instance, InstanceState
 
 LISTEN_SECONDS = 1.0
 LOOK_SECONDS = 15.0
@@ -94,7 +95,7 @@ def decide(view: View) -> Decision:
 
 def _over(view: View) -> Decision | None:
     if view.instance is not None and view.instance.state in OVER:
-        return Decision(act=Act.STOP, ending=_machine_ending(view.instance))
+        return Decision(act=Act.STOP, ending=ending_of(view.instance))
     return None if view.done is None else Decision(act=Act.STOP, ending=_job_ending(view.done, view))
 
 
@@ -155,20 +156,9 @@ def _job_ending(done: progress.Done, view: View) -> Ending:
     return Ending(outcome=Outcome.FAILED, why=why)
 
 
-def _machine_ending(instance: Instance) -> Ending:
-    match instance.end_reason:
-        case EndReason.PREEMPTED:
-            return Ending(outcome=Outcome.PREEMPTED, why="the provider took the machine back", again=True, pull=False)
-        case EndReason.OWN_DEADLINE:
-            why = "the machine reached its own deadline and ended itself"
-            return Ending(outcome=Outcome.OUT_OF_BUDGET, why=why, pull=False)
-        case _:
-            why = f"the machine ended: {instance.end_reason or 'nobody says why'} {instance.end_text}".strip()
-            return Ending(outcome=Outcome.LOST, why=why, code="machine-ended", again=True, pull=False)
-
-
 def watch(run: Run, world: World) -> None:
     """Stay with the job until it is done, or must not go on; on to PULLING, or to the end."""
+    must_have_an_address(run, world)
     _Watch(run, world).stay()
 
 

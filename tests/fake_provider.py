@@ -42,6 +42,7 @@ from decimal import Decimal
 
 from pricing.offer import Market, Offer
 from providers.base import (
+    OVER,
     Access,
     Ambiguous,
     ContractBroken,
@@ -396,7 +397,8 @@ class FakeProvider:
             nonce=request.nonce,
             created_at=machine.born_at,
             deadline=request.deadline,
-            access=None if state is InstanceState.PENDING else self.cloud.access(machine),
+            # An address goes with its machine.
+            access=None if state in (InstanceState.PENDING, *OVER) else self.cloud.access(machine),
             end_reason=machine.reason,
             carried=self.marks.get(machine.id),
             billed_usd_per_hour=self._told_rate(machine) if self.lies.tells_rate else None,

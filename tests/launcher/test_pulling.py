@@ -13,13 +13,14 @@ from launcher.price import current_plan
 from launcher.pulling import GONE_SECONDS, RETRY_SECONDS, Absence, Trouble
 from launcher.receipt import Receipt
 from launcher.remote import RemoteUnreachable
-from launcher.run import Outcome, State
+from launcher.run import Ending, Outcome, Shortened, State
 from launcher.world import World
 from providers.base import InstanceState
 from tests.fake_guest import checkpoint_bytes
 from tests.fake_machine import fake_traits
 from tests.fake_world import FIRST_RUN, Stage, Work
 from tests.launcher.moments import after, in_state, when
+from tests.launcher.test_recover import killed_in
 
 
 def _line_is_down_from_the_pull_on(stage: Stage, seconds: float) -> Callable[[], float]:
@@ -211,6 +212,18 @@ def test_a_job_that_came_to_its_end_while_nobody_heard_it_has_succeeded_although
     assert pulled.count("results") == 2, "what came before it had ended may be less"
     assert world.ledger.find(FIRST_RUN).outcome is Outcome.SUCCEEDED
     stage.all_quiet()
+
+
+def test_how_far_a_shortened_job_came_that_nobody_heard_is_asked_once_more(stage: Stage) -> None:
+    stage.site.work = EVALUATING
+    world, run = stage.laptop(), killed_in(stage, State.PULLING)
+    run = world.ledger.load(run.id)
+    run.attempt.shortened = Shortened(last_step=1, of=90)
+    world.ledger.save_attempt(run, run.attempt)
+    world.ledger.note_ending(run, Ending(outcome=Outcome.CANCELLED, why="stopped, as asked"))
+    receipt = flow.attach(run.id, stage.laptop())
+    assert receipt.outcome is Outcome.SUCCEEDED
+    assert receipt.why == "trained for 2 of 90 steps, to stay within its limits"
 
 
 def test_a_checkpoint_that_nobody_heard_of_is_tried_again_where_the_line_breaks_once_more(stage: Stage) -> None:

@@ -11,8 +11,9 @@ from typing import Any, cast
 
 import pytest
 
+from launcher.ledger import Ledger
 from launcher.records import RunRecord
-from launcher.run import Outcome, State
+from launcher.run import Outcome, Run, State
 from tests.cloud.client import Machine, Reading
 from tests.soak_kill.drawn import Life, drawn
 from tests.soak_kill.judge import judge, weights
@@ -200,6 +201,31 @@ def test_a_job_that_was_done_and_did_not_come_home_is_noticed_unless_somebody_st
     assert rules(left, run) == ["R5"]
     left.typed = [typed("stop --json", -9)]
     assert rules(left, run) == []
+
+
+def test_a_job_that_was_done_after_it_was_told_to_save_is_no_breach_where_what_it_made_is_here(tmp_path: Path) -> None:
+    left = Afterwards(FakeCloud(machine(tmp_path / "box")))
+    progress = f'{{"event": "step", "step": {STEPS}}}\n{{"event": "done", "outcome": "succeeded"}}\n'
+    (tmp_path / "box" / "run" / "progress.jsonl").write_text(progress)
+    told = {"outcome": "out of budget", "why": ""}
+    assert rules(left, record(tmp_path / "out", told)) == []
+    assert rules(left, record(tmp_path / "out", told, steps=STEPS - 1)) == ["R5"]
+    assert rules(left, record(tmp_path / "out", {**told, "results": {"verified": False}})) == ["R5"]
+
+
+def test_what_a_second_laptop_tells_counts_with_the_first_one_s_receipt(tmp_path: Path) -> None:
+    left = Afterwards(FakeCloud(machine(tmp_path / "box", usd=Decimal("0.9"))), folder=tmp_path)
+    first = record(tmp_path / "out")
+    assert rules(left, first) == ["R7"]
+    ledger = Ledger(tmp_path / "second" / "ledger.sqlite")
+    run = Run(
+        id="run", name="n", created_at=BEGAN, budget_usd=Decimal(1), deadline_at=None, out_dir=tmp_path,
+        state=State.PLANNED, ending=None, attempts=[], parts=(),
+    )  # fmt: skip
+    ledger.open_run(run, request="{}", plan="{}")
+    ledger.note_receipt(run, json.dumps({"spent_usd": "0.45"}))
+    ledger.close()
+    assert rules(left, first) == []
 
 
 def test_results_for_which_the_budget_left_no_time_are_no_breach_where_that_is_said(tmp_path: Path) -> None:
