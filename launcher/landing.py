@@ -87,7 +87,7 @@ class Landing:
             self._root = os.open(folder, _FOLDER & ~os.O_NOFOLLOW)  # the user may well have put the folder elsewhere
         try:
             self._parts = self._below(self._root, _PARTS)
-        except BaseException:
+        except BaseException:  # and is raised again
             os.close(self._root)
             raise
 

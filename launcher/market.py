@@ -109,7 +109,7 @@ def ask(names: Sequence[str], query: OfferQuery, world: World, *, with_funds: bo
         def look(name: str = name) -> None:
             try:
                 answers.put(_answer(name, query, world, with_funds=with_funds))
-            except BaseException as bug:
+            except BaseException as bug:  # whoever waits must hear of it; and it is raised again
                 answers.put(bug)
                 raise
 

@@ -176,8 +176,8 @@ def _bring_all(run: Run, guest: Guest, left: Callable[[], float], world: World) 
 def _note_success(run: Run, guest: Guest, world: World) -> None:
     """The job came to its end just when it was told to save, and everything is here: then that is how it ended."""
     tracker = Tracker() if run.shortened is None else _heard_again(guest, world)
+    # Not in the ledger yet: its end is written next, and who takes the run up before that finds the same.
     run.ending = Ending(outcome=Outcome.SUCCEEDED, why=shortened_to(run, tracker))
-    world.ledger.note_ending(run, run.ending)
 
 
 def _heard_again(guest: Guest, world: World) -> Tracker:

@@ -152,7 +152,7 @@ def each(
         except (EndpointError, OSError, ValueError) as error:
             stopping.set()
             found.put(error)
-        except BaseException:
+        except BaseException:  # whoever waits must hear of it; and it is raised again
             stopping.set()
             found.put(RuntimeError("a bug of ours; its traceback stands above"))
             raise

@@ -173,7 +173,7 @@ class Client:
                 found.put(self._exchanged(body, limit))
             except (EndpointError, OSError, ValueError) as error:
                 found.put(error)
-            except BaseException:
+            except BaseException:  # whoever waits must hear of it; and it is raised again
                 found.put(RuntimeError("a bug of ours; its traceback stands above"))
                 raise
 

@@ -31,7 +31,7 @@ def end(name: str, value: str) -> None:
         for one in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(one, signal.SIGKILL)
-        time.sleep(0.005)
+        time.sleep(0.005)  # real processes, which end in real time
     print(f"test cloud: processes with {name}={value} do not end", file=sys.stderr)
 
 

@@ -176,7 +176,7 @@ def step_event(step: int, of: int, seconds: float) -> None:
 
 def one_step(step: int, seed: bytes, knob: dict[str, Any]) -> bytes:
     """Work for one step; returns the new "weights"."""
-    time.sleep(knob["seconds"] * slowness())
+    time.sleep(knob["seconds"] * slowness())  # a program of its own, whose work is to take time
     if step == knob["fail_at"]:
         print("quick: told to fail here", flush=True)
         sys.exit(1)
