@@ -52,8 +52,9 @@ dedup: $(STAMP)  ## how well repeats and leaks in the data are found, on 10,000 
 	@$(BIN)/python -m tests.dedup
 
 SOAK = $(BIN)/python -m tests.soak
-soak-sim: $(STAMP)  ## 100,000 bad days on virtual time, SIGKILL at every point and every pair: does a promise about money break?
+soak-sim: $(STAMP)  ## bad days on virtual time: 100,000, 20,000 with a durable store, SIGKILL at every point and every pair; is a promise broken?
 	@$(SOAK) --keep
+	@$(SOAK) --store --schedules 20000 --keep
 	@$(SOAK) --kills --keep
 	@$(SOAK) --pairs --keep
 

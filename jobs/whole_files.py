@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 from pathlib import Path
 
 
@@ -25,15 +26,29 @@ def write_below(folder: Path, name: str, content: str | bytes) -> Path:
     return write_whole(folder / name, content)
 
 
-def write_whole(path: Path, content: str | bytes) -> Path:
+def write_whole(path: Path, content: str | bytes, *, synced: bool = False) -> Path:
     """Written aside and renamed, with the folders above made; returns `path`.
 
-    A reader sees all of it or none, and a link that somebody planted at the place is replaced, not followed.
+    A reader sees all of it or none, and a link that somebody planted at the place is replaced, not followed. `synced`:
+    it is on the disk itself when this returns, and a loss of power takes neither it nor what it replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.part")
     aside.unlink(missing_ok=True)
     with aside.open("xb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
+        if synced:
+            file.flush()
+            os.fsync(file.fileno())
     aside.replace(path)
+    if synced:
+        _sync_names(path.parent)
     return path
+
+
+def _sync_names(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -49,7 +49,7 @@ class Deposits:
         return self.attempts.setdefault(attempt, Deposit(key=secrets.token_hex(32)))
 
     def save(self) -> None:
-        """To the disk, ours alone to read."""
+        """To the disk itself, ours alone to read: without a machine's key nothing that it stored can be verified."""
         document = {
             "schema": 1,
             "store": self.store,
@@ -60,7 +60,7 @@ class Deposits:
         }
         old = os.umask(0o077)
         try:
-            write_whole(self.path, json.dumps(document, indent=1))
+            write_whole(self.path, json.dumps(document, indent=1), synced=True)
         finally:
             os.umask(old)
 

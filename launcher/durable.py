@@ -15,13 +15,13 @@ from launcher.events import Pulled, Warned
 from launcher.granting import CHECKPOINT, RESULTS, note_stored, place
 from launcher.guest import GuestError
 from launcher.interrupt import Interrupted
-from launcher.landing import PullError
+from launcher.landing import Landing, PullError
 from launcher.price import current_plan
 from launcher.pull import CHECKPOINT_CAPS, Caps, pull, result_caps
 from launcher.pull import Pulled as Haul
 from launcher.pulling import NOT_PULLED
 from launcher.remote import RemoteError
-from launcher.run import Attempt, Ending, Outcome, Run, State
+from launcher.run import Ending, Outcome, Run, State
 from launcher.store_reading import Index, InStore
 from launcher.world import World
 
@@ -53,7 +53,7 @@ def after(run: Run, ending: Ending, world: World) -> Ending:
     that does not answer leaves the ending as it is, unless we know that the results are there.
     """
     known = deposits.load(world.run_folder(run.id))
-    is_wanted = ending.code == NOT_PULLED or (not ending.pull and ending.outcome is not Outcome.CANCELLED)
+    is_wanted = not _was_pulled(ending) and (ending.outcome is not Outcome.CANCELLED or ending.code == NOT_PULLED)
     if known is None or world.bucket is None or not run.attempts or not is_wanted:
         return ending
     deposit = known.attempts.get(run.attempt.number)
@@ -72,14 +72,22 @@ def after(run: Run, ending: Ending, world: World) -> Ending:
         return Ending(outcome=Outcome.LOST, why=why, code=IN_STORE, hint=hint, pull=False)
 
 
+def _was_pulled(ending: Ending) -> bool:
+    """Whether the results came from the machine itself: of one that was lost they did not, whatever was wished."""
+    if ending.code in (IN_STORE, NOT_PULLED):
+        return False
+    return ending.outcome is Outcome.SUCCEEDED or (ending.pull and ending.outcome is not Outcome.LOST)
+
+
 def _from_store(run: Run, ending: Ending, known: Deposits, world: World) -> Ending:
-    found = _patiently(lambda: _look(run, run.attempt, known, world), world)
+    number = run.attempt.number
+    found = _patiently(lambda: _look(run, number, known, world), world)
     if found.results is not None:
         stored = found.results
-        index = _patiently(lambda: _fetch_results(run, run.attempt, stored, known, world), world)
+        index = _patiently(lambda: _fetch_results(run, number, stored, known, world), world)
         ending = _ending_by(index, ending)
     if ending.outcome is not Outcome.SUCCEEDED:
-        _fetch_newest(run, run.attempt, found.checkpoints, known, world)
+        _fetch_newest(run, number, found.checkpoints, known, world)
     return ending
 
 
@@ -102,31 +110,31 @@ def _patiently(call: Callable[[], Value], world: World) -> Value:
     raise AssertionError("the last try returns or raises")
 
 
-def _look(run: Run, attempt: Attempt, known: Deposits, world: World) -> _Found:
+def _look(run: Run, number: int, known: Deposits, world: World) -> _Found:
     """What is there; what we had not heard of has left the provider all the same, and is counted."""
     assert world.bucket is not None
-    objects = {one.key.rpartition("/")[2]: one for one in world.bucket().objects(place(run.id, attempt.number))}
+    objects = {one.key.rpartition("/")[2]: one for one in world.bucket().objects(place(run.id, number))}
     for name, one in objects.items():
-        note_stored(run, known, name, one.bytes, world, attempt=attempt.number)
+        note_stored(run, known, name, one.bytes, world, attempt=number)
     checkpoints = [one for name, one in objects.items() if re.fullmatch(CHECKPOINT + r"[0-9]{1,9}", name)]
     newest_first = sorted(checkpoints, key=lambda one: -int(one.key.rpartition("-")[2]))
     return _Found(results=objects.get(RESULTS), checkpoints=tuple(newest_first))
 
 
-def _source(run: Run, attempt: Attempt, stored: Stored, known: Deposits, world: World) -> InStore:
+def _source(run: Run, number: int, stored: Stored, known: Deposits, world: World) -> InStore:
     assert world.bucket is not None
-    return InStore(world.bucket(), stored, known.attempts[attempt.number].key, (run.id, attempt.number))
+    return InStore(world.bucket(), stored, known.attempts[number].key, (run.id, number))
 
 
-def _fetch_results(run: Run, attempt: Attempt, stored: Stored, known: Deposits, world: World) -> Index:
+def _fetch_results(run: Run, number: int, stored: Stored, known: Deposits, world: World) -> Index:
     """Into the run's own folder, by the reader that trusts no machine. Raises `PullError` where not all came whole."""
-    source = _source(run, attempt, stored, known, world)
+    source = _source(run, number, stored, known, world)
     index = source.index()
     workload = current_plan(run, world).workload
     haul = _haul(source, "out", run, result_caps(workload.result_gib, 0.0), world)
     if not haul.verified or (not haul.files and index.done is not None and index.done.outcome == "succeeded"):
         raise PullError(f"not all files came whole from the store: {'; '.join(haul.refused[:3]) or 'there are none'}")
-    known.results_from = attempt.number
+    known.results_from = number
     known.save()
     return index
 
@@ -164,11 +172,11 @@ def _ending_by(index: Index, seen: Ending) -> Ending:
     return Ending(outcome=Outcome.FAILED, why=why, pull=False)
 
 
-def _fetch_newest(run: Run, attempt: Attempt, checkpoints: tuple[Stored, ...], known: Deposits, world: World) -> None:
+def _fetch_newest(run: Run, number: int, checkpoints: tuple[Stored, ...], known: Deposits, world: World) -> None:
     """The newest whole one that is newer than what lies here: the next machine goes on from it."""
     for stored in checkpoints:
         try:
-            source = _source(run, attempt, stored, known, world)
+            source = _source(run, number, stored, known, world)
             index = source.index()
             here = step_of(world.ledger.checkpoint(run.id) or "")
             if not NAME.fullmatch(index.name) or index.step <= here:
@@ -213,12 +221,12 @@ def pull_later(run: Run, world: World) -> Index | None:
     known = deposits.load(world.run_folder(run.id))
     if known is None or world.bucket is None:
         return None
-    for attempt in reversed([one for one in run.attempts if one.number in known.attempts]):
+    for number in sorted(known.attempts, reverse=True):  # a ledger that was put back may know of none
         try:
-            found = _look(run, attempt, known, world)
-            index = None if found.results is None else _fetch_results(run, attempt, found.results, known, world)
+            found = _look(run, number, known, world)
+            index = None if found.results is None else _fetch_results(run, number, found.results, known, world)
             if index is None or index.done is None or index.done.outcome != "succeeded":
-                _fetch_newest(run, attempt, found.checkpoints, known, world)
+                _fetch_newest(run, number, found.checkpoints, known, world)
             if index is not None:
                 return index
         except (BucketError, RemoteError, PullError) as error:
@@ -233,19 +241,14 @@ def pull_later(run: Run, world: World) -> Index | None:
 
 def note_fetched(run: Run, index: Index, world: World) -> bool:
     """The run had ended without its results, and has them now; whether its receipt is to be written anew."""
-    if run.state is not State.TERMINATED or run.ending is None or run.ending.code not in (IN_STORE, NOT_PULLED, ""):
-        return False
-    before = replace(run.ending, code="", hint="", why=run.ending.why.partition("; the results could not")[0])
-    world.ledger.note_ending(run, before if _is_home(run, None) else _ending_by(index, before))
-    return True
-
-
-def _is_home(run: Run, known: Deposits | None) -> bool:
-    """Whether the run's results lie here: they came from the machine, or from the store since."""
     ending = run.ending
-    if ending is None or ending.code in (IN_STORE, NOT_PULLED):
-        return known is not None and bool(known.results_from)
-    return ending.pull or ending.outcome is Outcome.SUCCEEDED or (known is not None and bool(known.results_from))
+    if run.state is not State.TERMINATED or ending is None or not run.attempts:
+        return False
+    if ending.code not in (IN_STORE, NOT_PULLED, "") and ending.outcome is not Outcome.LOST:
+        return False
+    before = replace(ending, code="", hint="", why=ending.why.partition("; the results could not")[0])
+    world.ledger.note_ending(run, before if _was_pulled(ending) else _ending_by(index, before))
+    return True
 
 
 def clean(run: Run, world: World, *, again: bool = False) -> tuple[str, ...]:
@@ -258,15 +261,14 @@ def clean(run: Run, world: World, *, again: bool = False) -> tuple[str, ...]:
         return ()
     if world.bucket is None:
         return (f"objects below runs/{run.id}/ in {known.store or 'the durable store'}, which is not set up any more",)
-    is_home = _is_home(run, known)
     goes_on = known.unfetched and (run.ending is None or run.ending.outcome is not Outcome.SUCCEEDED)
     try:
-        left = _cleaned(run.id, world.bucket(), results=not is_home or keeps(world), checkpoints=goes_on)
-        known.is_clean = (is_home and not goes_on) or not left
+        left = _cleaned(run, known, world, checkpoints=goes_on)
+        known.is_clean = not left
         known.save()
     except (BucketError, OSError) as error:
         return (f"objects below runs/{run.id}/ in {known.store} ({error}): launch reap removes them",)
-    return () if known.is_clean else tuple(f"{one} in {known.store}: launch pull {run.id}" for one in left)
+    return tuple(f"{one} in {known.store}: launch pull {run.id}" for one in left)
 
 
 def keeps(world: World) -> bool:
@@ -274,17 +276,34 @@ def keeps(world: World) -> bool:
     return world.config.durable_store is not None and world.config.durable_store.keep
 
 
-def _cleaned(run_id: str, bucket: Bucket, *, results: bool, checkpoints: bool) -> list[str]:
-    """Unfinished uploads go, and what is not to be kept. What stays, by key."""
-    under, left = place(run_id, 0).removesuffix("0/"), []
+def _cleaned(run: Run, known: Deposits, world: World, *, checkpoints: bool) -> list[str]:
+    """Unfinished uploads go, results that are home, and checkpoints but for those to `keep`. What is owed, by key."""
+    assert world.bucket is not None
+    bucket, under, owed = world.bucket(), place(run.id, 0).removesuffix("0/"), []
     for begun in bucket.begun(under):
         bucket.give_up(begun)
     for stored in bucket.objects(under):
-        if results if stored.key.endswith(f"/{RESULTS}") else checkpoints:
-            left.append(stored.key)
-        else:
+        is_results = stored.key.endswith(f"/{RESULTS}")
+        if not _is_home(run, stored, known, world) if is_results else checkpoints:
+            owed.append(stored.key)
+        elif not (is_results and keeps(world)):
             bucket.remove(stored.key)
-    return left
+    return owed
+
+
+def _is_home(run: Run, stored: Stored, known: Deposits, world: World) -> bool:
+    """Whether these results are not needed any more: the run has its own, or each file of them lies here."""
+    number = int(stored.key.split("/")[-2])
+    if known.results_from == number or (run.ending is not None and run.ending.outcome is Outcome.SUCCEEDED):
+        return True
+    if number not in known.attempts or not run.out_dir.is_dir():
+        return False
+    try:
+        with Landing(run.out_dir) as landing:
+            files = _source(run, number, stored, known, world).index().files
+            return all(landing.sha256(one.path) == one.sha256 for one in files)
+    except (RemoteError, PullError, OSError):
+        return False
 
 
 def came_from(run: Run, world: World) -> str:

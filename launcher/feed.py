@@ -9,13 +9,16 @@ from launcher.guest import Guest, GuestError
 from launcher.remote import CommandFailed, HostKeyMismatch, RemoteError
 
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
+MOST_BYTES = 2**20
+"""Of what has come at one read: hours of an honest job's words."""
+_NOTHING = b""
 
 
 class Feed(Protocol):
     """Bytes of `progress.jsonl`, in order, from some byte on."""
 
     def read(self, timeout_seconds: float) -> bytes:
-        """What has come; b"" when nothing came in time. Raises `HostKeyMismatch`."""
+        """All that has come; b"" when nothing came in time. Raises `HostKeyMismatch`."""
 
     @property
     def offset(self) -> int:
@@ -44,23 +47,40 @@ class GuestFeed:
         self._guest, self._offset, self.offset = guest, offset, offset
         self._queue: queue.Queue[bytes | HostKeyMismatch | None] = queue.Queue(maxsize=256)
         self._closed = threading.Event()
+        self._last_word: bytes | HostKeyMismatch | None = _NOTHING
         self.over, self.trouble, self.refused = False, "", False
         self._thread = threading.Thread(target=self._follow, name="feed", daemon=True)
         self._thread.start()
 
     def read(self, timeout_seconds: float) -> bytes:
-        """See `Feed.read`."""
+        """See `Feed.read`. What came while somebody was busy is one answer: who takes it piece by piece lags behind."""
+        told = bytearray()
+        while len(told) < MOST_BYTES:
+            piece = self._next(0 if told else timeout_seconds)
+            if piece == _NOTHING:
+                break
+            if isinstance(piece, bytes):
+                told += piece
+            elif told:
+                self._last_word = piece  # it comes after what was said before
+                break
+            elif isinstance(piece, HostKeyMismatch):
+                raise piece
+            else:
+                self.over = True
+                break
+        self.offset += len(told)
+        return bytes(told)
+
+    def _next(self, timeout_seconds: float) -> bytes | HostKeyMismatch | None:
+        """The next piece, the end of all (None), or nothing in time."""
+        if self._last_word != _NOTHING:
+            piece, self._last_word = self._last_word, _NOTHING
+            return piece
         try:
-            piece = self._queue.get(timeout=timeout_seconds)
+            return self._queue.get(timeout=timeout_seconds) if timeout_seconds else self._queue.get_nowait()
         except queue.Empty:
-            return b""
-        if isinstance(piece, HostKeyMismatch):
-            raise piece
-        if piece is None:
-            self.over = True
-            return b""
-        self.offset += len(piece)
-        return piece
+            return _NOTHING
 
     def close(self) -> None:
         """See `Feed.close`."""

@@ -1,8 +1,10 @@
 """A durable store in memory, and the machines that write into it: on a virtual clock, with faults.
 
     bucket = stage.with_store()      # from now on this laptop has one, and its machines use what it grants
-Knobs: `is_away` (nobody gets an answer), `away_to_machines` (only machines do not), `lost_begins` (the next n uploads
-are begun and the answer is lost), `spoiled` (keys of which other bytes come back), `expires` (the credentials' end).
+Knobs: `is_away` (nobody gets an answer), `away_to_machines` (only machines do not), `shut` (the same, for a
+while), `lost_begins` (the next n uploads are begun and the answer is lost), `spoiled` (keys of which other bytes come
+back) and `spoils` (of all), `expires` (the credentials' end). `before_call` and `after_call` hear of every
+call of the laptop.
 `storing.upload_seconds` is what an upload takes. `content`, `uploads` and `calls` say what is there, and what was
 asked. A machine stores each checkpoint that it has a place for (one is kept for the last), its results once the job is
 over, and then ends itself where the grant says so and nobody has asked for anything for a while.
@@ -34,6 +36,15 @@ def packed(files: Mapping[str, bytes], about: Mapping[str, object], key: str) ->
 
 
 @dataclass
+class Shut:
+    """From one moment to another it does not answer."""
+
+    since: datetime
+    until: datetime
+    to_laptops: bool
+
+
+@dataclass
 class FakeBucket:
     """See `launcher.bucket.Bucket`."""
 
@@ -46,8 +57,10 @@ class FakeBucket:
     calls: list[str] = field(default_factory=list)
     is_away: bool = False
     away_to_machines: bool = False
+    shut: list[Shut] = field(default_factory=list)
     lost_begins: int = 0
     spoiled: set[str] = field(default_factory=set)
+    spoils: bool = False
     expires: datetime | None = None
     refuses: str = ""
     begun_ever: int = 0
@@ -55,12 +68,15 @@ class FakeBucket:
     """Lets machines do what they would have done by now."""
     at_read: Callable[[], None] = lambda: None
     """Called before the bytes of an object come."""
+    before_call: Callable[[str], None] = lambda verb: None
+    after_call: Callable[[str], None] = lambda verb: None
     name: str = "mine/launch"
 
     def _call(self, verb: str) -> None:
+        self.before_call(verb)
         self.due()
         self.calls.append(verb)
-        if self.is_away:
+        if self.is_away or self._is_shut(self.clock(), to_laptops=True):
             raise BucketError("no answer", passing=True)
         if self.refuses:
             raise BucketError(f"{verb}: {self.refuses}", code="AccessDenied")
@@ -73,6 +89,7 @@ class FakeBucket:
         if self.lost_begins:
             self.lost_begins -= 1
             raise BucketError("the answer was lost", passing=True)
+        self.after_call("begin")
         return Begun(key=key, upload_id=upload)
 
     def addresses(self, begun: Begun, *, parts: int, part_bytes: int, seconds: int) -> Addresses:
@@ -100,17 +117,19 @@ class FakeBucket:
         self._call("read")
         self.at_read()
         data = self.content[key]
-        if key in self.spoiled:
+        if key in self.spoiled or self.spoils:
             data = bytes([data[0] ^ 1]) + data[1:]
         yield data[start : start + length]
 
     def remove(self, key: str) -> None:
         self._call("remove")
         self.content.pop(key, None)
+        self.after_call("remove")
 
     def give_up(self, begun: Begun) -> None:
         self._call("give up")
         self.uploads.pop(begun.upload_id, None)
+        self.after_call("give up")
 
     def probe(self, key: str) -> None:
         self._call("probe")
@@ -118,10 +137,14 @@ class FakeBucket:
     def complete(self, slot: Mapping[str, object], at: datetime, content: bytes) -> bool:
         """A machine has written all of it by its addresses; whether that worked at that moment."""
         upload = str(slot["complete"]).split("/")[2]
-        if self.is_away or self.away_to_machines or upload not in self.uploads or at > self.ends[upload]:
+        is_away = self.is_away or self.away_to_machines or self._is_shut(at)
+        if is_away or upload not in self.uploads or at > self.ends[upload]:
             return False
         self.content[self.uploads.pop(upload)] = content
         return True
+
+    def _is_shut(self, at: datetime, *, to_laptops: bool = False) -> bool:
+        return any(one.since <= at < one.until and one.to_laptops >= to_laptops for one in self.shut)
 
 
 @dataclass
@@ -137,7 +160,11 @@ class Storing:
     steps: dict[str, int] = field(default_factory=dict)
     began: dict[str, datetime] = field(default_factory=dict)
     durable_at: dict[str, datetime] = field(default_factory=dict)
+    keys: dict[str, list[str]] = field(default_factory=dict)
+    """By machine: what it has stored."""
     looked_at: datetime | None = None
+    alive_until: dict[str, datetime] = field(default_factory=dict)
+    """By machine: how long it lived, as far as is known by now."""
 
     def __post_init__(self) -> None:
         self.bucket.due = self.site.store_due = self.due
@@ -152,6 +179,8 @@ class Storing:
     def due(self) -> None:
         """For every machine that was granted anything and has a job."""
         for id, grant in self.site.grants.items():
+            if id in self.site.unreachable | self.site.wiped:
+                continue  # off the network, or begun anew: nothing is stored any more
             job, machine = self.site.started.get(id), self.cloud.truth[id]
             until = min(machine.ended_at or self.clock(), machine.dead_at or self.clock(), self.clock())
             if job is not None:
@@ -161,6 +190,7 @@ class Storing:
 
     def _stored_by(self, id: str, job: Started, grant: dict[str, Any], until: datetime) -> None:
         lines = job.lines(until - timedelta(seconds=self.upload_seconds))
+        self.alive_until[id] = until
         done = next(((at, event) for at, event in lines if event["event"] == "done"), None)
         saved = [(at, int(str(event["step"]))) for at, event in lines if event["event"] == "checkpoint"]
         is_last = done is not None and done[1]["outcome"] != "succeeded"
@@ -190,9 +220,12 @@ class Storing:
         about = {**about, "run": grant["run"], "attempt": grant["attempt"], "object": slots[0]["object"]}
         content = packed(files, about, grant["key"])
         at = self._told_at(at)
-        if not self.bucket.complete(slots[0], at, content):
+        if at > self.alive_until[id] or not self.bucket.complete(slots[0], at, content):
             return False
         used.add(slots[0]["object"])
+        key = f"runs/{grant['run']}/{grant['attempt']}/{slots[0]['object']}"
+        self.keys.setdefault(id, []).append(key)
+        self.site.sent_by[id] += len(content)
         told = {name: about[name] for name in ("what", "name", "step", "object")}
         job.stored.append((at, {"event": "stored", **told, "files": len(files), "bytes": len(content),
                                 "sha256": hashlib.sha256(content).hexdigest()}))  # fmt: skip

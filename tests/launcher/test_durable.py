@@ -1,6 +1,10 @@
 """Results that outlive laptop and machine: stored by the machine, ended by itself, found again, verified, removed."""
 
 import re
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -20,6 +24,8 @@ from launcher.run import Outcome, State
 from tests.fake_bucket import FakeBucket
 from tests.fake_guest import Work
 from tests.fake_world import FIRST_RUN, Killed, Stage
+from tests.soak.disk import Disk
+from tests.soak.reading import rows
 
 LONG = Work(steps=40, step_seconds=30, save_every=5)
 
@@ -199,6 +205,93 @@ def test_a_death_between_the_machines_end_and_the_fetch_loses_nothing(stage: Sta
     receipt = kept_receipt(document)
     assert (receipt.outcome, receipt.results.store) == (Outcome.SUCCEEDED, "mine/launch")
     stage.all_quiet()
+
+
+def put_back(stage: Stage, *, at: Callable[[], bool]) -> None:
+    """The laptop dies while the job works, and its ledger comes back as it was at an earlier moment."""
+    books, older = stage.folder / "home" / "ledger.sqlite", stage.folder / "older.sqlite"
+    began = stage.clock()
+
+    def turn(_: str) -> None:
+        if not older.exists() and at():
+            with closing(sqlite3.connect(books)) as now, closing(sqlite3.connect(older)) as copy:
+                now.backup(copy)
+        if stage.site.started and stage.clock() >= began + timedelta(seconds=120):
+            stage.kill()
+
+    stage.at_point = turn
+    with pytest.raises(Killed):
+        stage.launch()
+    stage.at_point = lambda name: None
+    stage.clock.sleep(3600)
+    stage.revive()
+    for end in ("", "-wal", "-shm"):
+        books.with_name(books.name + end).unlink(missing_ok=True)
+    shutil.copy(older, books)
+
+
+def test_results_come_home_although_a_ledger_that_was_put_back_says_that_the_job_never_began(
+    stage: Stage, store: FakeBucket
+) -> None:
+    put_back(stage, at=lambda: bool(stage.cloud.truth))
+    recover.reap(stage.laptop())
+    document = stage.laptop().ledger.find(FIRST_RUN).receipt_json
+    assert document is not None
+    receipt = kept_receipt(document)
+    assert (receipt.outcome, receipt.results.store) == (Outcome.SUCCEEDED, "mine/launch")
+    assert adapter(stage).exists()
+    assert not store.content
+
+
+def test_results_stay_in_the_store_for_a_ledger_that_knows_of_no_machine(stage: Stage, store: FakeBucket) -> None:
+    books = stage.folder / "home" / "ledger.sqlite"
+    put_back(stage, at=lambda: bool(rows(books, "SELECT 1 FROM runs")))
+    assert rows(books, "SELECT 1 FROM attempts") == []
+    reaped = recover.reap(stage.laptop())
+    assert any(f"launch pull {FIRST_RUN}" in line for line in reaped.left_alone)
+    assert f"runs/{FIRST_RUN}/1/results" in store.content
+    assert not store.uploads
+    assert fetch(FIRST_RUN, stage.laptop()).verified
+    assert adapter(stage).exists()
+
+
+def test_the_key_that_proves_what_a_machine_stored_is_there_after_a_power_cut(tmp_path: Path) -> None:
+    disk, home = Disk(tmp_path), tmp_path / "home"
+    (home / "runs" / FIRST_RUN).mkdir(parents=True)
+    with disk.watched():
+        disk.all_is_safe()
+        known = deposits.opened(home / "runs" / FIRST_RUN, "mine/launch")
+        key = known.of(1).key
+        known.save()
+        disk.freeze(is_power_lost=True)
+        disk.thaw(home / "ledger.sqlite", is_power_lost=True)
+    found = deposits.load(home / "runs" / FIRST_RUN)
+    assert found is not None
+    assert found.attempts[1].key == key
+
+
+def test_results_that_are_not_all_here_stay_in_the_store(stage: Stage, store: FakeBucket) -> None:
+    """A failed job's were pulled from the machine; one of them was lost here since."""
+    stage.site.work = replace(LONG, outcome="failed")
+    assert stage.storing is not None
+    stage.storing.upload_seconds = 0
+    at_next_begun: list[Path] = []
+
+    def lose(verb: str) -> None:
+        out = stage.folder / "runs" / FIRST_RUN / "logs" / "data.json"
+        if verb == "begun" and not at_next_begun:
+            at_next_begun.append(out)
+            out.unlink()
+
+    store.before_call = lose
+    receipt = stage.launch()
+    assert receipt.outcome is Outcome.FAILED
+    assert any(f"launch pull {FIRST_RUN}" in line for line in receipt.leftovers)
+    assert f"runs/{FIRST_RUN}/1/results" in store.content
+    fetch(FIRST_RUN, stage.laptop())
+    assert at_next_begun[0].exists()
+    recover.reap(stage.laptop())
+    assert not store.content
 
 
 def test_a_disk_too_full_for_the_books_of_the_store_ends_no_run(stage: Stage, store: FakeBucket) -> None:

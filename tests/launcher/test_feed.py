@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import pytest
 
-from launcher.feed import GuestFeed
+from launcher.feed import MOST_BYTES, GuestFeed
 from launcher.guest import Guest, GuestError
 from launcher.remote import CommandFailed, Completed, HostKeyMismatch, RemoteUnreachable
 
@@ -54,6 +54,44 @@ def all_of(feed: GuestFeed) -> bytes:
     return data
 
 
+class Eager(Script):
+    """Knows when all that it had to say was taken over."""
+
+    def __init__(self, *connections: Sequence[Piece]) -> None:
+        super().__init__(*connections)
+        self.said_all = threading.Event()
+
+    def stream(self, argv: Sequence[str], *, idle_seconds: float = 60) -> Iterator[bytes]:
+        yield from super().stream(argv, idle_seconds=idle_seconds)
+        self.said_all.set()
+
+
+def test_what_came_while_somebody_was_busy_is_read_at_once() -> None:
+    """Else each checkpoint that was made meanwhile would be fetched, and the job's end be heard after all of them."""
+    script = Eager([f"{number}\n".encode() for number in range(200)])
+    feed = following(script)
+    assert script.said_all.wait(WAIT_SECONDS)
+    read = feed.read(WAIT_SECONDS)
+    assert read.decode().split() == [str(number) for number in range(200)]
+    assert feed.offset == len(read)
+    assert all_of(feed) == b""
+
+
+def test_a_flood_is_read_in_parts() -> None:
+    script = Eager([b"x" * 2**16] * 40)
+    feed = following(script)
+    assert script.said_all.wait(WAIT_SECONDS)
+    assert len(feed.read(WAIT_SECONDS)) == MOST_BYTES
+    assert len(all_of(feed)) == 40 * 2**16 - MOST_BYTES
+
+
+def test_another_host_key_is_told_after_what_came_before_it() -> None:
+    feed = following(Script([b"one\n", HostKeyMismatch("another key")]))
+    assert feed.read(WAIT_SECONDS) == b"one\n"
+    with pytest.raises(HostKeyMismatch):
+        feed.read(WAIT_SECONDS)
+
+
 def test_progress_comes_in_order_and_ends_with_the_machine_s_last_word() -> None:
     feed = following(Script([b"one\n", b"two\n"]))
     assert not feed.over
@@ -78,9 +116,9 @@ def test_a_line_that_breaks_is_taken_up_where_it_broke() -> None:
 
 
 def test_what_was_not_read_yet_is_not_counted() -> None:
-    feed = following(Script([b"one\n", b"two\n"]))
-    assert feed.read(WAIT_SECONDS) == b"one\n"
-    assert feed.offset == 4
+    feed = following(Script([b"one\n" * (MOST_BYTES // 4), b"two\n"]))
+    assert feed.read(WAIT_SECONDS) == b"one\n" * (MOST_BYTES // 4)
+    assert feed.offset == MOST_BYTES
     feed.close()
 
 

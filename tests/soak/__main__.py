@@ -3,9 +3,10 @@
 python -m tests.soak [--schedules N] [--first SEED | --fresh] [--processes 2]     # the table of docs/money-safety.md
 python -m tests.soak --kills [--stride K]    # SIGKILL at every point of a launch, on every kind of cloud
 python -m tests.soak --pairs [--stride K]    # at every pair of points that differ
+python -m tests.soak --store             # the random days, of somebody who has a durable store
     [--keep]        # of any of these: goes on where a run at the same commit was broken off
     [--part I/N]    # of any of these the I-th of N parts, counted from 0
-python -m tests.soak --seed N            # one day, told and shrunk
+python -m tests.soak --seed N [--store]  # one day, told and shrunk
 """
 
 import argparse
@@ -23,7 +24,7 @@ from tests.soak import pairs
 from tests.soak.kept import Kept
 from tests.soak.pairs import Once
 from tests.soak.play import play
-from tests.soak.schedule import Schedule, drawn
+from tests.soak.schedule import Schedule, drawn, with_store
 from tests.soak.shrink import shrunk
 from tests.soak.table import Tally, commit, tally, tally_of
 
@@ -42,13 +43,13 @@ def main(words: Sequence[str] | None = None) -> int:
     """0 where no promise was broken."""
     said = _parser().parse_args(words)
     if said.seed is not None:
-        return _one(drawn(said.seed))
+        return _one(_drawn(said.seed, said.store))
     first = int(f"{datetime.now(UTC):%Y%m%d}") * FRESH if said.fresh else said.first
     if said.fresh:
         print(f"first seed {first}")
     seeds = range(first, first + said.schedules)
     if said.until_breach:
-        return _first_breach(seeds)
+        return _first_breach(seeds, said.store)
     if said.kills:
         days = _blocks(_part(list(pairs.kills(said.stride)), said.part), 50)
         found = _all(block, days, said, Tally(first=-1))
@@ -57,11 +58,12 @@ def main(words: Sequence[str] | None = None) -> int:
         found = _all(second, _part(list(pairs.firsts(said.stride)), said.part), said, Tally(first=-1))
     else:
         mine = _part(seeds, said.part)
-        found = _all(drawn_block, _blocks(mine, BLOCK), said, Tally(first=mine[0] if mine else first))
+        work = partial(drawn_block, store=said.store)
+        found = _all(work, _blocks(mine, BLOCK), said, Tally(first=mine[0] if mine else first))
     print(found.text())
     for breach_seed in found.seeds[:5]:
         if breach_seed >= 0:
-            print(f"replay: python -m tests.soak --seed {breach_seed}")
+            print(f"replay: python -m tests.soak --seed {breach_seed}{' --store' * said.store}")
     return 1 if found.breaches else 0
 
 
@@ -73,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=None, help="only this one, told and shrunk")
     parser.add_argument("--until-breach", action="store_true", help="stop at the first one")
+    parser.add_argument("--store", action="store_true", help="of somebody who has a durable store")
     parser.add_argument("--kills", action="store_true")
     parser.add_argument("--pairs", action="store_true")
     parser.add_argument("--stride", type=int, default=1, help="only every so many of the points")
@@ -112,7 +115,7 @@ def _all(work: Callable[[Item], Tally], items: Sequence[Item], said: argparse.Na
 def _file(said: argparse.Namespace) -> Path:
     # Whole blocks in a row count for a longer run as well; the last one, where it is not whole, would not.
     many = "on" if said.schedules % BLOCK == 0 and said.part == "0/1" else said.schedules
-    what = "kills" if said.kills else "pairs" if said.pairs else f"{said.first}-{many}"
+    what = "kills" if said.kills else "pairs" if said.pairs else f"{said.first}-{many}{'-store' * said.store}"
     name = f"{commit()}-{what}-{said.stride}-{said.part.replace('/', '-of-')}.jsonl"
     return Path(__file__).parents[2] / ".soak-sim" / name
 
@@ -125,9 +128,13 @@ def warmed() -> None:
     gc.set_threshold(RUBBISH)
 
 
-def drawn_block(seeds: Sequence[int]) -> Tally:
+def drawn_block(seeds: Sequence[int], *, store: bool = False) -> Tally:
     """Some schedules in a row."""
-    return tally(map(play, map(drawn, seeds)), first=seeds[0])
+    return tally((play(_drawn(seed, store)) for seed in seeds), first=seeds[0])
+
+
+def _drawn(seed: int, store: bool) -> Schedule:
+    return with_store(drawn(seed)) if store else drawn(seed)
 
 
 def block(days: Iterable[Schedule]) -> Tally:
@@ -140,9 +147,9 @@ def after(once: Once, stride: int) -> Tally:
     return tally_of(pairs.seconds(once, stride), first=-1)
 
 
-def _first_breach(seeds: range) -> int:
+def _first_breach(seeds: range, store: bool) -> int:
     for seed in seeds:
-        breaches = play(drawn(seed)).breaches
+        breaches = play(_drawn(seed, store)).breaches
         if breaches:
             print(f"seed {seed}, after {seed - seeds.start + 1} schedules: {breaches[0]}")
             return 1

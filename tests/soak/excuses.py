@@ -20,6 +20,7 @@ from tests.fake_world import FIRST_RUN
 from tests.soak.line import Contact, failing
 from tests.soak.reading import rows
 from tests.soak.schedule import BY_POINT, OF_A_CLOUD, Kind
+from tests.soak.stored import Stored
 from tests.soak.storm import WRONG_CLOCK_SECONDS, Storm
 
 TRIES = 6
@@ -30,6 +31,7 @@ PULL_SECONDS, TEARDOWN_SECONDS, LOOK_SECONDS = 51.0, 60.0, 60.0
 """What is set aside for a pull and for an end (docs/estimate.md), and the longest wait between two reckonings."""
 EGRESS_USD = Decimal("0.03") * Decimal("0.09") * 8
 """Set aside for what leaves the network: eight times a result of 0.03 GiB (docs/estimate.md)."""
+DURABLE = "its results lie in the durable store"
 LAST_EVENTS = 10
 """What was told so shortly before an end may be about it ("saving ...")."""
 LOSS_CODES = frozenset({
@@ -56,7 +58,7 @@ class Ends:
     """All ends of a day that we asked for."""
 
     def __init__(self, storm: Storm) -> None:
-        self.storm = storm
+        self.storm, self.stored = storm, Stored(storm)
         self.forced: list[Forced] = []
         self.safe: list[tuple[Machine, datetime]] = []
         """Those of which everything was home when they were told to end."""
@@ -93,12 +95,16 @@ class Ends:
         for one in self.forced if not storm.is_gone else ():
             if lost_at is not None and one.at <= lost_at:
                 continue  # who would have told it knew it from the ledger
-            if self._is_kept_for_later():
+            if self._is_kept_for_later() or (one.why == DURABLE and self._has_come_home(one)):
                 continue
             told = storm.heard.events[max(0, one.heard - LAST_EVENTS) :]
             if not (any(map(_tells_loss, told)) or storm.errors or one.machine_id in storm.reaped_ids):
                 return f"{one.machine_id} was ended without {', '.join(one.missing)} ({one.why}), and nobody was told"
         return ""
+
+    def _has_come_home(self, forced: Forced) -> bool:
+        machine = self.storm.cloud.truth[forced.machine_id]
+        return not missing_of(self.storm, machine, self.storm.site.started[machine.id], forced.at)
 
     def _is_kept_for_later(self) -> bool:
         """We died before it could be told, and the ledger says it to whoever asks (`launch show`, `launch attach`)."""
@@ -119,6 +125,7 @@ class Ends:
         """The reason that held, or ""."""
         storm = self.storm
         reasons = (
+            (DURABLE, self._are_durable(machine, missing)),
             ("its container was restarted", machine.id in storm.wiped_at),
             ("that file comes spoiled", bool(missing) and set(missing) == {storm.site.spoiled}),
             ("that file came spoiled whenever it was fetched", self._always_came_spoiled(machine, missing)),
@@ -133,6 +140,10 @@ class Ends:
             ("the deadline is there", self._deadline_seconds() <= self._last_seconds(machine)),
         )
         return next((text for text, holds in reasons if holds), "")
+
+    def _are_durable(self, machine: Machine, missing: tuple[str, ...]) -> bool:
+        """Then it may end without them: they are fetched when nothing is billed any more, or lie there at the end."""
+        return bool(missing) and self.stored.has_results(machine)
 
     def _is_cut_off(self, machine: Machine, missing: tuple[str, ...], *, is_over: bool) -> bool:
         contacts = self.storm.contacts[machine.id]

@@ -207,6 +207,8 @@ class Judge:
         self._work_lost()
         for text in filter(None, (self.kept.unused(), self.kept.left_behind())):
             self.breach("R4", text)
+        for rule, text in self.ends.stored.breaches(has_reaped=self.has_reaped):
+            self.breach(rule, text)
         for text in filter(None, (self.ends.unsaid(), self.ends.lost_since())):
             self.breach("R5", text)
         for machine_id in storm.site.unarmed_ids & set(storm.site.started):

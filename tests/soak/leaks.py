@@ -22,12 +22,14 @@ def leaks(storm: Storm) -> Iterator[str]:
     """Where a planted secret was found: on the disk, in what was told, in what went to a cloud or to a machine."""
     for tree in TREES:
         yield from holding_below(storm.folder / tree)
+    stored = {} if storm.storing is None else storm.storing.bucket.content
     sinks: dict[str, Iterable[object]] = {
         "an event": storm.heard.events,
         "an error": [(one.message, one.hint, one.detail, one.code) for one in (*storm.errors, *storm.heard.failures)],
         "an error's cause": [repr(one.__cause__) for one in storm.errors],
         "a create call": [one.request for one in storm.cloud.machines()],
         "a remote command": storm.site.argv_seen,
+        "the durable store": stored.items(),
     }
     for name, things in sinks.items():
         yield from (f"{name}: {told}" for told in holding("\n".join(map(repr, things))))

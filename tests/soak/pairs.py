@@ -26,7 +26,10 @@ CLOUDS = tuple(
     for guarded, idempotent in product((True, False), repeat=2)
 )  # fmt: skip
 LATE = (Fault(kind=Kind.LATE_LISTED, seconds=14), Fault(kind=Kind.EARLY_NOT_FOUND, seconds=10))
+STORES = tuple(replace(cloud, store=True) for cloud in CLOUDS)
+"""Of somebody who has a durable store; who comes back an hour later finds there what the machine left."""
 RETURNS = ("attach", "reap", "settle")
+GAP_SECONDS, LONG_SECONDS = 5.0, 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +74,18 @@ def alike(day: Schedule, after: int = 0) -> list[Alike]:
 
 
 def kills(stride: int = 1) -> Iterator[Schedule]:
-    """One death at every point, those that leave the same behind as well, and each of the ways to come back."""
+    """One death at every point, those that leave the same behind as well, and each of the ways to come back.
+
+    With a durable store, too.
+    """
     for cloud in clouds():
         for point in range(1, play(cloud).points + 1, stride):
             for how in RETURNS:
                 yield killed(cloud, how, point)
+    for cloud in STORES:
+        for point in range(1, play(cloud).points + 1, stride):
+            for how in (*RETURNS, "pull"):
+                yield replace(killed(cloud, how, point), gaps_seconds=(LONG_SECONDS,))
 
 
 def firsts(stride: int = 1) -> Iterator[Once]:
@@ -106,4 +116,4 @@ def sampled(count: int, seed: int) -> Iterator[Schedule]:
 def killed(cloud: Schedule, how: str, *points: int) -> Schedule:
     """That day with deaths at these points, each followed by the same way to come back."""
     deaths = tuple(Fault(kind=Kind.KILL, nth=point) for point in points)
-    return replace(cloud, gaps_seconds=(5.0,), returns=(how,), faults=(*cloud.faults, *deaths))
+    return replace(cloud, gaps_seconds=(GAP_SECONDS,), returns=(how,), faults=(*cloud.faults, *deaths))

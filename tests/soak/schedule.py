@@ -72,6 +72,13 @@ class Kind(StrEnum):
     DIES_PENDING = "dies in pending"
     BAD_CHECKPOINT = "checkpoint spoiled there"
     SKEWED = "machine's clock is off"
+    # The durable store
+    STORE_AWAY = "store down"
+    STORE_AWAY_THERE = "store out of the machines' reach"
+    STORE_REFUSES = "store refuses"
+    STORE_SPOILED = "stored objects come spoiled"
+    STORE_LOST_BEGIN = "upload begun, answer lost"
+    STORE_SHORT = "store's credentials end soon"
     # Our own process
     KILL = "SIGKILL"
     POWER_LOSS = "power loss"
@@ -110,6 +117,13 @@ MACHINE_KINDS = (Kind.UNARMED, Kind.DIES_PENDING, Kind.NEVER_READY, Kind.BAD_CHE
 SOMETIMES = (Kind.LATE_LISTED, Kind.EARLY_NOT_FOUND, Kind.SLOW_TERMINATE, Kind.RATE_UNTOLD, Kind.VOLUME_LEFT)
 OF_A_CLOUD = (Kind.API_DOWN, Kind.CREDENTIALS_EXPIRED, Kind.THROTTLED_LONG)
 """At a time, and at one cloud, or at all of them (an empty `Fault.cloud`)."""
+STORE_BY_TIME = (Kind.STORE_AWAY, Kind.STORE_AWAY_THERE, Kind.STORE_REFUSES, Kind.STORE_SPOILED)
+OF_A_STORE = (*STORE_BY_TIME, Kind.STORE_LOST_BEGIN, Kind.STORE_SHORT)
+"""Only on days of somebody who has a durable store (`with_store`)."""
+STORE_DOORWAYS = (
+    "after store begin", "before store begin", "before store read", "before store remove", "after store remove",
+    "before store objects", "after store give up",
+)  # fmt: skip
 DAY_SECONDS = 86_400.0
 FIRST_CLOUD = "fake"
 
@@ -132,7 +146,7 @@ class Fault:
 
     def __str__(self) -> str:
         where = f"{self.verb} #{self.nth}" if self.verb else f"#{self.nth}" if self.kind in BY_POINT else ""
-        when = f"at {self.at_seconds:.0f} s" if self.kind in BY_TIME else ""
+        when = f"at {self.at_seconds:.0f} s" if self.kind in (*BY_TIME, *STORE_BY_TIME) else ""
         more = [f"x{self.times}" if self.times > 1 else "", f"{self.seconds:.0f} s" if self.seconds else "", self.how]
         more.append(f"at {self.cloud}" if self.cloud else "")
         return " ".join(part for part in (self.kind, where, when, *more) if part)
@@ -193,6 +207,8 @@ class Schedule(Cloud):
     """What is typed then."""
     resumes: int = 0
     """How often a person gives a run that ended early half as much again, from its last checkpoint."""
+    store: bool = False
+    """Whether this person has a durable store."""
     reaps: bool = True
     """At the end: whether somebody runs `reap`, or only time passes (guarded clouds alone)."""
     faults: tuple[Fault, ...] = ()
@@ -278,6 +294,27 @@ def _in_a_doorway(day: Schedule) -> Schedule:
     return replace(day, faults=(*day.faults, death, *late), gaps_seconds=gaps_seconds)
 
 
+def with_store(day: Schedule) -> Schedule:
+    """The same day of somebody who has a durable store: it has faults of its own, and is looked into with `pull`.
+
+    Mostly the laptop dies while the job works, and comes back late or never: that is what a store is for.
+    """
+    dice = random.Random(f"store {day.seed}")
+    kinds = dice.choices(OF_A_STORE, k=dice.choice((0, 0, 1, 1, 2, 3)))
+    faults = [*day.faults, *(_fault(kind, day, dice) for kind in kinds)]
+    how = dice.choices(("kill", "gone", "doorway", ""), (40, 10, 20, 30))[0]
+    if how == "doorway":
+        faults.append(Fault(kind=Kind.KILL, verb=dice.choice(STORE_DOORWAYS), nth=dice.choice((0, 0, 1, 2, 5))))
+    elif how:
+        kind = Kind.KILL if how == "kill" else Kind.GONE
+        faults.append(Fault(kind=kind, verb=AT_WORK, nth=dice.choice((0, 0, 1, 2))))
+    gap = dice.choices((0.0, 90.0, 600.0, 5000.0, 3 * DAY_SECONDS), (15, 15, 25, 25, 20))[0]
+    return replace(
+        day, store=True, faults=tuple(faults), gaps_seconds=(gap, *day.gaps_seconds[1:]),
+        returns=tuple(dice.choice((how, how, "pull")) for how in day.returns),
+    )  # fmt: skip
+
+
 WEIGHTS = {
     **dict.fromkeys(BY_CALL, 4),
     **dict.fromkeys(BY_TIME, 3),
@@ -343,7 +380,9 @@ def _at_a_cloud(kind: Kind, day: Schedule, dice: random.Random) -> Fault:
         return Fault(kind=kind, nth=_point(dice))
     if kind in SOMETIMES:
         return Fault(kind=kind, seconds=round(dice.uniform(2, 40)))
-    if kind in BY_TIME:
+    if kind is Kind.STORE_SHORT:
+        return Fault(kind=kind, seconds=dice.choice((60.0, 400.0, 900.0, 3600.0)))
+    if kind in (*BY_TIME, *STORE_BY_TIME):
         at, seconds, how = round(dice.expovariate(1 / 200), 1), LENGTHS.get(kind, (0.0,)), HOW.get(kind, ("",))
         return Fault(kind=kind, at_seconds=at, seconds=dice.choice(seconds), how=dice.choice(how))
     if kind in (Kind.SSH_DROP, Kind.SSH_LOST_AFTER):
@@ -377,6 +416,7 @@ LENGTHS = {
     Kind.THROTTLED_LONG: (20.0, 120.0, 900.0),
     Kind.HALF_OPEN: (10.0, 60.0, 300.0, 1200.0),
     Kind.FUNDS_GONE: (300.0, 3600.0),
+    **dict.fromkeys(STORE_BY_TIME, (20.0, 300.0, 2000.0, DAY_SECONDS)),
 }
 HOW = {
     Kind.SECOND_PROCESS: ("reap", "settle", "stop", "stop now", "attach"),

@@ -15,11 +15,11 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
-from launcher import flow, keys, recover, resuming
+from launcher import fetching, flow, keys, recover, resuming
 from launcher.errors import LaunchError
 from launcher.guest import Guest
 from launcher.ledger import Ledger
-from launcher.remote import HostKeyMismatch, Keys, RemoteUnreachable
+from launcher.remote import HostKeyMismatch, Keys, RemoteError, RemoteUnreachable
 from launcher.request import Request
 from launcher.run import Ending, Run, State
 from launcher.world import SteadyClock, World
@@ -39,6 +39,7 @@ from providers.base import (
     Unavailable,
     Unreachable,
 )
+from tests.fake_bucket import Shut
 from tests.fake_guest import Work
 from tests.fake_machine import Machine
 from tests.fake_world import FIRST_RUN, WRITES, DyingLedger, Killed, Stage, nobody_looks
@@ -54,6 +55,7 @@ from tests.soak.schedule import (
     MACHINE_KINDS,
     ONLY_CREATE,
     SOMETIMES,
+    STORE_BY_TIME,
     Fault,
     Kind,
     Schedule,
@@ -121,7 +123,8 @@ class Storm(Stage):
         self.said_now = False
         """Whether a person said `stop --now`."""
         self.fired: Counter[Kind] = Counter()
-        self.pending = sorted((one for one in schedule.faults if one.kind in BY_TIME), key=lambda one: one.at_seconds)
+        by_time = (one for one in schedule.faults if one.kind in (*BY_TIME, *STORE_BY_TIME))
+        self.pending = sorted(by_time, key=lambda one: one.at_seconds)
         self.until: dict[Kind, datetime] = {}
         self.where: dict[Kind, str] = {}
         self.verbs: Counter[tuple[str, str]] = Counter()
@@ -156,7 +159,15 @@ class Storm(Stage):
         )  # fmt: skip
         self.site.tick_seconds, self.site.ready_seconds = TICK_SECONDS, schedule.ready_seconds
         self.site.knocking_seconds = KNOCKING_SECONDS
+        if schedule.store:
+            self._open_store()
         self._set_lies()
+
+    def _open_store(self) -> None:
+        """Every call there is a place to die, too."""
+        bucket = self.with_store()
+        bucket.before_call = lambda verb: self.point(f"before store {verb}")
+        bucket.after_call = lambda verb: self.point(f"after store {verb}")
 
     def _set_lies(self) -> None:
         for fault in self.schedule.faults:
@@ -176,6 +187,11 @@ class Storm(Stage):
                     self.site.lost_pulls += fault.times
                 case Kind.SPOILED_PULL:
                     self.site.spoiled = "adapter/adapter_model.safetensors"
+                case Kind.STORE_LOST_BEGIN:
+                    self._bucket().lost_begins += fault.times
+                case Kind.STORE_SHORT:
+                    self._bucket().expires = self.began + timedelta(seconds=fault.seconds)
+                    self.fired[fault.kind] += 1
 
     # Our processes
 
@@ -322,6 +338,17 @@ class Storm(Stage):
             lies.visible_after_seconds = lies.early_not_found_seconds = lies.slow_terminate_seconds = 0
             lies.list_gaps = lies.stale_lists = lies.deaf_terminates = lies.odd_states = 0
         self.site.lost_pulls, self.site.spoiled = 0, ""
+        if self.storing is not None:
+            self._calm_store()
+
+    def _calm_store(self) -> None:
+        bucket, now = self._bucket(), self.clock()
+        bucket.due()
+        asked = sum(fault.times for fault in self.schedule.faults if fault.kind is Kind.STORE_LOST_BEGIN)
+        self.fired[Kind.STORE_LOST_BEGIN] += asked - bucket.lost_begins
+        bucket.lost_begins, bucket.refuses, bucket.spoils, bucket.expires = 0, "", False, None
+        for one in bucket.shut:
+            one.until = min(one.until, now)
 
     def _count_pulls(self) -> None:
         asked = sum(fault.times for fault in self.schedule.faults if fault.kind is Kind.TORN_PULL)
@@ -371,6 +398,7 @@ class Storm(Stage):
                 del self.until[kind]
                 if kind is Kind.DISK_FULL_HERE:
                     self._free_disk()
+                self._store_is_well(kind)
         seconds = self.seconds()
         if not self.pending or seconds < self.pending[0].at_seconds:  # they are sorted
             return
@@ -400,7 +428,28 @@ class Storm(Stage):
                 if fault.kind is Kind.DISK_FULL_HERE:
                     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
                     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+                if fault.kind in STORE_BY_TIME:
+                    self._store_is_ill(fault)
         return True
+
+    def _store_is_ill(self, fault: Fault) -> None:
+        bucket, now = self._bucket(), self.clock()
+        bucket.due()
+        match fault.kind:
+            case Kind.STORE_REFUSES:
+                bucket.refuses = "not allowed"
+            case Kind.STORE_SPOILED:
+                bucket.spoils = True
+            case _:
+                to_laptops = fault.kind is Kind.STORE_AWAY
+                until = now + timedelta(seconds=fault.seconds)
+                bucket.shut.append(Shut(since=now, until=until, to_laptops=to_laptops))
+
+    def _store_is_well(self, kind: Kind) -> None:
+        if kind is Kind.STORE_REFUSES:
+            self._bucket().refuses = ""
+        elif kind is Kind.STORE_SPOILED:
+            self._bucket().spoils = False
 
     def _free_disk(self) -> None:
         self.until.pop(Kind.DISK_FULL_HERE, None)
@@ -419,6 +468,7 @@ class Storm(Stage):
         job = self.site.started.get(machine.id)
         match fault.kind:
             case Kind.HOST_VANISHED:
+                self.site.store_due()
                 self.site.unreachable.add(machine.id)
             case Kind.HOST_FAILED:
                 machine.end(now, EndReason.FAILED)
@@ -429,6 +479,7 @@ class Storm(Stage):
             case Kind.MOVED:
                 self.moves[machine.id] += 1
             case Kind.WIPED:
+                self.site.store_due()
                 self.site.wiped.add(machine.id)
                 self.wiped_at.setdefault(machine.id, now)
             case Kind.REBALANCE:
@@ -742,6 +793,10 @@ def do(how: str, world: World, run_id: str) -> object:
         return None
     if how.startswith("resume "):
         return resuming.resume(run_id, Request(budget_usd=Decimal(how.partition(" ")[2]), yes=True), world)
+    if how == "pull":
+        with suppress(RemoteError):  # a machine that nobody can reach; the command says so
+            return fetching.fetch(run_id, world)
+        return None
     if how.startswith("stop"):
         return recover.stop(run_id, world, now=how == "stop now")
     return flow.attach(run_id, world)

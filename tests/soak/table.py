@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.soak.play import Played
-from tests.soak.schedule import Kind
+from tests.soak.schedule import OF_A_STORE, Kind
 
 KEPT_SHARES = 2000
 """The largest ones are enough for the 99.9th percentile of up to two million schedules."""
@@ -91,10 +91,15 @@ class Tally:
             ("machine", f"{os.cpu_count()} cores, Python {platform.python_version()}"),
             ("commit", f"{commit()}, {datetime.now(UTC):%Y-%m-%d}"),
         ]
-        kinds = [(f"  {kind}", f"{self.fired[kind]:,}") for kind in Kind]
+        kinds = [(f"  {kind}", f"{self.fired[kind]:,}") for kind in Kind if self._may_fire(kind)]
         examples = [(f"  {rule}", text) for rule, text in sorted(self.examples.items())]
         lines = [*rows[:3], *kinds, rows[3], *examples, *rows[4:]]
         return "\n".join(f"| {name:<26} | {text} |" for name, text in [("what", "how much"), ("---", "---"), *lines])
+
+    def _may_fire(self, kind: Kind) -> bool:
+        """One that never fired is shown as well, where days were drawn that could have it."""
+        is_drawn = self.first >= 0 and kind not in OF_A_STORE
+        return is_drawn or self.fired[kind] > 0
 
     def _which(self) -> str:
         if self.stand_for:

@@ -1,9 +1,12 @@
 """The command line of the simulation: its parts make up the whole, and the table says what it took."""
 
+from collections import Counter
+
 import pytest
 
 from tests.soak import __main__ as command
-from tests.soak.table import tally_of
+from tests.soak.schedule import Kind
+from tests.soak.table import Tally, tally_of
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 100])
@@ -35,3 +38,17 @@ def test_what_was_not_played_is_counted_with_what_stands_for_it() -> None:
     found = tally_of(())
     found.stand_for = 2524
     assert "all that differ of 2,524 pairs of points" in found.text()
+
+
+def test_faults_that_no_day_could_have_are_no_rows() -> None:
+    kills = Tally(first=-1, fired=Counter({Kind.KILL: 3})).text()
+    assert str(Kind.KILL) in kills
+    assert str(Kind.SSH_HANG) not in kills
+    drawn_days = Tally(first=0, fired=Counter({Kind.KILL: 3})).text()
+    assert f"{Kind.SSH_HANG:<24} | 0 |" in drawn_days
+    assert str(Kind.STORE_AWAY) not in drawn_days
+
+
+def test_days_with_a_durable_store_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--schedules", "40", "--store", "--processes", "1"]) == 0
+    assert str(Kind.STORE_AWAY) in capsys.readouterr().out

@@ -200,7 +200,7 @@ def _results(player: Player, record: RunRecord | None, machines: tuple[Machine, 
             yield Breach(rule="R7", text="a receipt says succeeded, and no job did")
     elif not told["outcome"] or _is_said_to_be_forced(told) or not _must_come_home(player):
         return
-    elif told["results"]["verified"] and _is_of_the_last_step(adapter, machines):
+    elif told["results"]["verified"] and _is_of(adapter, _steps_told(machines)):
         return  # it came to its end after it was told to save: what it made is here
     elif any(_is_done(one) and not _was_taken(one) for one in machines):
         yield Breach(rule="R5", text=f"a job was done, and the receipt says {told['outcome']}: {told.get('why')}")
@@ -208,15 +208,18 @@ def _results(player: Player, record: RunRecord | None, machines: tuple[Machine, 
 
 def _trained(adapter: Path, told: Any, machines: tuple[Machine, ...], asked: int) -> Iterator[Breach]:
     """The adapter is that of the steps which the machines told of; that they were fewer than asked for must be said."""
-    steps = max((_last_step(one) for one in machines), default=0) or asked
-    if not adapter.is_file() or adapter.read_bytes() != weights(steps):
+    steps = _steps_told(machines) or asked
+    if not _is_of(adapter, steps):
         yield Breach(rule="R7", text=f"a receipt says succeeded, and the adapter is not that of {steps} steps")
     if steps != asked and f"trained for {steps} of {asked} steps" not in (told.get("why") or ""):
         yield Breach(rule="R7", text=f"a receipt says succeeded, and not that {steps} of {asked} steps were trained")
 
 
-def _is_of_the_last_step(adapter: Path, machines: tuple[Machine, ...]) -> bool:
-    steps = max((_last_step(one) for one in machines), default=0)
+def _steps_told(machines: tuple[Machine, ...]) -> int:
+    return max((_last_step(one) for one in machines), default=0)
+
+
+def _is_of(adapter: Path, steps: int) -> bool:
     return steps > 0 and adapter.is_file() and adapter.read_bytes() == weights(steps)
 
 
