@@ -731,6 +731,7 @@ class StormLedger(DyingLedger):
         self.on_checkpoint: Callable[[str], None] = lambda name: None
         self.on_revived: Callable[[], None] = lambda: None
         self.is_alone = self.is_closed = False
+        self._writes = writes
         inner, ended = self.advance, self.end
 
         def advance(run: Run, state: State, now: datetime) -> None:
@@ -771,6 +772,8 @@ class StormLedger(DyingLedger):
         """Its process is over."""
         super().close()
         self.is_alone, self.is_closed = False, True
+        for name in (*self._writes, "on_terminated", "on_checkpoint", "on_revived"):
+            vars(self).pop(name)  # they hold it, and it holds them
 
     def _must_not_be_over(self, run: Run) -> None:
         """Whoever steps on with a run that another process has brought to its end does not hold it alone."""
