@@ -243,7 +243,7 @@ class _Watch:
             way_in.reopen(self.run, self.world)
         if self._is_due("lease", LEASE_SECONDS):
             self._renew_lease()
-            self.granting.turn(self.guest)
+            self._renew_grant()
         return View(
             done=self.tracker.done,
             instance=instance,
@@ -320,6 +320,12 @@ class _Watch:
             return
         attempt.deadline, attempt.lease_seconds = books.deadline(now, seconds), seconds
         self.world.ledger.save_attempt(self.run, attempt)
+
+    def _renew_grant(self) -> None:
+        try:
+            self.granting.turn(self.guest)
+        except HostKeyMismatch as error:
+            raise Ended(stranger(error)) from error
 
     def _ask_alive(self) -> bool | None:
         """Asked only where the feed ended without a last word, or the machine does not let us read it."""

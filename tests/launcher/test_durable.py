@@ -294,6 +294,22 @@ def test_results_that_are_not_all_here_stay_in_the_store(stage: Stage, store: Fa
     assert not store.content
 
 
+def test_another_host_key_that_is_met_while_places_are_granted_anew_ends_the_run_for_good(
+    stage: Stage, store: FakeBucket
+) -> None:
+    stage.site.work = LONG
+
+    def change(verb: str) -> None:
+        stage.site.wrong_host_key = stage.site.wrong_host_key or (verb == "begin" and bool(stage.site.started))
+
+    store.before_call = change
+    receipt = stage.launch()
+    ending = stage.laptop().ledger.load(FIRST_RUN).ending
+    assert ending is not None
+    assert (receipt.outcome, ending.code) == (Outcome.FAILED, "host-key-mismatch")
+    stage.all_quiet()
+
+
 def test_a_disk_too_full_for_the_books_of_the_store_ends_no_run(stage: Stage, store: FakeBucket) -> None:
     home = stage.laptop().run_folder(FIRST_RUN)
     stage.site.work = LONG

@@ -80,6 +80,8 @@ class Stored:
         """The next machine begins where the store had the last one."""
         jobs = [(one, self.storm.site.started[one.id]) for one in self.storm.of_the_run() if self._has_job(one)]
         for (before, job), (after, following) in pairwise(jobs):
+            if before.id in self.storm.rotten_from_birth:
+                continue  # what it has of them is not what it announced, wherever it lies
             stored = _stored_step(job, after.born_at)
             if following.first_step < stored:
                 yield f"step-{stored} of {before.id} was in the store, and {after.id} began at {following.first_step}"

@@ -498,7 +498,7 @@ class Storm(Stage):
                 machine.end_later(now + notice, EndReason.PREEMPTED)
                 machine.settle(now)
                 if notice and self.hears_notice(machine) and job is not None:
-                    job.notice_at, job.stop_at, job.notice_action = now, now, "terminate"
+                    job.notice_at, job.stop_at, job.notice_action = now, job.stop_at or now, "terminate"
         return True
 
     @property
